@@ -1,0 +1,56 @@
+/* connector: the interface between a source of records and the gateway.
+ *
+ * A connector is one const struct: a name under `source:` in the configuration, a table of its
+ * configuration keys, and functions. connectors/ knows streams and records (stream_source.h), never
+ * sessions or sockets; gateway/ knows connectors only through this header.
+ *
+ * A source owns its threads. On them it calls the stream_source.h functions; one thread only may
+ * publish into a stream. It polls stream_room() before it takes more from its upstream: when there
+ * is none, it leaves records where they are (in the broker, in the file) and keeps whatever
+ * membership it has; wake() tells it that there is room again. */
+#ifndef HEADGATE_CONNECTOR_H
+#define HEADGATE_CONNECTOR_H
+
+#include "../gateway/err.h"
+
+#include <stdint.h>
+
+struct config_section;
+struct stream;
+
+/* Each connector defines its own struct source; others see only the pointer. */
+struct source;
+
+struct connector {
+    const char *name;                     /* the key under source: */
+    const struct config_section *section; /* its keys; settings point to section->size bytes */
+
+    /* check: what the key table cannot say (an unknown librdkafka property, a file that is not
+     * there). Makes no connection. Errors -1 and err. Thread init. */
+    int (*check)(const void *settings, struct err *err);
+
+    /* memory_bound_bytes: the most that the source holds outside of the ring, for headgate check. */
+    uint64_t (*memory_bound_bytes)(const void *settings);
+
+    /* descriptor_bound: the most file descriptors it needs. */
+    uint64_t (*descriptor_bound)(const void *settings);
+
+    /* start: make the source and its threads; settings outlive it. An upstream that cannot be
+     * reached is no error: it is retried for ever. Errors NULL and err. Thread init. */
+    struct source *(*start)(const void *settings, struct stream *stream, struct err *err);
+
+    /* wake: the stream has room again. Called with no lock held. Thread any. Blocks no. */
+    void (*wake)(struct source *source);
+
+    /* stop: end the threads, leave groups, free. After it returns nothing is published.
+     * Thread init. Blocks until the threads are joined; at most a few seconds. */
+    void (*stop)(struct source *source);
+};
+
+/* connectors_all: NULL-terminated; to add a connector is to add a row in connectors.c. */
+extern const struct connector *const connectors_all[];
+
+/* connector_find: by name; NULL when there is none. */
+const struct connector *connector_find(const char *name);
+
+#endif

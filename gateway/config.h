@@ -1,0 +1,116 @@
+/* config: the configuration file, read once at the start into plain structs.
+ *
+ * One table of keys (config_keys.c and each connector's section) is the source of the parser, of schemas/config.schema.json
+ * and of the reference documentation. Thread: init; read-only afterwards, so any thread may read. */
+#ifndef HEADGATE_CONFIG_H
+#define HEADGATE_CONFIG_H
+
+#include "err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct connector;
+
+enum slow_policy {
+    SLOW_DROP_OLDEST,
+    SLOW_DROP_NEWEST,
+    SLOW_CONFLATE,
+    SLOW_PAUSE,
+    SLOW_DISCONNECT
+};
+#define SLOW_POLICY_COUNT 5
+extern const char *const slow_policy_names[SLOW_POLICY_COUNT];
+
+enum stream_format { FORMAT_AUTO, FORMAT_WS, FORMAT_SSE, FORMAT_NDJSON, FORMAT_JSON };
+
+struct config_listen {
+    char *host;     /* a numeric address, or NULL for the wildcard */
+    uint16_t port;  /* 0: any free port, printed in the log */
+    char *tls_cert; /* NULL: clear text; a PEM file */
+    char *tls_key;
+};
+
+struct config_strings {
+    char **items;
+    size_t n;
+};
+
+struct config_pair {
+    char *name;
+    char *value;
+    int line, column;
+};
+struct config_pairs {
+    struct config_pair *items;
+    size_t n;
+};
+
+struct config_stream {
+    char *name; /* [A-Za-z0-9._-]{1,128} */
+    const struct connector *connector;
+    void *settings; /* of the connector's own type */
+    bool required;  /* /readyz fails while its source is down */
+    uint64_t ring_records;
+    uint64_t ring_bytes;
+    uint64_t max_record_bytes; /* payload; up to 16 MiB */
+    enum slow_policy slow_policy;
+    uint64_t queue_records;
+    uint64_t queue_bytes;
+    uint32_t slow_allow;       /* bit 1 << policy; the default policy is always in it */
+    uint64_t pause_limit_ms;   /* a pause subscriber that holds the source longer is disconnected */
+};
+
+struct config_route {
+    char *path; /* starts with '/', exact match */
+    char *stream;
+    enum stream_format format; /* FORMAT_AUTO: negotiated */
+};
+
+struct config {
+    struct config_listen *listen;
+    size_t n_listen;
+    struct config_listen admin;
+    uint64_t threads; /* service threads; resolved: never 0 after config_load */
+    uint64_t max_connections; /* over all threads; 0 in the file: derived from RLIMIT_NOFILE */
+    uint64_t send_buffer_bytes;  /* SO_SNDBUF */
+    uint64_t header_timeout_ms;
+    uint64_t idle_timeout_ms;    /* keep-alive connection without a request */
+    uint64_t heartbeat_ms;       /* default for SSE and WebSocket */
+    uint64_t pong_timeout_ms;
+    uint64_t max_message_bytes;  /* of a WebSocket message that a client sends */
+    uint64_t live_limit_ms;      /* /livez fails when a thread made no progress for this long */
+    uint64_t drain_grace_ms;     /* SIGTERM: /readyz fails, still serving and accepting */
+    uint64_t drain_timeout_ms;   /* then goodbyes; everything is closed at the latest after this */
+    struct config_strings cors_origins; /* exact origins, or "*" */
+    int log_level;  /* enum log_level */
+    int log_format; /* enum log_format */
+    struct config_stream *streams;
+    size_t n_streams;
+    struct config_route *routes;
+    size_t n_routes;
+};
+
+/* config_load: read, fill in, check. Every error goes to errors as FILE:LINE:COLUMN: PATH: MESSAGE,
+ * one a line, all in one pass; then -1. path "-" is standard input.
+ * Owns    *config is the caller's, config_fini frees it.  Thread init. */
+int config_load(struct config *config, const char *path, FILE *errors);
+
+/* config_load_text: the same for text in memory; name stands for the file in messages. */
+int config_load_text(
+    struct config *config, const char *name, const char *text, size_t len, FILE *errors);
+
+void config_fini(struct config *config);
+
+/* config_print: the effective configuration as YAML that config_load takes again; secrets masked. */
+void config_print(const struct config *config, FILE *out);
+
+/* config_schema_print: its JSON Schema (draft-07), made from the table. */
+void config_schema_print(FILE *out);
+
+/* config_reference_print: the reference as Markdown, made from the table. */
+void config_reference_print(FILE *out);
+
+#endif

@@ -1,0 +1,88 @@
+/* record: one message of a stream, encoded once when it arrives and shared by reference from then on.
+ *
+ * The source thread builds the JSON text of every envelope in one piece; framers only copy slices:
+ *
+ *   {"id":"T","time":"...","key":K,"data":D | ,"headers":{...} | ,"source":{...}
+ *   0                                     head_len            headers_end    text_len
+ *
+ * record  = head, the headers part when it has some, then '}'
+ * full    = head, headers part always, source part, then '}'
+ * data    = the data slice alone
+ *
+ * A tombstone is "data":null,"tombstone":true inside the head. Bytes that are neither JSON nor
+ * UTF-8 are "data_base64":"..."; the data slice is then that JSON string.
+ * A gap record (record_new_gap) takes a place in the ring for records that the source itself lost;
+ * its text is the whole control message and every envelope shows that.
+ *
+ * Immutable after record_new but for refs, seq, ordinal and bytes_before, which ring_append sets
+ * before any reader sees them. Thread  any. */
+#ifndef HEADGATE_RECORD_H
+#define HEADGATE_RECORD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+
+struct record_header {
+    const char *name; /* any bytes; invalid UTF-8 is replaced by U+FFFD in the object's key */
+    size_t name_len;
+    const void *value; /* NULL: JSON null */
+    size_t value_len;
+};
+
+/* What a connector hands over: everything is lent for the length of the call. */
+struct record_input {
+    uint32_t lane;   /* from stream_lane_add: one partition, one file */
+    uint64_t offset; /* this record's offset in the lane */
+    int64_t time_ms; /* Unix milliseconds; negative: not known, the arrival time is used */
+    const void *key; /* NULL: no key */
+    size_t key_len;
+    const void *data; /* NULL: a tombstone; empty data is a non-NULL pointer with length 0 */
+    size_t data_len;
+    const struct record_header *headers;
+    size_t n_headers;
+    const char *type; /* NULL, or the record's own event name (a checked token) */
+};
+
+struct record {
+    atomic_uint refs;
+    bool is_gap;
+    bool has_headers;
+    bool has_time;        /* false only for a gap */
+    uint16_t id_off;      /* the id's slice, without quotes */
+    uint32_t id_len;
+    uint32_t lane;
+    uint64_t offset;      /* first offset after this record is offset + 1 */
+    uint64_t seq;         /* the ring's sequence number, from 1 */
+    uint64_t ordinal;     /* produced records up to and with this one, those lost by the source too */
+    uint64_t weight;      /* what it adds to ordinal: 1, or the count of a gap */
+    uint64_t bytes_before; /* charged bytes of all records before it */
+    int64_t time_ms;      /* what "time" says */
+    int64_t arrival_ns;   /* CLOCK_MONOTONIC when the source had it */
+    const char *type;     /* NULL or a pointer into text */
+    uint32_t data_off, data_len;
+    uint32_t head_len, headers_end, text_len;
+    char text[];
+};
+
+/* record_new: encode in. id is the resume token after this record; source_prefix is the lane's text up to the
+ * offset, as {"topic":"t","partition":0,"offset": . scratch is the caller's buffer, reused.
+ * Owns    the caller gets one reference.  Cost  O(bytes).  Blocks no.  Errors none. */
+struct record *record_new(const struct record_input *in, const char *id, size_t id_len,
+    const char *source_prefix, int64_t arrival_ns, struct buf *scratch);
+
+/* record_new_gap: a control message {"event":"gap","reason":R,"count":N,"from":F,"to":T} as a
+ * record; count >= 1 is its weight. to is its id. */
+struct record *record_new_gap(const char *reason, uint64_t count, const char *from,
+    const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
+
+struct record *record_ref(struct record *record);
+void record_unref(struct record *record); /* NULL-safe */
+
+/* record_charge_bytes: what the record counts against byte bounds: its allocation. */
+uint64_t record_charge_bytes(const struct record *record);
+
+#endif

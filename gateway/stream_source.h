@@ -1,0 +1,80 @@
+/* stream_source: the side of a stream that its source sees. Implemented in stream.c.
+ *
+ * Lanes. A lane is one ordered part of a source: a Kafka partition, a file. Offsets in a lane only
+ * grow. The stream knows the next offset of every lane: that vector is the stream's position, and
+ * written as a token it is the id of each record.
+ *
+ * Life: the source adds its lanes with their start offsets, then calls stream_source_up(). Records
+ * are staged one by one and become visible together at stream_commit(): one lock and one wake a
+ * batch. Stage at most stream_room() records between commits.
+ *
+ * Thread  source: all of these are called by the one publishing thread, except where it says any. */
+#ifndef HEADGATE_STREAM_SOURCE_H
+#define HEADGATE_STREAM_SOURCE_H
+
+#include "record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct stream;
+
+const char *stream_name(const struct stream *stream); /* any */
+
+/* stream_room: how many records may be staged now; 0 while a pause subscriber holds the source
+ * back. Once 0, it stays 0 until the slow one is half way down (hysteresis); then the connector's
+ * wake() is called. Cheap: one lock. */
+size_t stream_room(struct stream *stream);
+
+/* stream_max_record_bytes: a payload larger than this is not to be staged but to be reported with
+ * stream_lost(reason "too_large"). any. */
+size_t stream_max_record_bytes(const struct stream *stream);
+
+/* stream_lane_add: a new lane whose next offset is next. group is the topic (or file) name, partition its number,
+ * from 0. Adding a (group, partition) that was removed revives its index.
+ * Returns the lane's index, dense from 0. */
+uint32_t stream_lane_add(
+    struct stream *stream, const char *group, uint32_t partition, uint64_t next);
+
+/* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was deleted and made again.
+ * Tokens from before are then answered with "resumed":false. */
+void stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next);
+
+/* stream_lane_remove: the lane is gone (partition or topic deleted); its position is kept. */
+void stream_lane_remove(struct stream *stream, uint32_t lane);
+
+/* stream_lane_end: the upstream's end offset of the lane, for the lag metric. Thread any. */
+void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);
+
+/* stream_lane_next: the next offset that the stream expects: offsets below it are repeats. */
+uint64_t stream_lane_next(const struct stream *stream, uint32_t lane);
+
+/* stream_stage: encode one record and queue it for the next commit. A record whose offset is below
+ * the lane's next is a repeat: dropped, counted, 0 is returned. 1: staged. */
+int stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns);
+
+/* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this
+ * stream (reason: "too_large", "retention", ...: a literal). Every subscriber gets a gap in its
+ * place; counted in headgate_records_dropped_total. Takes one place of stream_room(). */
+void stream_lost(
+    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason);
+
+/* stream_commit: show what was staged to the subscribers and wake the shards. */
+void stream_commit(struct stream *stream);
+
+/* stream_source_up: the upstream answers and every lane is positioned. stream_source_down: it does
+ * not; why is copied (one short line, no secrets). Both may be called again with the same state;
+ * the change is logged once. Thread any. */
+void stream_source_up(struct stream *stream);
+void stream_source_down(struct stream *stream, const char *why);
+
+/* stream_source_error: count an upstream error in headgate_source_errors_total{stream,reason}.
+ * reason is a literal from a small fixed set. Thread any. */
+void stream_source_error(struct stream *stream, const char *reason);
+
+/* stream_source_alive: the source's thread made progress; /livez fails when the last call is too
+ * long ago. At least once a second, paused or not. */
+void stream_source_alive(struct stream *stream);
+
+#endif
