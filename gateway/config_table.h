@@ -1,0 +1,53 @@
+/* config_table: what a configuration key is: one row from which the parser, the JSON Schema, the
+ * printed configuration and the reference are made.
+ *
+ * A section is a YAML mapping that fills one C struct; each key names a field by its offset, and
+ * the key's kind fixes the field's C type. A connector exports one section.  Thread init. */
+#ifndef HEADGATE_CONFIG_TABLE_H
+#define HEADGATE_CONFIG_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+enum config_kind {
+    CONFIG_STRING,   /* char *, owned; NULL when absent and without a default */
+    CONFIG_SECRET,   /* char *; masked by config print */
+    CONFIG_BOOL,     /* bool */
+    CONFIG_COUNT,    /* uint64_t; a whole number from least to most */
+    CONFIG_BYTES,    /* uint64_t; 64MiB, 1KiB, or a number of bytes */
+    CONFIG_DURATION, /* uint64_t milliseconds; 250ms, 15s, 5m, 2h */
+    CONFIG_ENUM,     /* int: the index in choices */
+    CONFIG_ENUM_SET, /* uint32_t: bit 1 << index; a list of choices */
+    CONFIG_STRINGS,  /* struct config_strings; a list of scalars, or one scalar */
+    CONFIG_PAIRS,    /* struct config_pairs; a mapping of scalars, any names */
+    CONFIG_SECTION,  /* a struct in place; child is its section */
+    CONFIG_CUSTOM    /* parsed by code of the section above: listen, streams, routes, source */
+};
+
+struct config_section;
+
+struct config_key {
+    const char *name;
+    enum config_kind kind;
+    size_t offset;                /* offsetof the field in the section's struct */
+    uint64_t least, most;         /* bounds of COUNT, BYTES and DURATION; of a list, its length */
+    const char *fallback;         /* the default, as YAML text; NULL: none */
+    bool required;
+    const char *const *choices;   /* of ENUM and ENUM_SET, NULL-terminated */
+    const struct config_section *child;
+    /* check: a further check of a scalar (already interpolated). -1 and err->text. May be NULL. */
+    int (*check)(const char *text, struct err *err);
+    const char *prose;            /* one or two sentences, with the unit */
+};
+
+struct config_section {
+    const char *name;             /* for the reference: "streams.NAME.source.kafka" */
+    size_t size;                  /* sizeof the struct */
+    const struct config_key *keys;
+    size_t n_keys;
+};
+
+#endif
