@@ -241,7 +241,7 @@ take_token(struct reader *reader)
         return "cut short";
     }
     if (*reader->at++ != VERSION) {
-        return "of a version that is not known";
+        return "unknown version";
     }
     const char *wrong = take_varint(reader, &groups);
     return wrong != NULL ? wrong : take_groups(reader, groups);
