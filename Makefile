@@ -10,7 +10,7 @@ endif
 
 CC ?= cc
 PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl
-CPPFLAGS += -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
+CPPFLAGS += -Igateway -Iconnectors -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \

@@ -74,6 +74,9 @@ void conn_reply(struct conn *conn, const struct http_request *request, const str
 void conn_problem(struct conn *conn, const struct http_request *request, int status,
     const char *headers, const char *detail);
 
+/* conn_reply_raw: head is a whole response without a body; the connection closes after it. */
+void conn_reply_raw(struct conn *conn, const struct buf *head);
+
 /* conn_stream: the connection is session's from now on. */
 void conn_stream(struct conn *conn, struct session *session);
 
