@@ -7,13 +7,11 @@
 #include "config.h"
 #include "err.h"
 #include "http.h"
+#include "record.h"
 #include "token.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL };
-#define ENVELOPE_COUNT 3
 
 enum place_kind { PLACE_NONE, PLACE_LATEST, PLACE_EARLIEST, PLACE_TIME, PLACE_TOKEN };
 
