@@ -58,10 +58,16 @@ END_TEST
 
 START_TEST(every_day_of_ten_thousand_years_comes_back)
 {
+    /* No assertion a day: libcheck writes each to a pipe, which takes a minute here. */
     const int64_t day = INT64_C(86400000);
     for (int64_t ms = FIRST; ms <= LAST; ms += day) {
         int64_t at = ms + (ms - FIRST) / day * 7919993 % day; /* another time on each day */
-        parses_to(format(at), at);
+        int64_t got = at + 1;
+        char text[CLOCK_TIME_LEN + 1] = {0};
+        clock_format_rfc3339(text, at);
+        if (clock_parse_rfc3339(text, &got) != 0 || got != at) {
+            ck_abort_msg("%lld became %s", (long long)at, text);
+        }
     }
     parses_to(format(LAST), LAST);
 }
@@ -70,7 +76,7 @@ END_TEST
 START_TEST(formatting_agrees_with_gmtime)
 {
     uint64_t random = 88172645463325252u;
-    for (int i = 0; i < 100000; i++) {
+    for (int i = 0; i < 20000; i++) {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
