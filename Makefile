@@ -169,3 +169,53 @@ test-examples: all ## run the examples
 test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packages
 	.ci/deps debian13
 	$(PYTHON) tests/debian13/run.py
+
+# --- fuzz: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS each, one after another (libFuzzer, clang 14).
+# New inputs go to build/fuzz/NAME.found; copy what is worth keeping to tests/fuzz/corpus/NAME.
+# fuzz-replay: each committed corpus file once, without libFuzzer: for every change.
+FUZZ_SECONDS ?= 60
+FUZZ_CC ?= clang-14
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS := $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
+REPLAY_BINS := $(FUZZ_NAMES:%=build/fuzz/replay_%)
+FUZZ_CFLAGS := -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -pthread -Igateway -Iconnectors
+FUZZ_CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
+FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_LIB := build/fuzz/libheadgate.a
+REPLAY_LIB := build/fuzz/replay/libheadgate.a
+
+.PHONY: fuzz fuzz-replay
+.SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
+
+build/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+build/fuzz/replay/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -MMD -MP -c -o $@ $<
+
+$(FUZZ_LIB): $(LIB_SRCS:%.c=build/fuzz/obj/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(REPLAY_LIB): $(LIB_SRCS:%.c=build/fuzz/replay/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB)
+	$(FUZZ_CC) $(FUZZ_SANITIZE) -fsanitize=fuzzer -pthread -o $@ $^ $(PKG_LIBS) -lm
+
+build/fuzz/replay_%: build/fuzz/replay/tests/fuzz/fuzz_%.o build/fuzz/replay/tests/fuzz/replay.o $(REPLAY_LIB)
+	$(CC) $(FUZZ_SANITIZE) -pthread -o $@ $^ $(PKG_LIBS) -lm
+
+fuzz: $(FUZZ_BINS)
+	@set -e; for name in $(FUZZ_NAMES); do echo "== fuzz $$name"; mkdir -p build/fuzz/$$name.found; \
+	  build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$name- build/fuzz/$$name.found tests/fuzz/corpus/$$name; done
+
+fuzz-replay: $(REPLAY_BINS)
+	@set -e; for name in $(FUZZ_NAMES); do build/fuzz/replay_$$name tests/fuzz/corpus/$$name; done
+
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/tests/fuzz/*.d build/fuzz/replay/*/*.d \
+  build/fuzz/replay/tests/fuzz/*.d)
