@@ -36,6 +36,8 @@ ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(CFLAGS_$(VARIANT)) $(LDFLAGS)
 
 LIB_SRCS := $(filter-out gateway/main.c,$(wildcard gateway/*.c)) $(wildcard connectors/*.c)
 LIB_OBJS := $(LIB_SRCS:%.c=$(B)/%.o)
+PAGE_FILES := $(addprefix gateway/page/,index.html app.js style.css favicon.svg)
+LIB_OBJS += $(B)/gateway/page_data.o
 LIB := $(B)/libheadgate.a
 MAIN_SRCS := $(wildcard gateway/main.c)
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
@@ -55,6 +57,15 @@ help: ## list the targets
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The demo page, as bytes in the program.
+$(B)/gateway/page_data.c: gateway/page/embed.sh $(PAGE_FILES)
+	@mkdir -p $(@D)
+	sh $^ > $@.tmp
+	@mv $@.tmp $@
+
+$(B)/gateway/page_data.o: $(B)/gateway/page_data.c
+	$(CC) $(CPPFLAGS) -Igateway $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
