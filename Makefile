@@ -52,6 +52,15 @@ $(B)/unit/%: tests/unit/%.c $(LIB)
 unit: $(UNIT_BINS)
 	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
 
+# --- end-to-end tests -------------------------------------------------------------------------
+
+.PHONY: kafka
+# The jars of a real Apache Kafka, through Maven (packages: maven, openjdk-17-jre-headless).
+kafka:
+	tests/kafka/kafka fetch
+
+# --- end of the end-to-end tests
+
 clean:
 	rm -rf build
 
