@@ -56,3 +56,21 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
+
+# Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
+BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \
+  $(B)/gateway/mem.o
+BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare
+
+.PHONY: bench bench-tools
+.SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)
+bench-tools: $(BENCH_BINS)
+
+bench: $(BENCH_BINS) $(B)/headgate
+	python3 tests/bench/run.py --build $(B) $(BENCH_ARGS)
+
+$(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+-include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
