@@ -83,6 +83,8 @@ endif
 $(B)/gateway/version.o: $(B)/version.txt
 $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE_COMMIT='"$(COMMIT)"'
 
+-include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
+
 # --- end-to-end tests -------------------------------------------------------------------------
 # e2e runs against librdkafka's mock cluster, e2e-kafka against a real Apache Kafka (packages: maven,
 # openjdk-17-jre-headless); accept is the acceptance run in full size. They need python3-pytest,
