@@ -234,9 +234,13 @@ REPLAY_LIB := build/fuzz/replay/libheadgate.a
 .PHONY: fuzz fuzz-replay
 .SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
 
+build/fuzz/obj/gateway/version.o build/fuzz/replay/gateway/version.o: \
+  FUZZ_CPPFLAGS += -DHEADGATE_VERSION='"fuzz"' -DHEADGATE_COMMIT='""'
+
+# -w: clang warns of other things than the compiler of the release, whose warnings fuzz-replay has.
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) -w $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 build/fuzz/replay/%.o: %.c
 	@mkdir -p $(@D)
