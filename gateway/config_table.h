@@ -41,7 +41,7 @@ struct config_key {
     const char *const *choices;   /* of ENUM and ENUM_SET, NULL-terminated */
     const struct config_section *child;
     /* check: a further check of a scalar (already interpolated), of each item of STRINGS. May be
-     * NULL. Errors -1 and err->text, to follow the value: "is not ...". */
+     * NULL. Errors -1 and err->text, a whole sentence. */
     int (*check)(const char *text, struct err *err);
     const char *prose;            /* one or two sentences, with the unit */
     const char *zero_word;        /* of a number: a word that stands for 0 and need not be within

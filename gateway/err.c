@@ -25,8 +25,7 @@ err_set_errno(struct err *err, int errno_value, const char *format, ...)
     va_end(args);
     size_t used = strlen(err->text);
     char reason[128];
-    if (strerror_r(errno_value, reason, sizeof reason) != 0) {
-        snprintf(reason, sizeof reason, "error %d", errno_value);
-    }
-    snprintf(err->text + used, sizeof err->text - used, ": %s", reason);
+    /* glibc's own strerror_r, since _GNU_SOURCE is defined: it may leave reason alone. */
+    const char *text = strerror_r(errno_value, reason, sizeof reason);
+    snprintf(err->text + used, sizeof err->text - used, ": %s", text);
 }
