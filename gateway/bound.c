@@ -117,7 +117,8 @@ bound_auto_connections(const struct config *config, uint64_t descriptor_limit)
 static void
 print_bytes(FILE *out, const char *what, uint64_t bytes, const char *note)
 {
-    fprintf(out, "  %-34s %12.1f MiB  %s\n", what, (double)bytes / 1048576.0, note);
+    fprintf(out, "  %-34s %12.1f MiB%s%s\n", what, (double)bytes / 1048576.0,
+        note[0] == '\0' ? "" : "  ", note);
 }
 
 static void

@@ -129,7 +129,7 @@ static void
 print_pairs(FILE *out, int depth, const struct config_pairs *pairs)
 {
     if (pairs->n == 0) {
-        fputs("{}\n", out);
+        fputs(" {}\n", out);
         return;
     }
     fputc('\n', out);
@@ -165,7 +165,7 @@ print_number(FILE *out, const struct config_key *key, uint64_t value)
 }
 
 static void
-print_field(FILE *out, int depth, const struct config_key *key, const void *field)
+print_field(FILE *out, const struct config_key *key, const void *field)
 {
     switch (key->kind) {
     case CONFIG_STRING:
@@ -194,11 +194,9 @@ print_field(FILE *out, int depth, const struct config_key *key, const void *fiel
         print_strings(out, field);
         break;
     case CONFIG_PAIRS:
-        print_pairs(out, depth, field);
-        break;
     case CONFIG_SECTION:
     case CONFIG_CUSTOM:
-        break;
+        break; /* print_section's */
     }
 }
 
@@ -224,9 +222,11 @@ print_section(FILE *out, int depth, const struct config_section *section, const 
         if (key->kind == CONFIG_SECTION) {
             fputc('\n', out);
             print_section(out, depth + 1, key->child, field);
+        } else if (key->kind == CONFIG_PAIRS) {
+            print_pairs(out, depth, field);
         } else {
             fputc(' ', out);
-            print_field(out, depth, key, field);
+            print_field(out, key, field);
         }
     }
 }

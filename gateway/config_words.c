@@ -76,8 +76,10 @@ config_words_kind(struct buf *out, const struct config_key *key)
         buf_adds(out, "mapping of names to text");
         break;
     case CONFIG_SECTION:
+        buf_adds(out, "mapping");
+        break;
     case CONFIG_CUSTOM:
-        buf_adds(out, "see there");
+        buf_adds(out, key->fallback != NULL ? "address" : "mapping");
         break;
     }
 }
