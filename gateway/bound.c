@@ -6,10 +6,10 @@
 #include <inttypes.h>
 #include <sys/resource.h>
 
-/* Descriptors of a service thread (event loop, wake, timers) and of the process (log, admin,
- * files). */
+/* Of a service thread: event loop, wake, a spare for when there are no more. Of the process: 64
+ * connections to the admin listener, the log, signals, files. */
 #define THREAD_DESCRIPTORS UINT64_C(8)
-#define PROCESS_DESCRIPTORS UINT64_C(64)
+#define PROCESS_DESCRIPTORS UINT64_C(128)
 
 static uint64_t
 add(uint64_t a, uint64_t b)
@@ -47,8 +47,7 @@ bound_stream_bytes(const struct config_stream *stream)
 static uint64_t
 thread_bytes_of(const struct config_stream *stream)
 {
-    uint64_t batch = larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes);
-    return multiply(BOUND_BATCHES, smaller_of(stream->ring_bytes, batch));
+    return multiply(BOUND_BATCHES, larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes));
 }
 
 static uint64_t
@@ -61,7 +60,7 @@ connection_bytes(const struct config *config)
             break;
         }
     }
-    return add(bytes, config->max_message_bytes);
+    return add(bytes, larger_of(config->max_message_bytes, BOUND_HEAD_BYTES));
 }
 
 /* All but the connections. */

@@ -100,7 +100,7 @@ integer(const struct config_key *key)
 {
     json_t *schema = typed("integer");
     put(schema, "minimum", json_integer((json_int_t)key->least));
-    if (key->most != 0) {
+    if (key->most != 0 && key->most <= INT64_MAX) {
         put(schema, "maximum", json_integer((json_int_t)key->most));
     }
     return schema;

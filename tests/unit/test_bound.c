@@ -36,12 +36,12 @@ START_TEST(every_part_is_counted)
     uint64_t large = 64 * MIB + 65536 * BOUND_SLOT_BYTES + 32 * MIB + 20 * MIB;
     ck_assert_uint_eq(bound_stream_bytes(&config.streams[0]), small);
     ck_assert_uint_eq(bound.streams_bytes, small + large);
-    ck_assert_uint_eq(bound.threads_bytes, 3 * 36 * (128 * KIB + 16 * MIB));
+    ck_assert_uint_eq(bound.threads_bytes, 3 * 60 * (256 * KIB + 16 * MIB));
     ck_assert_uint_eq(bound.connections_bytes, 1000 * (12 + 64) * KIB);
     ck_assert_uint_eq(bound.kernel_bytes, 1000 * 128 * KIB);
     ck_assert_uint_eq(bound.total_bytes,
         bound.base_bytes + bound.streams_bytes + bound.threads_bytes + bound.connections_bytes);
-    ck_assert_uint_eq(bound.descriptors, 1000 + 3 * 2 + 3 * 8 + 64 + 2 * 7);
+    ck_assert_uint_eq(bound.descriptors, 1000 + 3 * 2 + 3 * 8 + 128 + 2 * 7);
     config_fini(&config);
 }
 END_TEST
@@ -50,7 +50,7 @@ START_TEST(automatic_connections_take_what_the_limit_leaves)
 {
     struct config config;
     load(&config, two_streams);
-    uint64_t fixed = 3 * 2 + 3 * 8 + 64 + 2 * 7;
+    uint64_t fixed = 3 * 2 + 3 * 8 + 128 + 2 * 7;
     ck_assert_uint_eq(bound_auto_connections(&config, 1024), 1024 - fixed);
     ck_assert_uint_eq(bound_auto_connections(&config, 10), 1);
     ck_assert_uint_eq(bound_auto_connections(&config, UINT64_MAX), BOUND_AUTO_CONNECTIONS);
