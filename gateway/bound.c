@@ -107,10 +107,8 @@ uint64_t
 bound_auto_connections(const struct config *config, uint64_t descriptor_limit)
 {
     uint64_t fixed = fixed_descriptors(config);
-    if (descriptor_limit <= fixed) {
-        return 1;
-    }
-    return smaller_of(descriptor_limit - fixed, BOUND_AUTO_CONNECTIONS);
+    uint64_t left = descriptor_limit <= fixed ? 0 : descriptor_limit - fixed;
+    return larger_of(smaller_of(left, BOUND_AUTO_CONNECTIONS), config->threads);
 }
 
 static void

@@ -50,8 +50,9 @@ uint64_t bound_stream_bytes(const struct config_stream *stream);
 /* bound_descriptor_limit: RLIMIT_NOFILE's hard limit, up to which the program may raise its own. */
 uint64_t bound_descriptor_limit(void);
 
-/* bound_auto_connections: how many connections descriptor_limit leaves, from 1 to
- * BOUND_AUTO_CONNECTIONS. config->threads is resolved; config->max_connections is not read. */
+/* bound_auto_connections: how many connections descriptor_limit leaves, at most
+ * BOUND_AUTO_CONNECTIONS and at least one a thread. config->threads is resolved;
+ * config->max_connections is not read. */
 uint64_t bound_auto_connections(const struct config *config, uint64_t descriptor_limit);
 
 /* bound_print: a table for people, the last line of memory its total; a warning where the

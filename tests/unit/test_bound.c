@@ -52,7 +52,7 @@ START_TEST(automatic_connections_take_what_the_limit_leaves)
     load(&config, two_streams);
     uint64_t fixed = 3 * 2 + 3 * 8 + 128 + 2 * 7;
     ck_assert_uint_eq(bound_auto_connections(&config, 1024), 1024 - fixed);
-    ck_assert_uint_eq(bound_auto_connections(&config, 10), 1);
+    ck_assert_uint_eq(bound_auto_connections(&config, 10), 3);
     ck_assert_uint_eq(bound_auto_connections(&config, UINT64_MAX), BOUND_AUTO_CONNECTIONS);
     config_fini(&config);
     load(&config, "threads: 1");

@@ -249,6 +249,17 @@ START_TEST(ring_must_hold_what_a_subscriber_may_be_behind)
 }
 END_TEST
 
+START_TEST(every_thread_has_a_connection)
+{
+    struct config config;
+    assert_errors("threads: 3\nlimits: {connections: 2}\n",
+        "f.yaml:2:23: limits.connections: must be at least the number of threads\n");
+    load(&config, "limits: {connections: 1}\n");
+    ck_assert_uint_eq(config.threads, 1);
+    config_fini(&config);
+}
+END_TEST
+
 START_TEST(conflate_is_refused_as_a_policy)
 {
     assert_errors("streams:\n  a:\n    slow: {policy: conflate}\n" SOURCE,
@@ -464,7 +475,8 @@ END_TEST
 START_TEST(message_stays_on_one_line)
 {
     assert_errors("\"a\\nb\\e\": 1\nlog: {level: \"x\\ny\"}\n",
-        "f.yaml:1:1: a\\x0ab\\x1b: unknown key 'a\\x0ab\\x1b': known here are listen, admin, threads, "
+        "f.yaml:1:1: a\\x0ab\\x1b: unknown key 'a\\x0ab\\x1b': known here are listen, admin, "
+        "threads, "
         "limits, timeouts, heartbeat, live_limit, drain, cors, log, streams, routes\n"
         "f.yaml:2:14: log.level: 'x\\x0ay' is none of debug, info, warn, error\n");
 }
@@ -658,8 +670,8 @@ UNIT_MAIN("config", empty_file_has_every_default, stream_has_its_defaults_and_it
     own_policy_is_always_allowed, all_errors_come_in_one_pass_in_the_order_of_the_file,
     unknown_key_far_from_all_lists_them, wrong_shape_is_named,
     source_names_exactly_one_known_connector, connector_check_speaks_at_its_own_line,
-    ring_must_hold_what_a_subscriber_may_be_behind, conflate_is_refused_as_a_policy,
-    listeners_take_every_form, addresses_that_are_none_are_refused,
+    ring_must_hold_what_a_subscriber_may_be_behind, every_thread_has_a_connection,
+    conflate_is_refused_as_a_policy, listeners_take_every_form, addresses_that_are_none_are_refused,
     listeners_in_each_others_way_are_refused, tls_needs_both_files_and_reads_them,
     routes_are_exact_clean_paths, origins_are_checked, variables_and_files_are_filled_in,
     what_cannot_be_filled_in_is_named, filled_in_value_is_never_structure_nor_shown,
