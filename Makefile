@@ -48,7 +48,9 @@ $(B)/headgate: $(B)/gateway/main.o $(LIB)
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
-fakes = $(FAKES_$(1):%=$(B)/tests/unit/%.o)
+# C11 threads that ThreadSanitizer understands, for librdkafka's.
+TSAN_OBJS := $(if $(filter tsan,$(VARIANT)),$(B)/tests/tsan/c11_threads.o)
+fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
 .SECONDEXPANSION:
 $(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)

@@ -346,7 +346,9 @@ stage_batch(struct source *source, size_t room)
     int64_t arrival_ns = clock_mono_ns();
     while (source->batch_at < source->batch_len && room > 0) {
         rd_kafka_message_t *message = source->batch[source->batch_at];
+        source->batch[source->batch_at] = NULL; /* not for stop_fetching, which stage may call */
         if (message != NULL && !stage(source, message, arrival_ns)) {
+            source->batch[source->batch_at] = message;
             break;
         }
         source->batch_at++;

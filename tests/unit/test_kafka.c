@@ -331,14 +331,20 @@ START_TEST(records_that_retention_deleted_are_counted_as_lost)
 {
     struct bed bed;
     bed_open(&bed, 1, "orders", 1);
-    snprintf(bed.start, sizeof bed.start, "latest");
+    bed.settings.prefetch_bytes = 1 << 20;
+    fake_stream_set_room(bed.stream, 0);
     bed_run(&bed);
     ck_assert(fake_stream_wait_up(bed.stream, true, WAIT_S));
-    produce(&bed, "orders", 0, 0, 1, 1000);
-    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 1, WAIT_S));
-    /* Less is prefetched than the cluster deletes meanwhile. */
-    mock_cluster_leader(bed.cluster, "orders", 0, -1);
-    fake_stream_set_room(bed.stream, 0);
+    produce(&bed, "orders", 0, 0, 14000, 1000); /* the cluster keeps 5 MiB of these 14 */
+    fake_stream_set_room(bed.stream, 1000);
+    kafka_connector.wake(bed.source);
+    ck_assert(fake_stream_wait_end(bed.stream, "orders", 0, 14000, WAIT_S));
+    struct fake_lane lane = fake_stream_lane(bed.stream, "orders", 0);
+    ck_assert_uint_gt(lane.lost, 0);
+    ck_assert_str_eq(lane.lost_reason, "retention");
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 14000 - lane.lost, WAIT_S));
+    ck_assert_uint_eq(fake_stream_errors(bed.stream, "retention"), 1);
+    ck_assert_int_eq(lane.resets, 0);
     bed_close(&bed);
 }
 END_TEST
