@@ -71,7 +71,10 @@ $(LIB): $(LIB_OBJS)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(B)/headgate: $(B)/gateway/main.o $(LIB)
+# C11 threads that ThreadSanitizer understands, for librdkafka's.
+TSAN_OBJS := $(if $(filter tsan,$(VARIANT)),$(B)/tests/tsan/c11_threads.o)
+
+$(B)/headgate: $(B)/gateway/main.o $(TSAN_OBJS) $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # Only version.o knows the version and the commit, so a commit rebuilds one file.
@@ -122,9 +125,15 @@ accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
 
 # --- Unit tests -------------------------------------------------------------------------------------
-$(B)/unit/%: tests/unit/%.c $(LIB)
+# Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
+FAKES_test_kafka := fake_stream
+FAKES_test_synthetic := fake_stream
+fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
+
+.SECONDEXPANSION:
+$(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(call fakes,$*) $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
 
 # UNIT narrows the run: make unit UNIT="ring stream".
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
@@ -132,6 +141,7 @@ unit: $(UNIT_RUN:=.run) ## run the unit tests of VARIANT (UNIT="ring token": onl
 
 # Without this, GCC 12's TSan cannot place its shadow memory on kernels with 32 bits of mmap randomness.
 RUN_tsan := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+RUN_tsan := TSAN_OPTIONS=suppressions=tests/tsan.supp $(RUN_tsan)
 $(UNIT_RUN:=.run): %.run: %
 	@echo "== $*"; $(RUN_$(VARIANT)) timeout -k 5 300 $*
 
