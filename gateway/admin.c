@@ -44,7 +44,8 @@ by_transport(const struct server *server, struct buf *out, const char *name, siz
             uint64_t sum = 0;
             for (size_t shard = 0; shard < server->n_shards; shard++) {
                 const char *counters = (const char *)stream_counters(server->streams[i], shard);
-                sum += load((const atomic_uint_fast64_t *)(const void *)(counters + field) + transport);
+                sum += load(
+                    (const atomic_uint_fast64_t *)(const void *)(counters + field) + transport);
             }
             metrics_sample_u64(out, name,
                 labels_of(&labels, stream_name(server->streams[i]), "transport",
@@ -61,16 +62,18 @@ drops_and_disconnects(const struct server *server, struct buf *out)
     struct buf labels;
     buf_init(&labels);
     metrics_family(out, "headgate_records_dropped_total", "counter",
-        "Records that subscribers or the whole stream did not get, by reason; each is told in a gap.");
+        "Records that subscribers or the whole stream did not get, by reason; each is told in a "
+        "gap.");
     for (size_t i = 0; i < server->n_streams; i++) {
         for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
             metrics_sample_u64(out, "headgate_records_dropped_total",
-                labels_of(&labels, stream_name(server->streams[i]), "reason",
-                    drop_reason_names[reason]),
+                labels_of(
+                    &labels, stream_name(server->streams[i]), "reason", drop_reason_names[reason]),
                 stream_dropped(server->streams[i], (enum drop_reason)reason));
         }
     }
-    metrics_family(out, "headgate_disconnects_total", "counter", "Subscriptions that ended, by reason.");
+    metrics_family(
+        out, "headgate_disconnects_total", "counter", "Subscriptions that ended, by reason.");
     for (size_t i = 0; i < server->n_streams; i++) {
         for (int reason = 0; reason < DISCONNECT_REASON_COUNT; reason++) {
             uint64_t sum = 0;
@@ -95,7 +98,8 @@ by_stream(const struct server *server, struct buf *out, const char *name, const 
     buf_init(&labels);
     metrics_family(out, name, type, help);
     for (size_t i = 0; i < server->n_streams; i++) {
-        metrics_sample_u64(out, name, labels_of(&labels, stream_name(server->streams[i]), NULL, NULL),
+        metrics_sample_u64(out, name,
+            labels_of(&labels, stream_name(server->streams[i]), NULL, NULL),
             pick(server->streams[i]));
     }
     buf_fini(&labels);
@@ -146,8 +150,8 @@ sources(const struct server *server, struct buf *out)
 {
     by_stream(server, out, "headgate_records_in_total", "counter",
         "Records that came from the source.", pick_records_in);
-    by_stream(server, out, "headgate_ring_records", "gauge", "Records in the ring.",
-        pick_ring_records);
+    by_stream(
+        server, out, "headgate_ring_records", "gauge", "Records in the ring.", pick_ring_records);
     by_stream(server, out, "headgate_ring_bytes", "gauge", "Bytes in the ring.", pick_ring_bytes);
     by_stream(server, out, "headgate_source_paused", "gauge",
         "1 while a pause subscriber holds the source back.", pick_paused);
@@ -159,7 +163,8 @@ sources(const struct server *server, struct buf *out)
     }
     struct buf labels;
     buf_init(&labels);
-    metrics_family(out, "headgate_source_errors_total", "counter", "Errors of the source, by reason.");
+    metrics_family(
+        out, "headgate_source_errors_total", "counter", "Errors of the source, by reason.");
     for (size_t i = 0; i < server->n_streams; i++) {
         uint64_t count;
         const char *reason;
@@ -184,7 +189,8 @@ delivery(const struct server *server, struct buf *out)
         for (size_t shard = 0; shard < server->n_shards; shard++) {
             const struct histogram *one = &stream_counters(server->streams[i], shard)->delivery;
             for (int b = 0; b <= METRICS_BUCKETS; b++) {
-                atomic_fetch_add_explicit(&sum.buckets[b], load(&one->buckets[b]), memory_order_relaxed);
+                atomic_fetch_add_explicit(
+                    &sum.buckets[b], load(&one->buckets[b]), memory_order_relaxed);
             }
             atomic_fetch_add_explicit(&sum.sum_ns, load(&one->sum_ns), memory_order_relaxed);
         }
@@ -203,18 +209,19 @@ process(const struct server *server, struct buf *out)
         connections += shard_connections(server->shards[i]);
         refused += shard_refused(server->shards[i]);
     }
-    metrics_family(out, "headgate_connections", "gauge", "Open connections of the public listeners.");
+    metrics_family(
+        out, "headgate_connections", "gauge", "Open connections of the public listeners.");
     metrics_sample_u64(out, "headgate_connections", "", connections);
     metrics_family(out, "headgate_connections_refused_total", "counter",
         "Connections refused at the connection limit.");
     metrics_sample_u64(out, "headgate_connections_refused_total", "", refused);
-    metrics_family(out, "headgate_log_lines_dropped_total", "counter",
-        "Log lines that nobody read in time.");
+    metrics_family(
+        out, "headgate_log_lines_dropped_total", "counter", "Log lines that nobody read in time.");
     metrics_sample_u64(out, "headgate_log_lines_dropped_total", "", log_dropped_lines());
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-        (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+                 (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     metrics_family(out, "process_cpu_seconds_total", "counter", "User and system CPU time.");
     metrics_sample_double(out, "process_cpu_seconds_total", "", cpu);
     metrics_family(out, "process_start_time_seconds", "gauge", "Start time, Unix seconds.");
@@ -228,8 +235,8 @@ send_metrics(const struct server *server, struct conn *conn, const struct http_r
     struct buf out;
     buf_init(&out);
     metrics_family(&out, "headgate_records_out_total", "counter", "Records sent to subscribers.");
-    by_transport(server, &out, "headgate_records_out_total",
-        offsetof(struct stream_counters, records_out));
+    by_transport(
+        server, &out, "headgate_records_out_total", offsetof(struct stream_counters, records_out));
     metrics_family(&out, "headgate_bytes_out_total", "counter", "Bytes sent to subscribers.");
     by_transport(
         server, &out, "headgate_bytes_out_total", offsetof(struct stream_counters, bytes_out));
@@ -349,6 +356,7 @@ admin_request(void *self, struct conn *conn, const struct http_request *request)
     if (request->method == HTTP_GET || request->method == HTTP_HEAD) {
         answer(self, conn, request);
     } else {
-        conn_problem(conn, request, 405, "Allow: GET, HEAD\r\n", "only GET and HEAD are served here");
+        conn_problem(
+            conn, request, 405, "Allow: GET, HEAD\r\n", "only GET and HEAD are served here");
     }
 }

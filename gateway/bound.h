@@ -26,8 +26,9 @@
 #define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
 #define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)
 #define BOUND_LEFTOVER_BYTES (UINT64_C(8) << 10)
-#define BOUND_TLS_BYTES (UINT64_C(40) << 10) /* OpenSSL: a 16 KiB record each way, and its state   \
-                                              */
+#define BOUND_TLS_BYTES                                                                            \
+    (UINT64_C(40) << 10) /* OpenSSL: a 16 KiB record each way, and its state                       \
+                          */
 #define BOUND_AUTO_CONNECTIONS UINT64_C(10000)
 
 struct bound {

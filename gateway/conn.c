@@ -213,8 +213,8 @@ conn_reply_raw(struct conn *conn, const struct buf *head)
 }
 
 void
-conn_problem(struct conn *conn, const struct http_request *request, int status,
-    const char *headers, const char *detail)
+conn_problem(struct conn *conn, const struct http_request *request, int status, const char *headers,
+    const char *detail)
 {
     struct buf body;
     buf_init(&body);
@@ -272,8 +272,8 @@ serve_buffered(struct conn *conn)
     while (conn->state == CONN_HEAD && conn->in.len > 0 && !conn->dead) {
         size_t taken = take_request(conn, conn->in.bytes, conn->in.len);
         if (taken == 0) {
-            int64_t by = shard_now_ms(conn->shard) +
-                (int64_t)shard_config(conn->shard)->header_timeout_ms;
+            int64_t by =
+                shard_now_ms(conn->shard) + (int64_t)shard_config(conn->shard)->header_timeout_ms;
             if (conn->deadline_ms > by) { /* a head has begun: later bytes do not reset its clock */
                 conn->deadline_ms = by;
             }

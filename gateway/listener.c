@@ -77,8 +77,8 @@ port_of(int fd)
     struct address bound = {.len = sizeof bound.storage};
     getsockname(fd, (struct sockaddr *)&bound.storage, &bound.len);
     return ntohs(bound.storage.ss_family == AF_INET6
-            ? ((const struct sockaddr_in6 *)&bound.storage)->sin6_port
-            : ((const struct sockaddr_in *)&bound.storage)->sin_port);
+                     ? ((const struct sockaddr_in6 *)&bound.storage)->sin6_port
+                     : ((const struct sockaddr_in *)&bound.storage)->sin_port);
 }
 
 /* The first socket for an address is probed without SO_REUSEPORT: else a second gateway on the same
@@ -99,7 +99,7 @@ listener_open(const struct config_listen *config, uint16_t *port, struct err *er
 {
     struct address address;
     bool both = config->host == NULL;
-    bool first = *port == 0 || *port == config->port;
+    bool first = *port == 0;
     uint16_t want = *port != 0 ? *port : config->port;
     if (make_address(config, want, &address, err) != 0) {
         return -1;

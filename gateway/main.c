@@ -12,7 +12,8 @@ struct command {
 
 static const struct command commands[] = {
     {"run", cmd_run, "serve the streams of a configuration until SIGTERM or SIGINT"},
-    {"check", cmd_check, "validate a configuration; print the memory and descriptors that it needs"},
+    {"check", cmd_check,
+        "validate a configuration; print the memory and descriptors that it needs"},
     {"config", cmd_config, "print the effective configuration, its JSON Schema or its reference"},
     {"demo", cmd_demo, "an embedded Kafka with live sample streams, and a page"},
     {"tail", cmd_tail, "print a stream; reconnect and resume"},

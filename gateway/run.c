@@ -89,8 +89,8 @@ make_shards(struct running *running, struct err *err)
             .name = name,
         };
         server->shards[i] = shard_new(&options, err);
-        result = server->shards[i] == NULL ? -1
-                                           : listen_on_all(running, server->shards[i], ports, err);
+        result =
+            server->shards[i] == NULL ? -1 : listen_on_all(running, server->shards[i], ports, err);
     }
     running->addresses.public_port = ports[0];
     free(ports);
@@ -164,8 +164,7 @@ drain(struct running *running, const sigset_t *signals)
         again = signal_within(signals, DRAIN_STEP_MS);
     }
     uint64_t cut = open_connections(server);
-    log_event(LOG_INFO, "main", NULL, "drained: %llu connections are cut",
-        (unsigned long long)cut);
+    log_event(LOG_INFO, "main", NULL, "drained: %llu connections are cut", (unsigned long long)cut);
 }
 
 static void

@@ -22,8 +22,9 @@ struct run_options {
     void *self;
 };
 
-/* run_config: serve until SIGTERM or SIGINT, drain, return the exit status: 0, or 1 after an error, which is
- * logged. A second signal cuts the drain short. Blocks SIGTERM and SIGINT in all threads. */
+/* run_config: serve until SIGTERM or SIGINT, drain, return the exit status: 0, or 1 after an error,
+ * which is logged. A second signal cuts the drain short. Blocks SIGTERM and SIGINT in all threads.
+ */
 int run_config(const struct config *config, const struct run_options *options);
 
 #endif

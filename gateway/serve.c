@@ -2,9 +2,9 @@
  * thread. */
 #include "server.h"
 
+#include "connector.h"
 #include "json.h"
 #include "mem.h"
-#include "connector.h"
 #include "page.h"
 #include "ws.h"
 
@@ -89,7 +89,7 @@ origin_headers(const struct config *config, const struct http_request *request, 
     const char *after = memmem(origin.at, origin.len, "://", 3);
     size_t skip = after == NULL ? 0 : (size_t)(after - origin.at) + 3;
     return host.at != NULL && origin.len - skip == host.len &&
-        strncasecmp(origin.at + skip, host.at, host.len) == 0;
+           strncasecmp(origin.at + skip, host.at, host.len) == 0;
 }
 
 static void
@@ -103,7 +103,8 @@ add_stream(const struct server *server, size_t i, struct buf *body)
     buf_adds(body, i == 0 ? "" : ",");
     buf_addf(body, "{\"name\":\"%s\",\"path\":\"/streams/%s\",\"source\":\"%s\",\"up\":%s,",
         config->name, config->name, config->connector->name, health.up ? "true" : "false");
-    buf_addf(body, "\"formats\":[\"ws\",\"sse\",\"ndjson\",\"json\"],\"slow\":{\"policy\":\"%s\",\"allow\":[",
+    buf_addf(body,
+        "\"formats\":[\"ws\",\"sse\",\"ndjson\",\"json\"],\"slow\":{\"policy\":\"%s\",\"allow\":[",
         slow_policy_names[config->slow_policy]);
     const char *comma = "";
     for (int policy = 0; policy < SLOW_POLICY_COUNT; policy++) {
@@ -153,8 +154,9 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
     conn_reply(conn, request,
         &(struct reply){.status = 200,
             .content_type = page->type,
-            .headers = "Cache-Control: no-cache\r\n"
-                       "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:\r\n",
+            .headers =
+                "Cache-Control: no-cache\r\n"
+                "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:\r\n",
             .body = (const char *)page->bytes,
             .body_len = page->len});
 }

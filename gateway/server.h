@@ -18,9 +18,9 @@ struct server {
     size_t n_streams;
     struct shard **shards; /* service threads, without the admin's */
     size_t n_shards;
-    bool serve_page;       /* the demo page at / */
-    int64_t started_ms;    /* Unix milliseconds */
-    atomic_bool draining;  /* SIGTERM came */
+    bool serve_page;      /* the demo page at / */
+    int64_t started_ms;   /* Unix milliseconds */
+    atomic_bool draining; /* SIGTERM came */
 };
 
 /* serve_request: the public listener (a handler's request function; self is a struct server). */

@@ -58,7 +58,8 @@ struct shard {
     atomic_int_fast64_t alive_ns;
 };
 
-/* A raw socket's user pointer is its conn, a listening one's is its port: told apart by callback. */
+/* A raw socket's user pointer is its conn, a listening one's is its port: told apart by callback.
+ */
 static int on_event(
     struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
@@ -85,7 +86,7 @@ update_now(struct shard *shard)
 /* ---- accepting ---- */
 
 #define FULL_BODY                                                                                  \
-    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"                      \
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"                  \
     "\"detail\":\"the connection limit is reached\"}\n"
 
 static void
@@ -152,11 +153,10 @@ drain(struct shard *shard)
     for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, link);
         if (conn->state == CONN_STREAM) {
-            session_end(conn->session,
-                &(struct ending){.why = DISCONNECT_SHUTDOWN,
-                    .code = 1001,
-                    .reason = "the gateway is going away",
-                    .event = "closing"});
+            session_end(conn->session, &(struct ending){.why = DISCONNECT_SHUTDOWN,
+                                           .code = 1001,
+                                           .reason = "the gateway is going away",
+                                           .event = "closing"});
         } else if (conn->state == CONN_HEAD && conn->in.len == 0) {
             conn_kill(conn);
         }
@@ -215,8 +215,8 @@ settle(struct shard *shard, int result)
 }
 
 static int
-on_raw_event(struct shard *shard, struct conn *conn, enum lws_callback_reasons reason, void *in,
-    size_t len)
+on_raw_event(
+    struct shard *shard, struct conn *conn, enum lws_callback_reasons reason, void *in, size_t len)
 {
     if (conn == NULL) {
         return 0;

@@ -1,9 +1,10 @@
-/* shard: one service thread: its own event loop (a libwebsockets context), listening sockets, connections and
- * outlets. Shards share nothing but the streams' rings.
+/* shard: one service thread: its own event loop (a libwebsockets context), listening sockets,
+ * connections and outlets. Shards share nothing but the streams' rings.
  *
- * Every listening socket is made by shard_listen with SO_REUSEPORT, one for each shard, and accepted
- * by us, so that a connection limit and a lack of descriptors are met by a refusal and not by a spin.
- * Thread  init for new, listen, start, drain, stop, free; shard for the rest, unless it says any. */
+ * Every listening socket is made by shard_listen with SO_REUSEPORT, one for each shard, and
+ * accepted by us, so that a connection limit and a lack of descriptors are met by a refusal and not
+ * by a spin. Thread  init for new, listen, start, drain, stop, free; shard for the rest, unless it
+ * says any. */
 #ifndef HEADGATE_SHARD_H
 #define HEADGATE_SHARD_H
 
@@ -22,8 +23,8 @@ struct shard;
 
 /* What a shard serves: the public streams, or the admin listener. */
 struct handler {
-    /* request: answer request on conn by conn_reply, conn_problem or conn_stream. body is never read:
-     * a request with one is answered and closed. */
+    /* request: answer request on conn by conn_reply, conn_problem or conn_stream. body is never
+     * read: a request with one is answered and closed. */
     void (*request)(void *self, struct conn *conn, const struct http_request *request);
     void *self;
 };
@@ -35,7 +36,7 @@ struct shard_options {
     size_t n_streams;
     struct handler handler;
     uint64_t max_connections;
-    const char *name;              /* "shard-0": for logs and the thread's name */
+    const char *name; /* "shard-0": for logs and the thread's name */
 };
 
 /* shard_new: errors NULL and err. */

@@ -102,7 +102,8 @@ check_allowed(
     const struct config_stream *config, const struct params *params, struct refusal *refusal)
 {
     if (params->has_slow && (config->slow_allow & (1u << params->slow)) == 0) {
-        return refuse_with(refusal, 400, "slow: this stream does not allow %s; GET /streams lists what it allows",
+        return refuse_with(refusal, 400,
+            "slow: this stream does not allow %s; GET /streams lists what it allows",
             slow_policy_names[params->slow]);
     }
     if (params->queue_records > config->queue_records) {
@@ -151,11 +152,10 @@ stream_head(struct buf *head, const struct http_request *request, const struct f
     const char *cors)
 {
     buf_addf(head, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n", framer->content_type);
-    BUF_LITERAL(head,
-        "Cache-Control: no-cache, no-transform\r\n"
-        "X-Accel-Buffering: no\r\n"
-        "X-Content-Type-Options: nosniff\r\n"
-        "Vary: Accept\r\n");
+    BUF_LITERAL(head, "Cache-Control: no-cache, no-transform\r\n"
+                      "X-Accel-Buffering: no\r\n"
+                      "X-Content-Type-Options: nosniff\r\n"
+                      "Vary: Accept\r\n");
     buf_adds(head, cors);
     if (request->minor == 1) {
         BUF_LITERAL(head, "Transfer-Encoding: chunked\r\n");
@@ -236,7 +236,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, forced, &params, &format, &refusal) ||
-        !check_allowed(&server->config->streams[stream], &params, &refusal)) {
+               !check_allowed(&server->config->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
         refusal.headers = "Retry-After: 1\r\n";
