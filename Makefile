@@ -220,7 +220,7 @@ test-schemas: all ## the schemas against their validators, examples and the prog
 test-deploy: all ## the manifests, alert rules and dashboard, rendered and checked
 	$(PYTEST) tests/deploy
 
-test-examples: all ## run the examples
+test-examples: all e2e-tools tests/node_modules ## run the examples
 	$(PYTEST) examples
 
 test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packages
