@@ -29,7 +29,8 @@ struct connector {
      * there). Makes no connection. Errors -1 and err. Thread init. */
     int (*check)(const void *settings, struct err *err);
 
-    /* memory_bound_bytes: the most that the source holds outside of the ring, for headgate check. */
+    /* memory_bound_bytes: the most that the source holds outside of the ring, for headgate check.
+     */
     uint64_t (*memory_bound_bytes)(const void *settings);
 
     /* descriptor_bound: the most file descriptors it needs. */

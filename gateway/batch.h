@@ -1,10 +1,10 @@
 /* batch: a run of records encoded once in one format, shared by every subscriber that needs it.
  *
- * A batch is cut into units: the smallest pieces that a connection can be left in the middle of. A unit is one frame
- * (WebSocket), or one HTTP chunk of a few small records. When a socket takes only part of a batch, the rest of
- * the current unit must follow; everything after it is still free to be dropped. Each unit knows where a
- * subscriber stands that has all of it.
- * Thread  shard: a batch belongs to one shard and its reference count is plain. */
+ * A batch is cut into units: the smallest pieces that a connection can be left in the middle of. A
+ * unit is one frame (WebSocket), or one HTTP chunk of a few small records. When a socket takes only
+ * part of a batch, the rest of the current unit must follow; everything after it is still free to
+ * be dropped. Each unit knows where a subscriber stands that has all of it. Thread  shard: a batch
+ * belongs to one shard and its reference count is plain. */
 #ifndef HEADGATE_BATCH_H
 #define HEADGATE_BATCH_H
 
@@ -31,9 +31,9 @@ struct stand {
 };
 
 struct unit {
-    uint32_t end;     /* offset in bytes of its end */
-    uint32_t id_end;  /* end of its id in ids; it starts where the unit before ends */
-    uint32_t records; /* records (not gaps) from the batch's start to its end */
+    uint32_t end;       /* offset in bytes of its end */
+    uint32_t id_end;    /* end of its id in ids; it starts where the unit before ends */
+    uint32_t records;   /* records (not gaps) from the batch's start to its end */
     struct stand stand; /* after it */
 };
 
@@ -41,15 +41,16 @@ struct batch {
     unsigned refs;
     struct stand stand; /* before it */
     struct buf bytes;
-    struct buf ids;      /* the id before the batch, then one for each unit's end */
+    struct buf ids; /* the id before the batch, then one for each unit's end */
     uint32_t first_id_end;
     struct unit *units;
     size_t n_units, cap_units;
-    int64_t arrival_ns;  /* of its first record */
+    int64_t arrival_ns; /* of its first record */
 };
 
-/* batch_encode: n >= 1 consecutive records from stand on. id_before is the token at stand. first: nothing
- * was sent before (JSON arrays). Cost: one copy of each record's text. Returns a batch with one reference. */
+/* batch_encode: n >= 1 consecutive records from stand on. id_before is the token at stand. first:
+ * nothing was sent before (JSON arrays). Cost: one copy of each record's text. Returns a batch with
+ * one reference. */
 struct batch *batch_encode(const struct format *format, struct stand stand, const char *id_before,
     size_t id_len, struct record *const *records, size_t n, bool first);
 

@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-int64_t clock_mono_ns(void);    /* CLOCK_MONOTONIC: for every timer and latency */
-int64_t clock_wall_ms(void);    /* CLOCK_REALTIME, Unix milliseconds: only for what people read */
+int64_t clock_mono_ns(void); /* CLOCK_MONOTONIC: for every timer and latency */
+int64_t clock_wall_ms(void); /* CLOCK_REALTIME, Unix milliseconds: only for what people read */
 
 #define CLOCK_TIME_LEN 24 /* "2026-01-31T12:00:00.123Z" without the NUL */
 

@@ -1,7 +1,8 @@
 /* config: the configuration file, read once at the start into plain structs.
  *
- * One table of keys (config_keys.c and each connector's section) is the source of the parser, of schemas/config.schema.json
- * and of the reference documentation. Thread: init; read-only afterwards, so any thread may read. */
+ * One table of keys (config_keys.c and each connector's section) is the source of the parser, of
+ * schemas/config.schema.json and of the reference documentation. Thread: init; read-only
+ * afterwards, so any thread may read. */
 #ifndef HEADGATE_CONFIG_H
 #define HEADGATE_CONFIG_H
 
@@ -14,13 +15,7 @@
 
 struct connector;
 
-enum slow_policy {
-    SLOW_DROP_OLDEST,
-    SLOW_DROP_NEWEST,
-    SLOW_CONFLATE,
-    SLOW_PAUSE,
-    SLOW_DISCONNECT
-};
+enum slow_policy { SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_CONFLATE, SLOW_PAUSE, SLOW_DISCONNECT };
 #define SLOW_POLICY_COUNT 5
 extern const char *const slow_policy_names[SLOW_POLICY_COUNT];
 
@@ -59,8 +54,8 @@ struct config_stream {
     enum slow_policy slow_policy;
     uint64_t queue_records;
     uint64_t queue_bytes;
-    uint32_t slow_allow;       /* bit 1 << policy; the default policy is always in it */
-    uint64_t pause_limit_ms;   /* a pause subscriber that holds the source longer is disconnected */
+    uint32_t slow_allow;     /* bit 1 << policy; the default policy is always in it */
+    uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
 };
 
 struct config_route {
@@ -73,20 +68,20 @@ struct config {
     struct config_listen *listen;
     size_t n_listen;
     struct config_listen admin;
-    uint64_t threads; /* service threads; resolved: never 0 after config_load */
-    uint64_t max_connections; /* over all threads; 0 in the file: derived from RLIMIT_NOFILE */
-    uint64_t send_buffer_bytes;  /* SO_SNDBUF */
+    uint64_t threads;           /* service threads; resolved: never 0 after config_load */
+    uint64_t max_connections;   /* over all threads; 0 in the file: derived from RLIMIT_NOFILE */
+    uint64_t send_buffer_bytes; /* SO_SNDBUF */
     uint64_t header_timeout_ms;
-    uint64_t idle_timeout_ms;    /* keep-alive connection without a request */
-    uint64_t heartbeat_ms;       /* default for SSE and WebSocket */
+    uint64_t idle_timeout_ms; /* keep-alive connection without a request */
+    uint64_t heartbeat_ms;    /* default for SSE and WebSocket */
     uint64_t pong_timeout_ms;
-    uint64_t max_message_bytes;  /* of a WebSocket message that a client sends */
-    uint64_t live_limit_ms;      /* /livez fails when a thread made no progress for this long */
-    uint64_t drain_grace_ms;     /* SIGTERM: /readyz fails, still serving and accepting */
-    uint64_t drain_timeout_ms;   /* then goodbyes; everything is closed at the latest after this */
+    uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
+    uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */
+    uint64_t drain_grace_ms;    /* SIGTERM: /readyz fails, still serving and accepting */
+    uint64_t drain_timeout_ms;  /* then goodbyes; everything is closed at the latest after this */
     struct config_strings cors_origins; /* exact origins, or "*" */
-    int log_level;  /* enum log_level */
-    int log_format; /* enum log_format */
+    int log_level;                      /* enum log_level */
+    int log_format;                     /* enum log_format */
     struct config_stream *streams;
     size_t n_streams;
     struct config_route *routes;
@@ -104,7 +99,8 @@ int config_load_text(
 
 void config_fini(struct config *config);
 
-/* config_print: the effective configuration as YAML that config_load takes again; secrets masked. */
+/* config_print: the effective configuration as YAML that config_load takes again; secrets masked.
+ */
 void config_print(const struct config *config, FILE *out);
 
 /* config_schema_print: its JSON Schema (draft-07), made from the table. */

@@ -3,7 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
+#include <string.h> /* with _GNU_SOURCE strerror_r returns the text */
 
 void
 err_set(struct err *err, enum err_code code, const char *format, ...)
@@ -25,8 +25,6 @@ err_set_errno(struct err *err, int errno_value, const char *format, ...)
     va_end(args);
     size_t used = strlen(err->text);
     char reason[128];
-    if (strerror_r(errno_value, reason, sizeof reason) != 0) {
-        snprintf(reason, sizeof reason, "error %d", errno_value);
-    }
-    snprintf(err->text + used, sizeof err->text - used, ": %s", reason);
+    snprintf(err->text + used, sizeof err->text - used, ": %s",
+        strerror_r(errno_value, reason, sizeof reason));
 }

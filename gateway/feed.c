@@ -93,13 +93,13 @@ static struct batch *
 encode_next(struct feed *feed)
 {
     struct record *records[BATCH_RECORDS];
-    size_t n = ring_read(stream_ring(feed->outlet->stream), feed->stand.seq, records,
-        BATCH_RECORDS, BATCH_BYTES);
+    size_t n = ring_read(
+        stream_ring(feed->outlet->stream), feed->stand.seq, records, BATCH_RECORDS, BATCH_BYTES);
     if (n == 0) {
         return NULL;
     }
-    struct batch *batch = batch_encode(
-        &feed->format, feed->stand, feed->id.bytes, feed->id.len, records, n, false);
+    struct batch *batch =
+        batch_encode(&feed->format, feed->stand, feed->id.bytes, feed->id.len, records, n, false);
     for (size_t i = 0; i < n; i++) {
         record_unref(records[i]);
     }

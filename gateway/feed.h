@@ -1,10 +1,10 @@
-/* feed: on one shard, the subscribers of one stream that take the same bytes. It encodes each run of
- * new records once and sends it to all who are LIVE; the newest batches are kept for those who
+/* feed: on one shard, the subscribers of one stream that take the same bytes. It encodes each run
+ * of new records once and sends it to all who are LIVE; the newest batches are kept for those who
  * are just behind.
  *
  * An outlet is what a shard has of one stream: its feeds, its pause subscribers and its counters.
- * Invariant: every LIVE session's stand equals the feed's stand whenever feed_advance is not running.
- * Thread  shard. */
+ * Invariant: every LIVE session's stand equals the feed's stand whenever feed_advance is not
+ * running. Thread  shard. */
 #ifndef HEADGATE_FEED_H
 #define HEADGATE_FEED_H
 
@@ -23,8 +23,8 @@ struct feed {
     struct feed *next; /* in the outlet */
     struct outlet *outlet;
     struct format format;
-    struct stand stand;  /* where its LIVE sessions are */
-    struct buf id;       /* the token at stand */
+    struct stand stand; /* where its LIVE sessions are */
+    struct buf id;      /* the token at stand */
     struct session_list live;
     struct session_list solo; /* LIVE too, but each pumped by itself */
     struct batch *cache[FEED_CACHE];
@@ -57,8 +57,8 @@ void outlet_hold_update(struct outlet *outlet);
 /* feed_advance: send what is new to the LIVE sessions. True when it stopped at its budget. */
 bool feed_advance(struct feed *feed);
 
-/* feed_join: session has everything up to its stand in its socket: make it LIVE if the feed stands there, or can be
- * made to. False: it must read on by itself first. */
+/* feed_join: session has everything up to its stand in its socket: make it LIVE if the feed stands
+ * there, or can be made to. False: it must read on by itself first. */
 bool feed_join(struct feed *feed, struct session *session);
 void feed_leave(struct feed *feed, struct session *session);
 

@@ -16,7 +16,7 @@ struct control {
     const char *event; /* the name, a literal */
     const char *json;  /* the whole object on one line */
     size_t len;
-    const char *id;    /* the resume token that it stands at, or NULL */
+    const char *id; /* the resume token that it stands at, or NULL */
     size_t id_len;
 };
 
@@ -37,8 +37,8 @@ struct framer {
 
 extern const struct framer framer_ws, framer_sse, framer_ndjson, framer_json;
 
-/* framer_shows_control: false where control messages are left out (NDJSON with envelope=data, JSON arrays): there a
- * failure must cut the response short. */
+/* framer_shows_control: false where control messages are left out (NDJSON with envelope=data, JSON
+ * arrays): there a failure must cut the response short. */
 bool framer_shows_control(const struct framer *framer, enum envelope envelope);
 
 #endif

@@ -1,4 +1,5 @@
-/* framer_ndjson: one JSON object a line; and the JSON array, which is the same with other marks between. */
+/* framer_ndjson: one JSON object a line; and the JSON array, which is the same with other marks
+ * between. */
 #include "framer.h"
 
 static void
@@ -99,5 +100,5 @@ bool
 framer_shows_control(const struct framer *framer, enum envelope envelope)
 {
     return framer->transport == TRANSPORT_WS || framer->transport == TRANSPORT_SSE ||
-        (framer->transport == TRANSPORT_NDJSON && envelope != ENVELOPE_DATA);
+           (framer->transport == TRANSPORT_NDJSON && envelope != ENVELOPE_DATA);
 }

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-/* Clients come back after a time of their own, so that a restart is not met by all of them at once. */
+/* Clients come back after a time of their own, so that a restart is not met by all of them at once.
+ */
 #define RETRY_LEAST_MS 1000u
 #define RETRY_SPREAD_MS 2000u
 

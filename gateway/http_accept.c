@@ -78,9 +78,6 @@ take_member(struct slice *list)
     member.len = (size_t)(list->at - member.at);
     take_char(list, ',');
     skip_blanks(&member);
-    while (member.len != 0 && is_blank(member.at[member.len - 1])) {
-        member.len--;
-    }
     return member;
 }
 

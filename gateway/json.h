@@ -29,8 +29,8 @@ void json_compact(struct buf *out, const char *text, size_t len);
 /* json_utf8_valid: true when the bytes are well-formed UTF-8 (NUL allowed). */
 bool json_utf8_valid(const void *bytes, size_t len);
 
-/* json_utf8_length: the length, 1 to 4, of the well-formed UTF-8 sequence at at; 0 when what is there
- * is none. len, the bytes from at on, is not 0. */
+/* json_utf8_length: the length, 1 to 4, of the well-formed UTF-8 sequence at at; 0 when what is
+ * there is none. len, the bytes from at on, is not 0. */
 size_t json_utf8_length(const char *at, size_t len);
 
 /* json_add_string: append a JSON string, quotes included. The bytes must be valid UTF-8. Escapes

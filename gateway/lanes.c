@@ -236,8 +236,7 @@ lanes_reach(struct lanes *lanes, const struct place *to)
     bool reached = true;
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n && reached; i++) {
-        const struct token_lane *row =
-            row_of(to, lanes->rows[i].group, lanes->rows[i].partition);
+        const struct token_lane *row = row_of(to, lanes->rows[i].group, lanes->rows[i].partition);
         reached = row == NULL || lanes->rows[i].next >= row->next;
     }
     pthread_mutex_unlock(&lanes->lock);

@@ -36,8 +36,7 @@ void lanes_start_token(struct lanes *lanes, struct buf *token);
 
 /* lanes_wants: a subscriber that resumes at from has not seen offset of lane: it is at or past the
  * token's place, or the token does not know the lane (it appeared later). */
-bool lanes_wants(
-    struct lanes *lanes, const struct place *from, uint32_t lane, uint64_t offset);
+bool lanes_wants(struct lanes *lanes, const struct place *from, uint32_t lane, uint64_t offset);
 
 /* lanes_reach: the position has come to every place of to. */
 bool lanes_reach(struct lanes *lanes, const struct place *to);

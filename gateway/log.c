@@ -228,8 +228,11 @@ log_event(enum log_level level, const char *component, const char *stream, const
     char message[MESSAGE_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    int want = vsnprintf(message, sizeof message, format, args);
     va_end(args);
+    if (want >= MESSAGE_MAX) {
+        memcpy(message + MESSAGE_MAX - sizeof "...", "...", sizeof "...");
+    }
     int64_t now_ns = clock_mono_ns();
     pthread_mutex_lock(&sink.lock);
     emit_reports(now_ns);

@@ -1,9 +1,9 @@
 /* log_limit: keeps one recurring event from flooding the log.
  *
  * A kind of line is its component, stream and printf format. LOG_LIMIT_LINES of a kind pass in a
- * window of LOG_LIMIT_NS that starts with its first line; the rest of the window is counted and told in one
- * report. More kinds at once than there are slots are not limited.
- * Thread  whoever holds the log's lock.  Cost a walk over the slots. */
+ * window of LOG_LIMIT_NS that starts with its first line; the rest of the window is counted and
+ * told in one report. More kinds at once than there are slots are not limited.
+ * Thread  whoever holds the log's lock.  Cost  a walk over the slots. */
 #ifndef HEADGATE_LOG_LIMIT_H
 #define HEADGATE_LOG_LIMIT_H
 
@@ -21,7 +21,7 @@ struct log_limit_kind {
     uint64_t hash; /* 0: a free slot */
     enum log_level level;
     char component[32];
-    char stream[64]; /* "": none */
+    char stream[64];   /* "": none */
     char message[160]; /* the last line that was left out */
 };
 

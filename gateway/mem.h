@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);               /* uninitialised */
+void *mem_alloc(size_t size);                /* uninitialised */
 void *mem_calloc(size_t count, size_t size); /* zeroed; count * size is checked for overflow */
 /* mem_calloc_aligned: the same on a 64-byte cache line; size is a multiple of 64. */
 void *mem_calloc_aligned(size_t count, size_t size);

@@ -1,6 +1,6 @@
-/* params: the query parameters and headers of a subscription, from untrusted clients, into one struct. Unknown
- * parameters, repeated ones that may not repeat, and bad values are errors that name the parameter.
- * Thread any: no state. */
+/* params: the query parameters and headers of a subscription, from untrusted clients, into one
+ * struct. Unknown parameters, repeated ones that may not repeat, and bad values are errors that
+ * name the parameter. Thread any: no state. */
 #ifndef HEADGATE_PARAMS_H
 #define HEADGATE_PARAMS_H
 
@@ -17,32 +17,33 @@ enum place_kind { PLACE_NONE, PLACE_LATEST, PLACE_EARLIEST, PLACE_TIME, PLACE_TO
 
 struct place {
     enum place_kind kind;
-    int64_t time_ms;           /* PLACE_TIME: Unix milliseconds ("-10m" is resolved against now) */
-    struct token_lane *lanes;  /* PLACE_TOKEN: owned */
+    int64_t time_ms;          /* PLACE_TIME: Unix milliseconds ("-10m" is resolved against now) */
+    struct token_lane *lanes; /* PLACE_TOKEN: owned */
     size_t n_lanes;
 };
 
 struct params {
     enum stream_format format; /* FORMAT_AUTO: by Accept and Upgrade */
     struct place from;         /* never PLACE_NONE; Last-Event-ID wins over from= */
-    struct place to;           /* PLACE_NONE, PLACE_LATEST (the head as it is now), PLACE_TIME or PLACE_TOKEN */
+    struct place
+        to; /* PLACE_NONE, PLACE_LATEST (the head as it is now), PLACE_TIME or PLACE_TOKEN */
     bool has_limit;
     uint64_t limit;
-    bool follow;               /* default true */
+    bool follow; /* default true */
     enum envelope envelope;
     bool has_slow;
     enum slow_policy slow;
-    uint64_t queue_records;    /* 0: the stream's */
+    uint64_t queue_records; /* 0: the stream's */
     bool has_heartbeat;
-    uint64_t heartbeat_ms;     /* 0: off; else 1 s to 1 h */
-    uint64_t max_rate;         /* records a second; 0: unpaced */
+    uint64_t heartbeat_ms; /* 0: off; else 1 s to 1 h */
+    uint64_t max_rate;     /* records a second; 0: unpaced */
 };
 
-/* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that this
- * version does not serve yet (key, where, consumer, ticket, envelope=cloudevents) are refused by name, not ignored. Last-Event-ID
- * must be a token; an empty one counts as none. Errors hold client text only as printable ASCII.
- * Errors  -1 and err, whose text starts with the parameter's name.
- * Owns    params_fini frees what the struct holds; safe after a failure. */
+/* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that
+ * this version does not serve yet (key, where, consumer, ticket, envelope=cloudevents) are refused
+ * by name, not ignored. Last-Event-ID must be a token; an empty one counts as none. Errors hold
+ * client text only as printable ASCII. Errors  -1 and err, whose text starts with the parameter's
+ * name. Owns    params_fini frees what the struct holds; safe after a failure. */
 int params_parse(
     struct params *params, const struct http_request *request, int64_t now_ms, struct err *err);
 void params_fini(struct params *params);

@@ -88,7 +88,7 @@ static bool
 must_evict(const struct ring *ring, uint64_t charge)
 {
     return count(ring) > 0 &&
-        (count(ring) + 1 > ring->max_records || ring->bytes + charge > ring->max_bytes);
+           (count(ring) + 1 > ring->max_records || ring->bytes + charge > ring->max_bytes);
 }
 
 static void
@@ -146,8 +146,7 @@ ring_state(struct ring *ring, struct ring_state *state)
 }
 
 size_t
-ring_read(
-    struct ring *ring, uint64_t from, struct record **records, size_t max, uint64_t max_bytes)
+ring_read(struct ring *ring, uint64_t from, struct record **records, size_t max, uint64_t max_bytes)
 {
     size_t n = 0;
     uint64_t bytes = 0;
@@ -188,8 +187,8 @@ ring_peek_ref(struct ring *ring, uint64_t seq)
 }
 
 void
-ring_place(struct ring *ring, uint64_t *seq, uint64_t *ordinal, uint64_t *bytes,
-    struct record **before)
+ring_place(
+    struct ring *ring, uint64_t *seq, uint64_t *ordinal, uint64_t *bytes, struct record **before)
 {
     pthread_mutex_lock(&ring->lock);
     if (*seq < ring->tail_seq) {

@@ -7,9 +7,9 @@
  * them (one hold a shard). While the head has reached a hold, ring_room() is 0, and it stays so
  * until every hold's resume mark is passed (hysteresis).
  *
- * Invariant: tail <= head + 1; sum of charges == bytes; records <= max_records, and bytes <= max_bytes unless a
- * single record is larger than that. Lock: one mutex, held for short copies only; records are
- * freed outside of it. */
+ * Invariant: tail <= head + 1; sum of charges == bytes; records <= max_records, and bytes <=
+ * max_bytes unless a single record is larger than that. Lock: one mutex, held for short copies
+ * only; records are freed outside of it. */
 #ifndef HEADGATE_RING_H
 #define HEADGATE_RING_H
 
@@ -32,8 +32,8 @@ void ring_append_take(struct ring *ring, struct record *const *records, size_t n
 
 /* Where the ring stands, in one consistent look. */
 struct ring_state {
-    uint64_t tail_seq;  /* oldest record there is; head_seq + 1 when empty */
-    uint64_t head_seq;  /* newest record ever appended; 0: none yet */
+    uint64_t tail_seq; /* oldest record there is; head_seq + 1 when empty */
+    uint64_t head_seq; /* newest record ever appended; 0: none yet */
     uint64_t records;
     uint64_t bytes;
     uint64_t head_bytes;   /* charged bytes of all records ever appended */
@@ -42,9 +42,9 @@ struct ring_state {
 };
 void ring_state(struct ring *ring, struct ring_state *state); /* any */
 
-/* ring_read: up to max records from seq from on, in order, at least one if there is one and else no more
- * than max_bytes of charge. from below the tail reads nothing.
- * Owns    the caller unrefs each record.  Thread any.  Cost O(records).  Returns the count. */
+/* ring_read: up to max records from seq from on, in order, at least one if there is one and else no
+ * more than max_bytes of charge. from below the tail reads nothing. Owns    the caller unrefs each
+ * record.  Thread any.  Cost O(records).  Returns the count. */
 size_t ring_read(
     struct ring *ring, uint64_t from, struct record **records, size_t max, uint64_t max_bytes);
 
@@ -53,10 +53,10 @@ size_t ring_read(
 struct record *ring_peek_ref(struct ring *ring, uint64_t seq);
 
 /* ring_place: what a subscriber that begins at *seq needs to know. *seq is moved into
- * tail..head + 1; *ordinal and *bytes are the counts before it; *before (may be NULL when *seq is 1)
- * is the record before it, with a reference. O(1). any. */
-void ring_place(struct ring *ring, uint64_t *seq, uint64_t *ordinal, uint64_t *bytes,
-    struct record **before);
+ * tail..head + 1; *ordinal and *bytes are the counts before it; *before (may be NULL when *seq is
+ * 1) is the record before it, with a reference. O(1). any. */
+void ring_place(
+    struct ring *ring, uint64_t *seq, uint64_t *ordinal, uint64_t *bytes, struct record **before);
 
 /* ring_trim_point: the oldest seq s from which at most queue_records records and queue_bytes bytes
  * remain up to the head, but at least the newest record; never below the tail. O(log n). any. */
@@ -67,7 +67,8 @@ uint64_t ring_trim_point(struct ring *ring, uint64_t queue_records, uint64_t que
 uint64_t ring_keep_end(
     struct ring *ring, uint64_t from, uint64_t queue_records, uint64_t queue_bytes);
 
-/* ring_find_time: the oldest seq whose time is >= time_ms, head + 1 when there is none. O(n). any. */
+/* ring_find_time: the oldest seq whose time is >= time_ms, head + 1 when there is none. O(n). any.
+ */
 uint64_t ring_find_time(struct ring *ring, int64_t time_ms);
 
 /* A shard's hold: the source may append while the head is below limit_seq and the head's bytes are
@@ -76,8 +77,7 @@ struct ring_hold {
     uint64_t limit_seq, limit_bytes;
     uint64_t resume_seq, resume_bytes;
 };
-#define RING_HOLD_OPEN                                                                             \
-    ((struct ring_hold){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX})
+#define RING_HOLD_OPEN ((struct ring_hold){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX})
 
 /* ring_hold_set: replace slot's hold. Returns true when this let a held source go: the caller then
  * wakes it. Thread shard (each slot has one writer). */

@@ -59,8 +59,7 @@ end_control(struct session *session, size_t chunk)
 }
 
 void
-session_control(
-    struct session *session, const char *event, const struct buf *json, const char *id)
+session_control(struct session *session, const char *event, const struct buf *json, const char *id)
 {
     struct control control = {
         .event = event,
@@ -80,7 +79,7 @@ static bool
 needs_solo(const struct session *session)
 {
     return framer_of(session)->needs_first || session->bounded || session->limit != UINT64_MAX ||
-        session->stand.seq < session->skip_until;
+           session->stand.seq < session->skip_until;
 }
 
 static char *
@@ -325,7 +324,8 @@ stand_after(struct session *session, const struct batch *batch, size_t unit, siz
     if (i == unit) {
         return;
     }
-    uint32_t records = batch->units[i - 1].records - (unit == 0 ? 0 : batch->units[unit - 1].records);
+    uint32_t records =
+        batch->units[i - 1].records - (unit == 0 ? 0 : batch->units[unit - 1].records);
     struct stream_counters *counters = counters_of(session);
     session->stand = batch->units[i - 1].stand;
     session->sent_any |= records > 0;
@@ -399,7 +399,7 @@ past_to(const struct session *session, const struct record *record)
         return !record->is_gap && record->time_ms >= session->to.time_ms;
     }
     return session->to.kind == PLACE_TOKEN &&
-        stream_wants(session->feed->outlet->stream, &session->to, record);
+           stream_wants(session->feed->outlet->stream, &session->to, record);
 }
 
 static bool
@@ -412,7 +412,8 @@ wanted(const struct session *session, const struct record *record)
     return !past_to(session, record);
 }
 
-/* Keep of records[0..n) those that this session gets; the others are unreferenced. At most limit. */
+/* Keep of records[0..n) those that this session gets; the others are unreferenced. At most limit.
+ */
 static size_t
 choose(const struct session *session, struct record **records, size_t n)
 {
@@ -447,8 +448,8 @@ send_own(struct session *session)
     }
     size_t max = end - session->stand.seq < BATCH_RECORDS ? (size_t)(end - session->stand.seq)
                                                           : BATCH_RECORDS;
-    size_t n = ring_read(stream_ring(session->feed->outlet->stream), session->stand.seq, records,
-        max, BATCH_BYTES);
+    size_t n = ring_read(
+        stream_ring(session->feed->outlet->stream), session->stand.seq, records, max, BATCH_BYTES);
     if (n == 0) {
         return false;
     }
@@ -472,8 +473,9 @@ static bool
 send_next(struct session *session)
 {
     size_t unit;
-    struct batch *batch =
-        session->solo || session->keep_end != 0 ? NULL : feed_find(session->feed, session->stand.seq, &unit);
+    struct batch *batch = session->solo || session->keep_end != 0
+                              ? NULL
+                              : feed_find(session->feed, session->stand.seq, &unit);
     if (batch != NULL) {
         session_deliver(session, batch, unit);
         return true;
@@ -499,7 +501,7 @@ complete(const struct session *session)
         return session->stand.seq > state.head_seq && stream_reaches(stream, &session->to);
     case PLACE_TIME:
         return session->stand.seq > state.head_seq &&
-            shard_wall_ms(session->conn->shard) >= session->to.time_ms;
+               shard_wall_ms(session->conn->shard) >= session->to.time_ms;
     case PLACE_NONE:
     case PLACE_LATEST:
     case PLACE_EARLIEST:
@@ -534,12 +536,11 @@ step(struct session *session)
         return false;
     }
     if (complete(session)) {
-        session_end(session,
-            &(struct ending){.why = DISCONNECT_ENDED,
-                .code = 1000,
-                .reason = "the bounded read is complete",
-                .event = "end",
-                .complete = true});
+        session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
+                                 .code = 1000,
+                                 .reason = "the bounded read is complete",
+                                 .event = "end",
+                                 .complete = true});
         return true;
     }
     if (session->solo && !needs_solo(session)) {
@@ -608,7 +609,7 @@ session_end(struct session *session, const struct ending *ending)
         buf_fini(&json);
     }
     session->cut = format->framer->in_http_body && !ending->complete &&
-        (session->bounded || !framer_shows_control(format->framer, format->envelope));
+                   (session->bounded || !framer_shows_control(format->framer, format->envelope));
     if (!session->cut) {
         size_t chunk = begin_control(session);
         format->framer->close(&session->out, ending->code, ending->reason);
@@ -640,11 +641,11 @@ session_tick(struct session *session, int64_t now_ms)
 {
     session_check_limits(session, now_ms);
     if (session->state == SESSION_ENDING || session_owes(session)) {
-        return; /* a stalled client's pong is not late: our ping waits behind what it has not read */
+        return; /* a stalled client's pong is not late: our ping waits behind what it has not read
+                 */
     }
     const struct config *config = shard_config(session->conn->shard);
-    if (session->ping_ms != 0 &&
-        (uint64_t)(now_ms - session->ping_ms) > config->pong_timeout_ms &&
+    if (session->ping_ms != 0 && (uint64_t)(now_ms - session->ping_ms) > config->pong_timeout_ms &&
         !conn_peer_is_slow(session->conn)) {
         session->why = DISCONNECT_PONG_TIMEOUT;
         conn_kill(session->conn);

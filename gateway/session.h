@@ -32,32 +32,32 @@ struct session {
     bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */
 
     struct stand stand;
-    char *id_before;  /* the token at stand; NULL while LIVE: the feed knows it */
+    char *id_before; /* the token at stand; NULL while LIVE: the feed knows it */
 
-    struct buf out;   /* goes first: the rest of a unit, control messages */
+    struct buf out; /* goes first: the rest of a unit, control messages */
     size_t out_at;
     struct batch *pinned; /* or this: the rest of a large unit, before out */
     size_t pin_at, pin_end;
 
     enum slow_policy policy;
     uint64_t queue_records, queue_bytes;
-    uint64_t keep_end;   /* drop_newest: records from here on are dropped; 0: none */
-    int64_t holding_ms;  /* pause: since when it holds the source back; 0: it does not */
+    uint64_t keep_end;  /* drop_newest: records from here on are dropped; 0: none */
+    int64_t holding_ms; /* pause: since when it holds the source back; 0: it does not */
 
-    struct place from;       /* resume filter, until stand.seq >= skip_until */
+    struct place from; /* resume filter, until stand.seq >= skip_until */
     uint64_t skip_until;
-    struct place to;         /* bounded read */
-    uint64_t end_seq;        /* bounded read without a `to`: ends before this record; 0: none */
-    uint64_t limit;          /* records still to send; UINT64_MAX: no limit */
-    bool bounded;            /* it is a bounded read */
+    struct place to;  /* bounded read */
+    uint64_t end_seq; /* bounded read without a `to`: ends before this record; 0: none */
+    uint64_t limit;   /* records still to send; UINT64_MAX: no limit */
+    bool bounded;     /* it is a bounded read */
     bool sent_any;
-    bool caught_up;          /* it was within its bound once: from then on lag is slowness */
-    bool cut;                /* ENDING by cutting the body short: no client takes a part for the whole */
+    bool caught_up; /* it was within its bound once: from then on lag is slowness */
+    bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
-    int64_t sent_ms;         /* last time that bytes went out */
-    uint64_t heartbeat_ms;   /* 0: off */
-    int64_t ping_ms;         /* WebSocket: when the unanswered ping went out; 0: none */
-    struct ws_parser *ws;    /* NULL: not a WebSocket */
+    int64_t sent_ms;       /* last time that bytes went out */
+    uint64_t heartbeat_ms; /* 0: off */
+    int64_t ping_ms;       /* WebSocket: when the unanswered ping went out; 0: none */
+    struct ws_parser *ws;  /* NULL: not a WebSocket */
     bool close_received;
     enum disconnect_reason why; /* once ENDING */
 };
@@ -82,14 +82,15 @@ int session_received(struct session *session, const char *bytes, size_t len);
 
 void session_tick(struct session *session, int64_t now_ms);
 
-/* session_end: say goodbye in the transport's way and end. code and reason as in CONTRACT section 3; message is
- * the control message that goes before (NULL: none). Nothing after the first call counts. */
+/* session_end: say goodbye in the transport's way and end. code and reason as in CONTRACT section
+ * 3; message is the control message that goes before (NULL: none). Nothing after the first call
+ * counts. */
 struct ending {
     enum disconnect_reason why;
-    int code;             /* WebSocket close code */
-    const char *reason;   /* in words */
-    const char *event;    /* "end", "closing" or "failed" */
-    bool complete;        /* the client has all that it asked for: the body may end cleanly */
+    int code;           /* WebSocket close code */
+    const char *reason; /* in words */
+    const char *event;  /* "end", "closing" or "failed" */
+    bool complete;      /* the client has all that it asked for: the body may end cleanly */
 };
 void session_end(struct session *session, const struct ending *ending);
 

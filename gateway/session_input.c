@@ -1,4 +1,5 @@
-/* session_input: what a subscriber sends: WebSocket frames; anything on SSE or NDJSON is a fault. */
+/* session_input: what a subscriber sends: WebSocket frames; anything on SSE or NDJSON is a fault.
+ */
 #include "session_internal.h"
 
 #include "shard.h"
@@ -12,8 +13,8 @@
 static void
 end_by_protocol(struct session *session, int code, const char *reason)
 {
-    session_end(session,
-        &(struct ending){.why = DISCONNECT_PROTOCOL, .code = code, .reason = reason});
+    session_end(
+        session, &(struct ending){.why = DISCONNECT_PROTOCOL, .code = code, .reason = reason});
 }
 
 static bool
@@ -49,7 +50,8 @@ on_text(struct session *session)
             buf_fini(&json);
         }
     } else if (strcmp(op, "ack") == 0) {
-        end_by_protocol(session, 1008, "ack is for durable consumers: this subscription is not one");
+        end_by_protocol(
+            session, 1008, "ack is for durable consumers: this subscription is not one");
     } else {
         end_by_protocol(session, 1008, "unknown op: ping and ack are known");
     }
@@ -62,9 +64,9 @@ on_close(struct session *session)
     session->close_received = true;
     if (session->state != SESSION_ENDING) {
         int code = session->ws->code == 1005 ? 1000 : session->ws->code;
-        session_end(session,
-            &(struct ending){
-                .why = DISCONNECT_CLIENT, .code = code, .reason = "", .complete = true});
+        session_end(
+            session, &(struct ending){
+                         .why = DISCONNECT_CLIENT, .code = code, .reason = "", .complete = true});
     }
 }
 

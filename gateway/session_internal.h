@@ -12,13 +12,13 @@ bool session_owes(const struct session *session);
 void session_control(
     struct session *session, const char *event, const struct buf *json, const char *id);
 
-/* session_apply_policy: drop, or end, if the session is past its bound or the ring has left it. True
- * when it changed something: a gap is in out, or it is ENDING. */
+/* session_apply_policy: drop, or end, if the session is past its bound or the ring has left it.
+ * True when it changed something: a gap is in out, or it is ENDING. */
 bool session_apply_policy(struct session *session);
 
 /* session_gap: tell the client that count records between the tokens from and to are skipped. */
-void session_gap(struct session *session, const char *reason, uint64_t count, const char *from,
-    const char *to);
+void session_gap(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to);
 
 /* session_check_limits: on a tick: a stalled session past its bound, a source held for too long. */
 void session_check_limits(struct session *session, int64_t now_ms);

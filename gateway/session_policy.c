@@ -9,12 +9,13 @@
 #include <string.h>
 
 void
-session_gap(struct session *session, const char *reason, uint64_t count, const char *from,
-    const char *to)
+session_gap(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
 {
     struct buf json;
     buf_init(&json);
-    buf_addf(&json, "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"}",
+    buf_addf(&json,
+        "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"}",
         reason, (unsigned long long)count, from, to);
     session_control(session, "gap", &json, to);
     buf_fini(&json);
@@ -61,17 +62,16 @@ past_bound(const struct session *session, const struct ring_state *ring)
 {
     uint64_t lag = ring->head_seq + 1 - session->stand.seq;
     return lag > session->queue_records ||
-        (lag > 1 && ring->head_bytes - session->stand.bytes > session->queue_bytes);
+           (lag > 1 && ring->head_bytes - session->stand.bytes > session->queue_bytes);
 }
 
 static void
 end_too_slow(struct session *session)
 {
-    session_end(session,
-        &(struct ending){.why = DISCONNECT_TOO_SLOW,
-            .code = 4001,
-            .reason = "too slow: the queue is full",
-            .event = "closing"});
+    session_end(session, &(struct ending){.why = DISCONNECT_TOO_SLOW,
+                             .code = 4001,
+                             .reason = "too slow: the queue is full",
+                             .event = "closing"});
 }
 
 static bool
@@ -109,9 +109,8 @@ session_apply_policy(struct session *session)
     switch (session->policy) {
     case SLOW_DROP_OLDEST:
         return (gone || over) &&
-            skip_to(session,
-                ring_trim_point(stream_ring(session->feed->outlet->stream), session->queue_records,
-                    session->queue_bytes));
+               skip_to(session, ring_trim_point(stream_ring(session->feed->outlet->stream),
+                                    session->queue_records, session->queue_bytes));
     case SLOW_DROP_NEWEST:
         return drop_newest(session, &ring, over);
     case SLOW_DISCONNECT:
@@ -131,8 +130,8 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
 {
     uint64_t lag = ring->head_seq + 1 - session->stand.seq;
     uint64_t lag_bytes = ring->head_bytes - session->stand.bytes;
-    bool holds = ring->held &&
-        (lag > session->queue_records / 2 || lag_bytes > session->queue_bytes / 2);
+    bool holds =
+        ring->held && (lag > session->queue_records / 2 || lag_bytes > session->queue_bytes / 2);
     if (!holds) {
         session->holding_ms = 0;
         return;
@@ -142,11 +141,11 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
     }
     const struct config_stream *config = stream_config(session->feed->outlet->stream);
     if ((uint64_t)(now_ms - session->holding_ms) > config->pause_limit_ms) {
-        session_end(session,
-            &(struct ending){.why = DISCONNECT_PAUSE_LIMIT,
-                .code = 4001,
-                .reason = "too slow: held the source back for longer than pause_limit",
-                .event = "closing"});
+        session_end(
+            session, &(struct ending){.why = DISCONNECT_PAUSE_LIMIT,
+                         .code = 4001,
+                         .reason = "too slow: held the source back for longer than pause_limit",
+                         .event = "closing"});
     }
 }
 
@@ -162,7 +161,7 @@ session_check_limits(struct session *session, int64_t now_ms)
     if (session->policy == SLOW_PAUSE) {
         check_hold(session, &ring, now_ms);
     } else if (session->state == SESSION_BEHIND && session->caught_up &&
-        past_bound(session, &ring)) {
+               past_bound(session, &ring)) {
         end_too_slow(session);
     }
 }

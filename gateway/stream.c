@@ -256,8 +256,8 @@ stream_lost(
         buf_addc(&stream->token, '\0');
         stage(stream, record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
                           last_offset, clock_mono_ns(), &stream->scratch));
-        atomic_fetch_add_explicit(&source_counters(stream)->dropped[drop_reason_of(reason)], count,
-            memory_order_relaxed);
+        atomic_fetch_add_explicit(
+            &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
     buf_fini(&from);
 }

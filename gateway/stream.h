@@ -1,8 +1,8 @@
-/* stream: a named channel: one source, one ring, and what all shards share of it. The source's side is
- * stream_source.h; this is the subscribers' side and the life cycle.
+/* stream: a named channel: one source, one ring, and what all shards share of it. The source's side
+ * is stream_source.h; this is the subscribers' side and the life cycle.
  *
- * Invariant: position (the lanes) is written by the source thread under the lane lock and says what has been committed
- * or staged; a record's id is the position after it. */
+ * Invariant: position (the lanes) is written by the source thread under the lane lock and says what
+ * has been committed or staged; a record's id is the position after it. */
 #ifndef HEADGATE_STREAM_H
 #define HEADGATE_STREAM_H
 
@@ -17,11 +17,11 @@
 
 /* Why records were dropped: one row, one label value of headgate_records_dropped_total. */
 #define DROP_REASONS(X)                                                                            \
-    X(SLOW, "slow")               /* a subscriber fell past its bound */                           \
-    X(EXPIRED, "expired")         /* a resumed subscriber's records had left the ring */           \
-    X(TOO_LARGE, "too_large")     /* the payload exceeds max_record; never entered the ring */     \
-    X(RETENTION, "retention")     /* the broker deleted them before they were read */              \
-    X(REPEAT, "repeat")           /* the source read them twice; dropped without a gap */
+    X(SLOW, "slow")           /* a subscriber fell past its bound */                               \
+    X(EXPIRED, "expired")     /* a resumed subscriber's records had left the ring */               \
+    X(TOO_LARGE, "too_large") /* the payload exceeds max_record; never entered the ring */         \
+    X(RETENTION, "retention") /* the broker deleted them before they were read */                  \
+    X(REPEAT, "repeat")       /* the source read them twice; dropped without a gap */
 
 /* Why connections ended: headgate_disconnects_total. */
 #define DISCONNECT_REASONS(X)                                                                      \
@@ -54,7 +54,8 @@ struct stream_counters {
     struct histogram delivery;
 };
 
-/* How a commit reaches a shard. wake must be cheap, never block, and be callable from any thread. */
+/* How a commit reaches a shard. wake must be cheap, never block, and be callable from any thread.
+ */
 struct stream_waker {
     void (*wake)(void *shard);
     void *shard;
@@ -80,21 +81,22 @@ void stream_listen(struct stream *stream, size_t shard, bool on);
 /* stream_hold: ring_hold_set, and the source is woken when it may go on. Thread shard. */
 void stream_hold(struct stream *stream, size_t shard, struct ring_hold hold);
 
-/* stream_token_before: append the token of the position before seq, tail <= seq <= head + 1: the id of record
- * seq - 1, or where the stream began. Returns false (nothing appended) when seq is below the tail. any. */
+/* stream_token_before: append the token of the position before seq, tail <= seq <= head + 1: the id
+ * of record seq - 1, or where the stream began. Returns false (nothing appended) when seq is below
+ * the tail. any. */
 bool stream_token_before(struct stream *stream, uint64_t seq, struct buf *out);
 
 /* What a subscriber's `from` comes to. */
 struct stream_start {
-    uint64_t seq;            /* the first record to look at */
-    uint64_t skip_until;     /* records below this seq are sent only if lanes say so; 0: none */
-    uint64_t missed;         /* records that the token asks for and the ring no longer holds */
-    bool resumed;            /* the token was honoured */
-    const char *reason;      /* when resumed is false though a token was given: a literal */
+    uint64_t seq;        /* the first record to look at */
+    uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
+    uint64_t missed;     /* records that the token asks for and the ring no longer holds */
+    bool resumed;        /* the token was honoured */
+    const char *reason;  /* when resumed is false though a token was given: a literal */
 };
 
-/* stream_locate: find where from begins in the ring. For a token: the first record with an offset that it has not seen.
- * Thread any.  Cost O(ring) for tokens and times, O(1) else. */
+/* stream_locate: find where from begins in the ring. For a token: the first record with an offset
+ * that it has not seen. Thread any.  Cost O(ring) for tokens and times, O(1) else. */
 void stream_locate(struct stream *stream, const struct place *from, struct stream_start *start);
 
 /* stream_wants: true when record is at or past the token's place in its lane. */
@@ -106,9 +108,9 @@ bool stream_reaches(struct stream *stream, const struct place *to);
 /* State for /readyz, /streams and /metrics. any. */
 struct stream_health {
     bool up;
-    bool was_up;            /* it has been up once */
-    char why[160];          /* why it is down */
-    int64_t alive_ns;       /* monotonic time of the source's last sign of life */
+    bool was_up;      /* it has been up once */
+    char why[160];    /* why it is down */
+    int64_t alive_ns; /* monotonic time of the source's last sign of life */
 };
 void stream_health(struct stream *stream, struct stream_health *health);
 

@@ -1,4 +1,5 @@
-/* stream_internal: what the units that make up a stream share with each other and with no one else. */
+/* stream_internal: what the units that make up a stream share with each other and with no one else.
+ */
 #ifndef HEADGATE_STREAM_INTERNAL_H
 #define HEADGATE_STREAM_INTERNAL_H
 

@@ -8,7 +8,8 @@
  * are staged one by one and become visible together at stream_commit(): one lock and one wake a
  * batch. Stage at most stream_room() records between commits.
  *
- * Thread  source: all of these are called by the one publishing thread, except where it says any. */
+ * Thread  source: all of these are called by the one publishing thread, except where it says any.
+ */
 #ifndef HEADGATE_STREAM_SOURCE_H
 #define HEADGATE_STREAM_SOURCE_H
 
@@ -31,14 +32,14 @@ size_t stream_room(struct stream *stream);
  * stream_lost(reason "too_large"). any. */
 size_t stream_max_record_bytes(const struct stream *stream);
 
-/* stream_lane_add: a new lane whose next offset is next. group is the topic (or file) name, partition its number,
- * from 0. Adding a (group, partition) that was removed revives its index.
+/* stream_lane_add: a new lane whose next offset is next. group is the topic (or file) name,
+ * partition its number, from 0. Adding a (group, partition) that was removed revives its index.
  * Returns the lane's index, dense from 0. */
 uint32_t stream_lane_add(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next);
 
-/* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was deleted and made again.
- * Tokens from before are then answered with "resumed":false. */
+/* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was
+ * deleted and made again. Tokens from before are then answered with "resumed":false. */
 void stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next);
 
 /* stream_lane_remove: the lane is gone (partition or topic deleted); its position is kept. */

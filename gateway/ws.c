@@ -201,9 +201,7 @@ take_payload(struct ws_parser *parser, const char *bytes, size_t len, size_t *at
     if (n > parser->remaining) {
         n = (size_t)parser->remaining;
     }
-    if (n == 0) {
-        return WS_MORE;
-    }
+    assert(n != 0);
     struct buf *into = is_control(parser) ? &parser->control : &parser->message;
     char *out = buf_reserve(into, n);
     for (size_t i = 0; i < n; i++) {

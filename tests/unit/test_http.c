@@ -466,6 +466,13 @@ START_TEST(accept_takes_the_most_specific_range)
         {"Accept: text/html;x=\"a\r\n", "text/html", 0, 0},
         {"Accept: text/html x\r\n", "text/html", 0, 0},
         {"Accept: */html, text, /html, text/, ,;q=1\r\n", "text/html", 0, 0},
+        {"Accept: text/html;x=\r\n", "text/html", 0, 0},
+        {"Accept: text/html;q=\r\n", "text/html", 0, 0},
+        {"Accept: text/html;q=0.a\r\n", "text/html", 0, 0},
+        {"Accept: text/html;q=00\r\n", "text/html", 0, 0},
+        {"Accept: image/html, text/css , text/*;q=0.7 , \r\n", "text/html", 700, 2},
+        {"Accept: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/*\r\n",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/b", 0, 0},
         {"Accept: text/html;;\r\n", "text/html", 1000, 3},
         {"Accept: textx/html, tex/html, text/htmlx\r\n", "text/html", 0, 0},
     };

@@ -339,7 +339,9 @@ data_is(const json_t *tree, const char *bytes, size_t len)
         const char *text = json_string_value(json_object_get(tree, "data_base64"));
         return !json_utf8_valid(bytes, len) && base64_is(text, bytes, len);
     }
-    json_t *whole = json_loadb(bytes, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    /* jansson takes a NUL for the end of the text. */
+    json_t *whole =
+        memchr(bytes, '\0', len) != NULL ? NULL : json_loadb(bytes, len, JSON_DECODE_ANY, NULL);
     bool same = whole != NULL ? json_equal(whole, data) : value_is(data, bytes, len);
     json_decref(whole);
     return same;
@@ -376,6 +378,17 @@ expect_line(const struct record *record, enum envelope envelope)
     free(text);
 }
 
+/* jansson refuses NUL in a member's name, which Kafka's C strings cannot hold either. */
+static size_t
+random_name(unsigned *seed, char *bytes, size_t room)
+{
+    size_t len = random_text(seed, bytes, room);
+    for (size_t i = 0; i < len; i++) {
+        bytes[i] = bytes[i] == '\0' ? '\n' : bytes[i];
+    }
+    return len;
+}
+
 START_TEST(any_bytes_make_one_line_and_come_back)
 {
     unsigned seed = 99;
@@ -387,7 +400,7 @@ START_TEST(any_bytes_make_one_line_and_come_back)
         in.key_len = random_text(&seed, key, sizeof key);
         in.data_len = random_text(&seed, data, sizeof data);
         for (size_t k = 0; k < 2; k++) {
-            headers[k] = (struct record_header){name[k], random_text(&seed, name[k], 4), value[k],
+            headers[k] = (struct record_header){name[k], random_name(&seed, name[k], 4), value[k],
                 random_text(&seed, value[k], sizeof value[k])};
         }
         struct record *record = make(&in);
@@ -397,7 +410,7 @@ START_TEST(any_bytes_make_one_line_and_come_back)
         char *text = text_of(record, ENVELOPE_FULL);
         json_t *tree = json_loads(text, JSON_ALLOW_NUL, NULL);
         ck_assert(value_is(json_object_get(tree, "key"), key, in.key_len));
-        ck_assert(data_is(tree, data, in.data_len));
+        ck_assert_msg(data_is(tree, data, in.data_len), "%s", text);
         json_t *shown = json_object_get(tree, "headers");
         const json_t *first = json_object_iter_value(json_object_iter(shown));
         first = json_is_array(first) ? json_array_get(first, 0) : first;

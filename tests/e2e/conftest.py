@@ -1,0 +1,125 @@
+"""Fixtures: a Kafka for the session, gateways for a test. A skip is loud, and a failure where CI is set."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+import harness
+import kafka_broker
+
+SKIPPED = []
+
+
+def pytest_addoption(parser):
+    parser.addoption("--backend", choices=("mock", "kafka", "both"), default="mock")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "accept: the acceptance runs, in full size with E2E_SCALE=full")
+    config.addinivalue_line("markers", "real_only: needs what only a real Kafka does")
+    config.addinivalue_line("markers", "mock_only: says nothing more on a real Kafka")
+
+
+def pytest_generate_tests(metafunc):
+    if "kafka" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.getoption("backend")
+    kinds = ["mock", "kafka"] if chosen == "both" else [chosen]
+    if metafunc.definition.get_closest_marker("real_only"):
+        kinds = [kind for kind in kinds if kind == "kafka"]
+    if metafunc.definition.get_closest_marker("mock_only"):
+        kinds = [kind for kind in kinds if kind == "mock"]
+    metafunc.parametrize("kafka", kinds, indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What the chosen backend does not run is not there, rather than skipped."""
+    empty = [
+        item for item in items
+        if "kafka" in item.fixturenames and "NOTSET" in item.name
+    ]
+    if empty:
+        config.hook.pytest_deselected(items=empty)
+        items[:] = [item for item in items if item not in empty]
+
+
+def missing(what):
+    """Skip loudly; in CI nothing may be missing."""
+    SKIPPED.append(what)
+    if os.environ.get("CI"):
+        pytest.fail(f"{what}, and CI must run everything")
+    pytest.skip(what)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for what in sorted(set(SKIPPED)):
+        terminalreporter.write_line(f"SKIPPED {SKIPPED.count(what)} tests: {what}", red=True)
+
+
+@pytest.fixture(scope="session")
+def kafka(request, tmp_path_factory):
+    if request.param == "mock":
+        backend = harness.MockKafka()
+    else:
+        why = kafka_broker.available()
+        if why:
+            missing(why)
+        backend = harness.RealKafka(tmp_path_factory.mktemp("kafka"))
+    yield backend
+    backend.close()
+
+
+@pytest.fixture
+def gateways(tmp_path):
+    """A function that starts a gateway; each must have ended well when the test is over."""
+    started = []
+
+    def start(config=None, ready=True, limits=(), **streams):
+        gateway = harness.Gateway(tmp_path, {**(config or {}), "streams": streams})
+        started.append(gateway)
+        return gateway.start(ready, limits)
+
+    yield start
+    for gateway in started:
+        gateway.stop()
+
+
+@pytest.fixture
+def subs():
+    """A function that starts the tool sub; none outlives the test."""
+    started = []
+
+    def start(*args, **kwargs):
+        started.append(harness.Subs(*args, **kwargs))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture(scope="session")
+def node():
+    """A function that runs a script of tests/e2e/node and returns its output."""
+    modules = os.path.join(harness.ROOT, "tests", "node_modules")
+    if not shutil.which("node"):
+        missing("no node: install the packages nodejs and npm")
+    if not os.path.isdir(modules):
+        missing("no tests/node_modules: make tests/node_modules")
+
+    def run(script, *args, timeout_s=60, **kwargs):
+        command = ["node", os.path.join(harness.ROOT, "tests", "e2e", "node", script), *args]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False, **kwargs
+        )
+        assert done.returncode == 0, f"{script}: {done.stdout[-2000:]}{done.stderr[-4000:]}"
+        return done.stdout
+
+    return run
+
+
+def needs(program, package):
+    if not shutil.which(program):
+        missing(f"no {program}: install the package {package}")
