@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,36 +37,28 @@ struct demo {
     struct demo_producer *producer;
 };
 
-/* A port of host that can be bound now: want, or any when want is 0. -1 and errno when there is
- * none. Without SO_REUSEPORT, so that another gateway there is found. */
+/* 0, or the errno of binding host's port now. Without SO_REUSEPORT, so that another gateway that
+ * listens there is found. */
 static int
-free_port(const char *host, int want)
+try_port(const char *host, int port)
 {
     char service[8];
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_PASSIVE};
     struct addrinfo *address = NULL;
-    struct sockaddr_storage bound;
-    socklen_t bound_len = sizeof bound;
-    int one = 1, port = -1;
-    snprintf(service, sizeof service, "%d", want);
+    int one = 1;
+    snprintf(service, sizeof service, "%d", port);
     if (getaddrinfo(host, service, &hints, &address) != 0) {
-        errno = EADDRNOTAVAIL;
-        return -1;
+        return EADDRNOTAVAIL;
     }
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
-        bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, 1) == 0 &&
-        getsockname(fd, (struct sockaddr *)&bound, &bound_len) == 0) {
-        port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                 : ((struct sockaddr_in *)&bound)->sin_port);
-    }
-    int failure = errno;
+    bool free_now = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+                    bind(fd, address->ai_addr, address->ai_addrlen) == 0 && listen(fd, 1) == 0;
+    int failure = free_now ? 0 : errno;
     if (fd >= 0) {
         close(fd);
     }
     freeaddrinfo(address);
-    errno = failure;
-    return port;
+    return failure;
 }
 
 /* "ADDR:PORT", "[V6]:PORT" into demo. */
@@ -89,20 +80,16 @@ parse_listen(struct demo *demo, const char *text)
 static int
 choose_ports(struct demo *demo)
 {
-    int port = free_port(demo->host, demo->port);
-    if (port < 0) {
+    int failure = try_port(demo->host, demo->port);
+    if (failure != 0) {
         fprintf(stderr, "headgate demo: cannot listen on %s port %d: %s\n", demo->host, demo->port,
-            strerror(errno));
-        if (errno == EADDRINUSE) {
-            fputs("Another port: headgate demo --listen 127.0.0.1:0\n", stderr);
+            strerror(failure));
+        if (failure == EADDRINUSE) {
+            fputs("For another port: headgate demo --listen 127.0.0.1:0\n", stderr);
         }
         return -1;
     }
-    demo->port = port;
-    demo->admin_port = free_port("127.0.0.1", ADMIN_PORT);
-    if (demo->admin_port < 0) {
-        demo->admin_port = free_port("127.0.0.1", 0);
-    }
+    demo->admin_port = try_port("127.0.0.1", ADMIN_PORT) == 0 ? ADMIN_PORT : 0;
     return 0;
 }
 
@@ -157,33 +144,34 @@ add_config(struct buf *yaml, const struct demo *demo)
     add_stream(yaml, DEMO_PRICES_TOPIC, brokers);
 }
 
+/* Called once everything listens. */
 static void
-greet(const struct demo *demo)
+greet(void *self, const struct run_addresses *addresses)
 {
+    const struct demo *demo = self;
     bool v6 = strchr(demo->host, ':') != NULL;
     bool any = strcmp(demo->host, "0.0.0.0") == 0 || strcmp(demo->host, "::") == 0;
     char at[128];
-    snprintf(at, sizeof at, "%s%s%s:%d", v6 && !any ? "[" : "", any ? "localhost" : demo->host,
-        v6 && !any ? "]" : "", demo->port);
-    const char *brokers = mock_cluster_bootstrap(demo->cluster);
+    snprintf(at, sizeof at, "%s%s%s:%u", v6 && !any ? "[" : "", any ? "localhost" : demo->host,
+        v6 && !any ? "]" : "", (unsigned)addresses->public_port);
     fprintf(stderr,
         "\nHeadgate demo: two sample streams from an embedded Kafka cluster.\n\n"
-        "  The page         http://%s/\n"
-        "  NDJSON           curl -N http://%s/streams/orders\n"
-        "  SSE              curl -N -H 'Accept: text/event-stream' http://%s/streams/prices\n"
-        "  A read that ends curl 'http://%s/streams/orders?from=earliest&limit=5'\n"
-        "  WebSocket        websocat ws://%s/streams/orders\n"
-        "  Resuming         build/headgate tail --stats http://%s/streams/orders\n",
+        "  The page          http://%s/\n"
+        "  NDJSON            curl -N http://%s/streams/orders\n"
+        "  SSE               curl -N -H 'Accept: text/event-stream' http://%s/streams/prices\n"
+        "  A read that ends  curl 'http://%s/streams/orders?from=earliest&limit=5'\n"
+        "  WebSocket         websocat ws://%s/streams/orders\n"
+        "  One that resumes  build/headgate tail --stats http://%s/streams/orders\n",
         at, at, at, at, at, at);
     fprintf(stderr,
-        "  The broker       kcat -b %s -C -t orders -o end -X fetch.wait.max.ms=10\n"
-        "  Metrics          curl http://127.0.0.1:%d/metrics\n\n"
+        "  The broker        kcat -b %s -C -t orders -o end -X fetch.wait.max.ms=10\n"
+        "  Metrics           curl http://127.0.0.1:%u/metrics\n\n"
         "Ctrl-C ends it.\n\n",
-        brokers, demo->admin_port);
+        mock_cluster_bootstrap(demo->cluster), (unsigned)addresses->admin_port);
 }
 
 static int
-serve(const struct demo *demo)
+serve(struct demo *demo)
 {
     struct buf yaml;
     struct config config;
@@ -195,8 +183,8 @@ serve(const struct demo *demo)
     if (failed != 0) {
         return 1;
     }
-    greet(demo);
-    int status = run_config(&config, &(struct run_options){.serve_page = true});
+    const struct run_options options = {.serve_page = true, .ready = greet, .self = demo};
+    int status = run_config(&config, &options);
     config_fini(&config);
     return status;
 }
