@@ -5,6 +5,7 @@
 #include "cmd.h"
 #include "config.h"
 #include "demo_producer.h"
+#include "log.h"
 #include "mem.h"
 #include "run.h"
 
@@ -24,7 +25,7 @@
 
 static const char usage[] =
     "Usage: headgate demo [--listen ADDR:PORT]\n"
-    "Serve two sample streams from an embedded Kafka cluster, and a page that shows them.\n"
+    "Serve sample streams from an embedded Kafka cluster, and a page that shows them.\n"
     "\n"
     "  --listen ADDR:PORT  where to serve (default " DEFAULT_LISTEN "; port 0: any free one)\n"
     "  --help              this text\n";
@@ -122,8 +123,9 @@ add_stream(struct buf *yaml, const char *topic, const char *brokers)
         "        brokers: \"%s\"\n"
         "        topics: [%s]\n"
         "        start: earliest\n"
-        /* the mock cluster answers a fetch only when this time is over */
-        "        librdkafka_options: {fetch.wait.max.ms: 10}\n"
+        /* The mock cluster answers a fetch only when this time is over; and it is too simple for
+           the client, which would warn of it. */
+        "        librdkafka_options: {fetch.wait.max.ms: 10, log_level: 3}\n"
         "    ring: {records: 65536, bytes: 64MiB}\n"
         "    slow:\n"
         "      policy: drop_oldest\n"
@@ -155,14 +157,15 @@ greet(void *self, const struct run_addresses *addresses)
     snprintf(at, sizeof at, "%s%s%s:%u", v6 && !any ? "[" : "", any ? "localhost" : demo->host,
         v6 && !any ? "]" : "", (unsigned)addresses->public_port);
     fprintf(stderr,
-        "\nHeadgate demo: two sample streams from an embedded Kafka cluster.\n\n"
+        "\nHeadgate demo: sample streams from an embedded Kafka cluster.\n\n"
         "  The page          http://%s/\n"
         "  NDJSON            curl -N http://%s/streams/orders\n"
         "  SSE               curl -N -H 'Accept: text/event-stream' http://%s/streams/prices\n"
         "  A read that ends  curl 'http://%s/streams/orders?from=earliest&limit=5'\n"
+        "  A slow one        curl -N 'http://%s/streams/orders?max_rate=5&queue=20'\n"
         "  WebSocket         websocat ws://%s/streams/orders\n"
         "  One that resumes  build/headgate tail --stats http://%s/streams/orders\n",
-        at, at, at, at, at, at);
+        at, at, at, at, at, at, at);
     fprintf(stderr,
         "  The broker        kcat -b %s -C -t orders -o end -X fetch.wait.max.ms=10\n"
         "  Metrics           curl http://127.0.0.1:%u/metrics\n\n"
@@ -183,6 +186,7 @@ serve(struct demo *demo)
     if (failed != 0) {
         return 1;
     }
+    log_init((enum log_level)config.log_level, (enum log_format)config.log_format);
     const struct run_options options = {.serve_page = true, .ready = greet, .self = demo};
     int status = run_config(&config, &options);
     config_fini(&config);

@@ -54,21 +54,30 @@ wait_tick(struct demo_producer *producer)
     return go_on;
 }
 
+/* What is produced: how much of it when, and how it is made up. */
+static const struct {
+    const char *topic;
+    uint64_t (*due)(int64_t elapsed_ms);
+    void (*make)(struct demo_sample *sample, struct buf *key, struct buf *json);
+} kinds[] = {
+    {DEMO_ORDERS_TOPIC, demo_sample_orders_due, demo_sample_order},
+    {DEMO_PRICES_TOPIC, demo_sample_prices_due, demo_sample_price},
+};
+#define N_KINDS (sizeof kinds / sizeof *kinds)
+
 static void *
 producer_thread(void *self)
 {
     struct demo_producer *producer = self;
     int64_t start_ns = clock_mono_ns();
-    uint64_t orders = 0, prices = 0;
+    uint64_t made[N_KINDS] = {0};
     while (wait_tick(producer)) {
         int64_t elapsed_ms = (clock_mono_ns() - start_ns) / 1000000;
-        for (; orders < demo_sample_orders_due(elapsed_ms); orders++) {
-            demo_sample_order(&producer->sample, &producer->key, &producer->json);
-            produce(producer, DEMO_ORDERS_TOPIC);
-        }
-        for (; prices < demo_sample_prices_due(elapsed_ms); prices++) {
-            demo_sample_price(&producer->sample, &producer->key, &producer->json);
-            produce(producer, DEMO_PRICES_TOPIC);
+        for (size_t i = 0; i < N_KINDS; i++) {
+            for (; made[i] < kinds[i].due(elapsed_ms); made[i]++) {
+                kinds[i].make(&producer->sample, &producer->key, &producer->json);
+                produce(producer, kinds[i].topic);
+            }
         }
         rd_kafka_poll(producer->kafka, 0);
     }

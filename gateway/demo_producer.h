@@ -1,5 +1,5 @@
-/* demo_producer: a thread that fills the topics "orders" and "prices" of a broker with made-up
- * records until it is stopped. */
+/* demo_producer: a thread that fills the topics "orders" and "prices" of a broker with
+ * made-up records until it is stopped. */
 #ifndef HEADGATE_DEMO_PRODUCER_H
 #define HEADGATE_DEMO_PRODUCER_H
 
