@@ -61,11 +61,10 @@ $(B)/%.o: %.c
 # The demo page, as bytes in the program.
 $(B)/gateway/page_data.c: gateway/page/embed.sh $(PAGE_FILES)
 	@mkdir -p $(@D)
-	sh $^ > $@.tmp
-	@mv $@.tmp $@
+	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
 $(B)/gateway/page_data.o: $(B)/gateway/page_data.c
-	$(CC) $(CPPFLAGS) -Igateway $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
