@@ -1,16 +1,25 @@
 # Headgate: the one build file. `make help` lists the targets.
-# Variants: build/ (release), build/asan, build/tsan, build/cov; choose with VARIANT=asan.
+# Variants: build/ (release), build/asan, build/tsan, build/cov, build/fuzz; choose with VARIANT=asan.
 
+# --- Variants, flags and files ------------------------------------------------------------------
+VERSION := 0.1.0
 VARIANT ?= release
 ifeq ($(VARIANT),release)
 B := build
 else
 B := build/$(VARIANT)
 endif
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 CC ?= cc
+# V=1 shows the commands whole.
+Q = $(if $(V),,@echo "  $@" && )
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY ?= clang-tidy-14
+PYTHON ?= /usr/bin/python3
 PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl
-CPPFLAGS += -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
+CPPFLAGS += -Igateway -Iconnectors -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
@@ -27,23 +36,52 @@ ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(CFLAGS_$(VARIANT)) $(LDFLAGS)
 
 LIB_SRCS := $(filter-out gateway/main.c,$(wildcard gateway/*.c)) $(wildcard connectors/*.c)
 LIB_OBJS := $(LIB_SRCS:%.c=$(B)/%.o)
+PAGE_FILES := $(addprefix gateway/page/,index.html app.js style.css favicon.svg)
+LIB_OBJS += $(B)/gateway/page_data.o
 LIB := $(B)/libheadgate.a
+MAIN_SRCS := $(wildcard gateway/main.c)
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)
 UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/unit/%)
+C_FILES := $(wildcard gateway/*.[ch] connectors/*.[ch] tests/*/*.[ch])
 
-.PHONY: all clean unit
-all: $(B)/headgate
+.DELETE_ON_ERROR:
+.PHONY: all help run test clean unit
+all: $(if $(MAIN_SRCS),$(B)/headgate,$(LIB)) ## build build/headgate
 
+help: ## list the targets
+	@awk -F': .*## ' '/^[a-z0-9-]+:.* ## /{sub(/:.*/, "", $$1); printf "  %-16s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST) | sort
+	@echo "  VARIANT=asan|tsan|cov builds and tests in build/VARIANT/ instead of build/"
+
+# --- Compile and link -----------------------------------------------------------------------------
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The demo page, as bytes in the program.
+$(B)/gateway/page_data.c: gateway/page/embed.sh $(PAGE_FILES)
+	@mkdir -p $(@D)
+	sh $^ > $@.tmp
+	@mv $@.tmp $@
+
+$(B)/gateway/page_data.o: $(B)/gateway/page_data.c
+	$(CC) $(CPPFLAGS) -Igateway $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(B)/headgate: $(B)/gateway/main.o $(LIB)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# Only version.o knows the version and the commit, so a commit rebuilds one file.
+COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude='*' 2>/dev/null || echo unknown)
+VERSION_TEXT := $(VERSION) $(COMMIT)
+ifneq ($(shell cat $(B)/version.txt 2>/dev/null),$(VERSION_TEXT))
+$(shell mkdir -p $(B) && echo '$(VERSION_TEXT)' >$(B)/version.txt)
+endif
+$(B)/gateway/version.o: $(B)/version.txt
+$(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE_COMMIT='"$(COMMIT)"'
 
 $(B)/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
@@ -94,3 +132,149 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
+
+# --- Unit tests -------------------------------------------------------------------------------------
+$(B)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
+
+# UNIT narrows the run: make unit UNIT="ring stream".
+UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
+unit: $(UNIT_RUN:=.run) ## run the unit tests of VARIANT (UNIT="ring token": only these; with -k all of them)
+
+# Without this, GCC 12's TSan cannot place its shadow memory on kernels with 32 bits of mmap randomness.
+RUN_tsan := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+$(UNIT_RUN:=.run): %.run: %
+	@echo "== $*"; $(RUN_$(VARIANT)) timeout -k 5 300 $*
+
+.PHONY: $(UNIT_RUN:=.run)
+
+# --- Format and lint --------------------------------------------------------------------------------
+.PHONY: fmt fmt-check lint
+fmt: ## format the C files
+	$(CLANG_FORMAT) -i $(C_FILES)
+
+fmt-check: ## fail where `make fmt` would change something
+	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+# A file is linted again when its object is newer: headers count by way of the object's .d file.
+LINT_SRCS := $(LIB_SRCS) $(MAIN_SRCS)
+lint: $(LINT_SRCS:%.c=$(B)/%.tidy) ## clang-tidy over the program, warnings as errors
+
+$(B)/%.tidy: %.c $(B)/%.o .clang-tidy
+	@echo "$(CLANG_TIDY) $<"
+	@$(CLANG_TIDY) --quiet $< -- -std=c11 $(CPPFLAGS) -U_FORTIFY_SOURCE -DHEADGATE_VERSION='""' -DHEADGATE_COMMIT='""' 2>$@.log \
+	  || { cat $@.log >&2; exit 1; }
+	@touch $@
+
+# --- Sanitizers and coverage ------------------------------------------------------------------------
+.PHONY: asan tsan cov
+# The unit tests that start threads; TSan has nothing to say about the others.
+TSAN_UNITS := $(patsubst tests/unit/test_%.c,%,$(shell grep -lE 'pthread_create|thrd_create|[a-z]_start\b' $(UNIT_SRCS) 2>/dev/null))
+
+asan: ## build and run the unit tests with AddressSanitizer and UBSan
+	$(MAKE) VARIANT=asan all unit
+
+tsan: ## build and run the threaded unit tests with ThreadSanitizer
+	$(MAKE) VARIANT=tsan all unit UNIT="$(TSAN_UNITS)"
+
+cov: ## line and branch coverage of the unit tests, into build/cov/coverage.txt
+	.ci/deps cov
+	$(MAKE) VARIANT=cov all unit
+	gcovr --root . --filter gateway/ --filter connectors/ --object-directory build/cov build/cov \
+	  --txt build/cov/coverage.txt --html-details build/cov/coverage.html
+	@tail -n 4 build/cov/coverage.txt
+
+# --- The two commands of the README -----------------------------------------------------------------
+.PHONY: deps
+deps: ## install what building and testing need (Debian)
+	.ci/deps build test
+
+run: ## build and start `headgate demo`: an embedded Kafka, sample streams and a page
+	.ci/deps build
+	$(MAKE) -j$(JOBS) all
+	build/headgate demo $(if $(LISTEN),--listen $(LISTEN))
+
+test: ## everything that a change must pass; ends with its counts
+	.ci/deps build test
+	.ci/test $(PARTS)
+
+# --- Install and clean ------------------------------------------------------------------------------
+.PHONY: install
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/headgate
+	install -m 0755 $(B)/headgate $(DESTDIR)$(PREFIX)/bin/headgate
+	install -m 0644 $(wildcard schemas/*.json schemas/*.yaml) LICENSE $(DESTDIR)$(PREFIX)/share/headgate/
+
+clean: ## remove build/
+	rm -rf build
+
+# --- Schemas, deployment, examples, Debian 13 -------------------------------------------------------
+.PHONY: schemas test-schemas test-deploy test-examples test-debian13
+PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider
+
+schemas: $(B)/headgate ## write schemas/config.schema.json anew from the table of keys
+	$(B)/headgate config schema >schemas/config.schema.json
+
+test-schemas: all ## the schemas against their validators, examples and the program
+	$(PYTEST) tests/schemas
+
+test-deploy: all ## the manifests, alert rules and dashboard, rendered and checked
+	$(PYTEST) tests/deploy
+
+test-examples: all ## run the examples
+	$(PYTEST) examples
+
+test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packages
+	.ci/deps debian13
+	$(PYTHON) tests/debian13/run.py
+
+# --- fuzz: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS each, one after another (libFuzzer, clang 14).
+# New inputs go to build/fuzz/NAME.found; copy what is worth keeping to tests/fuzz/corpus/NAME.
+# fuzz-replay: each committed corpus file once, without libFuzzer: for every change.
+FUZZ_SECONDS ?= 60
+FUZZ_CC ?= clang-14
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_BINS := $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
+REPLAY_BINS := $(FUZZ_NAMES:%=build/fuzz/replay_%)
+FUZZ_CFLAGS := -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -pthread -Igateway -Iconnectors
+FUZZ_CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
+FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_LIB := build/fuzz/libheadgate.a
+REPLAY_LIB := build/fuzz/replay/libheadgate.a
+
+.PHONY: fuzz fuzz-replay
+.SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
+
+build/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+build/fuzz/replay/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -MMD -MP -c -o $@ $<
+
+$(FUZZ_LIB): $(LIB_SRCS:%.c=build/fuzz/obj/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(REPLAY_LIB): $(LIB_SRCS:%.c=build/fuzz/replay/%.o)
+	@rm -f $@
+	ar rcs $@ $^
+
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB)
+	$(FUZZ_CC) $(FUZZ_SANITIZE) -fsanitize=fuzzer -pthread -o $@ $^ $(PKG_LIBS) -lm
+
+build/fuzz/replay_%: build/fuzz/replay/tests/fuzz/fuzz_%.o build/fuzz/replay/tests/fuzz/replay.o $(REPLAY_LIB)
+	$(CC) $(FUZZ_SANITIZE) -pthread -o $@ $^ $(PKG_LIBS) -lm
+
+fuzz: $(FUZZ_BINS)
+	@set -e; for name in $(FUZZ_NAMES); do echo "== fuzz $$name"; mkdir -p build/fuzz/$$name.found; \
+	  build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$name- build/fuzz/$$name.found tests/fuzz/corpus/$$name; done
+
+fuzz-replay: $(REPLAY_BINS)
+	@set -e; for name in $(FUZZ_NAMES); do build/fuzz/replay_$$name tests/fuzz/corpus/$$name; done
+
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/tests/fuzz/*.d build/fuzz/replay/*/*.d \
+  build/fuzz/replay/tests/fuzz/*.d)

@@ -23,7 +23,8 @@ enum config_kind {
     CONFIG_ENUM_SET, /* uint32_t: bit 1 << index; a list of choices */
     CONFIG_STRINGS,  /* struct config_strings; a list of scalars, or one scalar */
     CONFIG_PAIRS,    /* struct config_pairs; a mapping of scalars, any names */
-    CONFIG_SECTION,  /* a struct in place; child is its section */
+    CONFIG_SECTION,  /* a struct in place; child is its section. With offset 0 and a child of the
+                        same struct it is a group of keys alone */
     CONFIG_CUSTOM    /* parsed by code of the section above: listen, streams, routes, source */
 };
 
@@ -33,14 +34,18 @@ struct config_key {
     const char *name;
     enum config_kind kind;
     size_t offset;                /* offsetof the field in the section's struct */
-    uint64_t least, most;         /* bounds of COUNT, BYTES and DURATION; of a list, its length */
-    const char *fallback;         /* the default, as YAML text; NULL: none */
+    uint64_t least, most;         /* bounds of COUNT, BYTES and DURATION; of a list or PAIRS, its
+                                     length. most 0: no upper bound */
+    const char *fallback;         /* the default, as YAML text ("64MiB", "[a, b]"); NULL: none */
     bool required;
     const char *const *choices;   /* of ENUM and ENUM_SET, NULL-terminated */
     const struct config_section *child;
-    /* check: a further check of a scalar (already interpolated). -1 and err->text. May be NULL. */
+    /* check: a further check of a scalar (already interpolated), of each item of STRINGS. May be
+     * NULL. Errors -1 and err->text, to follow the value: "is not ...". */
     int (*check)(const char *text, struct err *err);
     const char *prose;            /* one or two sentences, with the unit */
+    const char *zero_word;        /* of a number: a word that stands for 0 and need not be within
+                                     the bounds: "auto", "off". NULL: none */
 };
 
 struct config_section {

@@ -43,7 +43,7 @@ struct http_header {
 struct http_request {
     enum http_method method;
     struct slice method_name;
-    struct slice path;  /* still percent-encoded; starts with '/', or "*" for OPTIONS */
+    struct slice path;  /* still percent-encoded; starts with '/', or "*" for OPTIONS; of CONNECT host:port */
     struct slice query; /* without '?'; at is NULL when there is none */
     int minor;          /* HTTP/1.minor: 0 or 1 */
     struct http_header headers[HTTP_HEADERS_MAX];
@@ -67,7 +67,8 @@ enum http_parse {
  * malformed Content-Length, Content-Length with Transfer-Encoding, Transfer-Encoding on 1.0, a
  * control, non-ASCII or '#' byte in the target. 501: a Transfer-Encoding other than "chunked".
  * 505: not HTTP/1.x. Of an absolute-form target the path is kept.
- * On BAD *status and *reason (a literal) are set. */
+ * On BAD *status and *reason (a literal) are set; a fault is told as soon as its line is whole. request is whole only
+ * after DONE. */
 enum http_parse http_parse(
     struct http_request *request, const char *bytes, size_t len, int *status, const char **reason);
 
@@ -79,6 +80,9 @@ size_t http_header_count(const struct http_request *request, const char *name);
  * token, case-insensitive. */
 bool http_header_has_token(
     const struct http_request *request, const char *name, const char *token);
+
+/* http_list_next: cut the next member that is not empty off a comma-separated list, trimmed. */
+bool http_list_next(struct slice *list, struct slice *member);
 
 /* http_percent_decode: into out (which has room for in.len bytes); plus_is_space for query strings.
  * Returns the length, or -1 for a broken escape or a NUL. */
@@ -92,7 +96,7 @@ const char *http_reason_phrase(int status);
 
 /* http_accept_quality: the quality, 0 to 1000, that the Accept headers give to a media type such as
  * "text/event-stream", by the most specific range that matches (RFC 9110 section 12.5.1). Without an
- * Accept header it is 1000; malformed members are ignored. *specificity is set to 3 for an exact
+ * Accept header, or with an empty one, it is 1000; malformed members are ignored. *specificity is set to 3 for an exact
  * match, 2 for a subtype wildcard, 1 for a full wildcard or no header, 0 for no match. */
 int http_accept_quality(const struct http_request *request, const char *type, int *specificity);
 

@@ -29,9 +29,17 @@ void json_compact(struct buf *out, const char *text, size_t len);
 /* json_utf8_valid: true when the bytes are well-formed UTF-8 (NUL allowed). */
 bool json_utf8_valid(const void *bytes, size_t len);
 
+/* json_utf8_length: the length, 1 to 4, of the well-formed UTF-8 sequence at at; 0 when what is
+ * there is none. len, the bytes from at on, is not 0. */
+size_t json_utf8_length(const char *at, size_t len);
+
 /* json_add_string: append a JSON string, quotes included. The bytes must be valid UTF-8. Escapes
  * '"', '\\', all below 0x20 and U+007F; so no CR, LF or NUL ever reaches a frame. */
 void json_add_string(struct buf *out, const char *bytes, size_t len);
+
+/* json_add_lossy: as json_add_string for any bytes: each byte that is not UTF-8 becomes U+FFFD. */
+#define JSON_REPLACEMENT "\xEF\xBF\xBD"
+void json_add_lossy(struct buf *out, const char *bytes, size_t len);
 
 /* json_add_base64: append a quoted standard base64 string (RFC 4648 section 4, padded). */
 void json_add_base64(struct buf *out, const void *bytes, size_t len);

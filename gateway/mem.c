@@ -28,6 +28,14 @@ mem_calloc(size_t count, size_t size)
 }
 
 void *
+mem_calloc_aligned(size_t count, size_t size)
+{
+    void *got = or_abort(aligned_alloc(64, count * size), count * size);
+    memset(got, 0, count * size);
+    return got;
+}
+
+void *
 mem_realloc(void *old, size_t size)
 {
     return or_abort(realloc(old, size), size);

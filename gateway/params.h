@@ -7,13 +7,11 @@
 #include "config.h"
 #include "err.h"
 #include "http.h"
+#include "record.h"
 #include "token.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL };
-#define ENVELOPE_COUNT 3
 
 enum place_kind { PLACE_NONE, PLACE_LATEST, PLACE_EARLIEST, PLACE_TIME, PLACE_TOKEN };
 
@@ -27,7 +25,7 @@ struct place {
 struct params {
     enum stream_format format; /* FORMAT_AUTO: by Accept and Upgrade */
     struct place from;         /* never PLACE_NONE; Last-Event-ID wins over from= */
-    struct place to;           /* PLACE_NONE, PLACE_TIME or PLACE_TOKEN */
+    struct place to;           /* PLACE_NONE, PLACE_LATEST (the head as it is now), PLACE_TIME or PLACE_TOKEN */
     bool has_limit;
     uint64_t limit;
     bool follow;               /* default true */
@@ -41,7 +39,8 @@ struct params {
 };
 
 /* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that this
- * version does not serve yet (key, where, consumer, ticket, envelope=cloudevents) are refused by name, not ignored.
+ * version does not serve yet (key, where, consumer, ticket, envelope=cloudevents) are refused by name, not ignored. Last-Event-ID
+ * must be a token; an empty one counts as none. Errors hold client text only as printable ASCII.
  * Errors  -1 and err, whose text starts with the parameter's name.
  * Owns    params_fini frees what the struct holds; safe after a failure. */
 int params_parse(

@@ -51,7 +51,9 @@ void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);
 uint64_t stream_lane_next(const struct stream *stream, uint32_t lane);
 
 /* stream_stage: encode one record and queue it for the next commit. A record whose offset is below
- * the lane's next is a repeat: dropped, counted, 0 is returned. 1: staged. */
+ * the lane's next is a repeat: dropped, counted, 0 is returned. 1: staged. -1: the room that
+ * stream_room() found is used up (in bytes, perhaps before its count): nothing was taken; keep the
+ * record, commit, and offer it again once stream_room() is above 0. */
 int stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns);
 
 /* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this

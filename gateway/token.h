@@ -5,9 +5,9 @@
  *   varint T: topics (or files)
  *   T times: 4 bytes little-endian FNV-1a of the lane group's name, varint P: partitions,
  *            P times: varint next offset + 1, or 0 for a partition that is not in the token
- * Groups are in the order of their hash, partitions from 0. A token is at most TOKEN_MAX characters
- * (about 600 partitions at billion-scale offsets).
- * Thread  any: no state. */
+ * Groups are in the order of their hash, partitions from 0, the last one of a group is in the
+ * token. A token is at most TOKEN_MAX characters (about 600 partitions at billion-scale offsets): a
+ * longer one is encoded, but no decoder takes it. Thread  any: no state. */
 #ifndef HEADGATE_TOKEN_H
 #define HEADGATE_TOKEN_H
 
@@ -21,7 +21,7 @@
 
 /* One lane's place: the next offset to read from partition of group. */
 struct token_lane {
-    uint32_t group;     /* token_group_hash of the topic's or file's name */
+    uint32_t group; /* token_group_hash of the topic's or file's name */
     uint32_t partition;
     uint64_t next;
 };
@@ -35,8 +35,9 @@ void token_encode(struct buf *out, const struct token_lane *lanes, size_t n);
 
 /* token_decode: parse text[0..len) from an untrusted client.
  * Owns    *lanes is the caller's to free on success.
- * Errors  -1 and err: wrong characters, wrong version, cut short, trailing bytes, not canonical, over the bounds. */
-int token_decode(const char *text, size_t len, struct token_lane **lanes, size_t *n,
-    struct err *err);
+ * Errors  -1 and err: wrong characters, wrong version, cut short, trailing bytes, not canonical,
+ *         over the bounds. */
+int token_decode(
+    const char *text, size_t len, struct token_lane **lanes, size_t *n, struct err *err);
 
 #endif

@@ -17,17 +17,20 @@ bool ws_is_upgrade(const struct http_request *request);
 
 /* ws_handshake: check the request and append the 101 response head with extra header lines (each
  * ended by CRLF; may be ""). The subprotocol "headgate.v1.json" is answered when it is offered.
- * Returns 101, or the status to refuse with (400, 405, 426) and *reason; nothing is appended then. */
+ * Returns 101, or the status to refuse with (400, 405, 426) and *reason; nothing is appended then. The refusal of
+ * 426 must carry WS_UPGRADE_LINES (RFC 6455 section 4.4, RFC 9110 section 15.5.22), that of 405 "Allow: GET".
+ * A request that ws_is_upgrade does not take, "Upgrade: h2c" for one, is answered as an ordinary one. */
+#define WS_UPGRADE_LINES "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 int ws_handshake(
     const struct http_request *request, const char *extra, struct buf *out, const char **reason);
 
 enum ws_event {
     WS_MORE,    /* the bytes are used up: call again with more */
-    WS_TEXT,    /* a whole text message is in message */
-    WS_BINARY,  /* a whole binary message is in message */
-    WS_PING,    /* message is the payload to pong */
+    WS_TEXT,    /* a whole text message is in data */
+    WS_BINARY,  /* a whole binary message is in data */
+    WS_PING,    /* data is the payload to pong */
     WS_PONG,
-    WS_CLOSE,   /* the peer's close; code is its code or 1005; message its reason */
+    WS_CLOSE,   /* the peer's close; code is its code or 1005; data its reason; later bytes are swallowed */
     WS_FAILED   /* protocol error: send a close with code and reason, then end */
 };
 
@@ -45,6 +48,7 @@ struct ws_parser {
     bool fin;
     bool in_payload;
     bool failed;
+    bool closed;                /* WS_CLOSE was told */
     uint32_t utf8_state;
     int code;           /* of WS_CLOSE and WS_FAILED */
     const char *reason; /* literal, of WS_FAILED */
@@ -55,15 +59,17 @@ struct ws_parser {
 void ws_parser_init(struct ws_parser *parser, uint64_t max_message_bytes);
 void ws_parser_fini(struct ws_parser *parser);
 
-/* ws_parse: take bytes[*at..len), advance *at, and return the next event. Buffers no more than
- * max_message_bytes + 125. An idle parser holds no heap memory. O(bytes). */
+/* ws_parse: take bytes[*at..len), advance *at, and return the next event. Call it again until WS_MORE: that call takes
+ * back what the event lent. After WS_FAILED it only returns that again. Holds no more than max_message_bytes + 125 bytes
+ * (twice that in allocations, as they double); after WS_MORE between messages none. O(bytes). */
 enum ws_event ws_parse(struct ws_parser *parser, const char *bytes, size_t len, size_t *at);
 
 /* ws_frame_head: write the head of an unmasked final frame; returns its length, 2 to 10. */
 #define WS_FRAME_HEAD_MAX 10
 size_t ws_frame_head(unsigned char out[WS_FRAME_HEAD_MAX], unsigned opcode, uint64_t len);
 
-/* ws_add_close: append a close frame. reason is cut to 123 bytes at a UTF-8 boundary. */
+/* ws_add_close: append a close frame. reason is cut to 123 bytes at a UTF-8 boundary; code 1005, what
+ * WS_CLOSE tells for a close without a code, makes one without a code. */
 void ws_add_close(struct buf *out, int code, const char *reason);
 
 #define WS_OP_TEXT 1u

@@ -1,0 +1,375 @@
+/* kafka_settings: keys, checks and the librdkafka configuration of a Kafka source. Thread init; the
+ * matching of topics is also used by the topics thread. */
+#include "kafka_settings.h"
+
+#include "../gateway/clock.h"
+#include "../gateway/mem.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * KIB)
+
+static int check_start(const char *text, struct err *err);
+
+static const struct config_key keys[] = {
+    {.name = "brokers",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct kafka_settings, brokers),
+        .required = true,
+        .prose = "Bootstrap brokers, host:port separated by commas."},
+    {.name = "topics",
+        .kind = CONFIG_STRINGS,
+        .offset = offsetof(struct kafka_settings, topics),
+        .least = 1,
+        .most = 1000,
+        .required = true,
+        .prose = "Topics to read, all partitions of each. A name that starts with ^ is a POSIX "
+                 "extended regular expression over all topics; topics that start with __ need an "
+                 "expression that says so (^__)."},
+    {.name = "start",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct kafka_settings, start),
+        .fallback = "latest",
+        .check = check_start,
+        .prose =
+            "Where reading begins: latest, earliest, a time ago such as -15m (ms, s, m, h, d), or "
+            "an RFC 3339 time. Partitions and topics that appear later are read from their "
+            "beginning."},
+    {.name = "discover",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct kafka_settings, discover_ms),
+        .least = 100,
+        .most = 3600000,
+        .fallback = "10s",
+        .prose = "How often new topics and partitions are looked for."},
+    {.name = "prefetch",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct kafka_settings, prefetch_bytes),
+        .least = MIB,
+        .most = UINT64_C(2047) * MIB,
+        .fallback = "16MiB",
+        .prose = "Payload that the Kafka client may hold ahead of the ring, for all partitions "
+                 "together."},
+    {.name = "librdkafka_options",
+        .kind = CONFIG_PAIRS,
+        .offset = offsetof(struct kafka_settings, librdkafka_options),
+        .most = 500,
+        .prose = "Any librdkafka property, passed through: security.protocol, sasl.mechanism, ..."},
+};
+
+const struct config_section kafka_section = {
+    .name = "streams.NAME.source.kafka",
+    .size = sizeof(struct kafka_settings),
+    .keys = keys,
+    .n_keys = sizeof keys / sizeof *keys,
+};
+
+/* Properties that the source depends on, each with the reason that a person is told. */
+static const struct {
+    const char *name, *why;
+} reserved[] = {
+    {"bootstrap.servers", "set brokers instead"},
+    {"metadata.broker.list", "set brokers instead"},
+    {"queued.max.messages.kbytes", "set prefetch instead"},
+    {"auto.offset.reset", "set start instead; offsets out of range are reported as a gap"},
+    {"topic.auto.offset.reset", "set start instead"},
+    {"enable.auto.commit", "the gateway decides what is committed"},
+    {"auto.commit.enable", "the gateway decides what is committed"},
+    {"enable.auto.offset.store", "the gateway decides what is committed"},
+    {"statistics.interval.ms", "the lag metrics need the fixed interval"},
+    {"enable.partition.eof", "the end of a partition is no event for a stream"},
+    {"allow.auto.create.topics", "a mistyped topic must not be created"},
+    {"log.queue", "the client's log goes to the gateway's log"},
+    {"test.mock.num.brokers", "headgate demo has an embedded cluster"},
+};
+
+static int
+parse_ago(const char *text, int64_t now_unix_ms, int64_t *unix_ms)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    if (text[0] != '-' || !isdigit((unsigned char)text[1])) {
+        return -1;
+    }
+    char *unit;
+    errno = 0;
+    long long count = strtoll(text + 1, &unit, 10);
+    if (errno != 0 || count > INT64_MAX / 86400000) {
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(unit, units[i].unit) == 0) {
+            int64_t ago = count * units[i].ms;
+            *unix_ms = ago < now_unix_ms ? now_unix_ms - ago : 0;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+int
+kafka_start_parse(const char *text, int64_t now_unix_ms, struct kafka_start *start, struct err *err)
+{
+    struct kafka_start parsed = {KAFKA_START_TIME, 0};
+    if (strcmp(text, "latest") == 0) {
+        parsed.kind = KAFKA_START_LATEST;
+    } else if (strcmp(text, "earliest") == 0) {
+        parsed.kind = KAFKA_START_EARLIEST;
+    } else if (parse_ago(text, now_unix_ms, &parsed.unix_ms) != 0 &&
+               (clock_parse_rfc3339(text, &parsed.unix_ms) != 0 || parsed.unix_ms < 0)) {
+        err_set(err, ERR_INVALID,
+            "\"%s\" is none of: latest, earliest, a time ago such as -15m (ms, s, m, h, d), an RFC "
+            "3339 time since 1970",
+            text);
+        return -1;
+    }
+    *start = parsed;
+    return 0;
+}
+
+static int
+check_start(const char *text, struct err *err)
+{
+    struct kafka_start ignored;
+    return kafka_start_parse(text, clock_wall_ms(), &ignored, err);
+}
+
+/* The names that Kafka itself takes: 1 to 249 of [a-zA-Z0-9._-], not "." or "..". */
+static bool
+topic_name_valid(const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > 249 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        return false;
+    }
+    return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == len;
+}
+
+int
+kafka_wanted_init(struct kafka_wanted *wanted, const struct config_strings *topics, struct err *err)
+{
+    *wanted = (struct kafka_wanted){.items = mem_calloc(topics->n + 1, sizeof *wanted->items)};
+    for (size_t i = 0; i < topics->n; i++) {
+        struct kafka_wanted_topic *item = &wanted->items[i];
+        item->text = topics->items[i];
+        item->is_regex = item->text[0] == '^';
+        if (item->is_regex) {
+            int rc = regcomp(&item->regex, item->text, REG_EXTENDED | REG_NOSUB);
+            if (rc != 0) {
+                char why[128];
+                regerror(rc, &item->regex, why, sizeof why);
+                err_set(err, ERR_INVALID, "topics: \"%s\": %s", item->text, why);
+                goto fail;
+            }
+            wanted->any_regex = true;
+        } else if (!topic_name_valid(item->text)) {
+            err_set(err, ERR_INVALID,
+                "topics: \"%s\" is no topic name (1 to 249 of a-z A-Z 0-9 . _ -); an expression "
+                "starts with ^",
+                item->text);
+            goto fail;
+        }
+        wanted->n++;
+    }
+    return 0;
+fail:
+    kafka_wanted_fini(wanted);
+    return -1;
+}
+
+void
+kafka_wanted_fini(struct kafka_wanted *wanted)
+{
+    for (size_t i = 0; i < wanted->n; i++) {
+        if (wanted->items[i].is_regex) {
+            regfree(&wanted->items[i].regex);
+        }
+    }
+    free(wanted->items);
+    *wanted = (struct kafka_wanted){0};
+}
+
+bool
+kafka_wanted_match(const struct kafka_wanted *wanted, const char *topic)
+{
+    bool internal = strncmp(topic, "__", 2) == 0;
+    for (size_t i = 0; i < wanted->n; i++) {
+        const struct kafka_wanted_topic *item = &wanted->items[i];
+        if (!item->is_regex) {
+            if (strcmp(item->text, topic) == 0) {
+                return true;
+            }
+        } else if (!internal || strncmp(item->text, "^__", 3) == 0) {
+            if (regexec(&item->regex, topic, 0, NULL, 0) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* What the gateway sets before the user's options, so that those win. A property that this version
+ * of librdkafka does not know is passed over: they only tune. */
+static void
+set_defaults(rd_kafka_conf_t *conf, const char *stream)
+{
+    char client_id[160];
+    snprintf(client_id, sizeof client_id, "headgate/%s %s", HEADGATE_VERSION, stream);
+    const char *const defaults[][2] = {
+        {"client.id", client_id},
+        {"socket.nagle.disable", "true"},
+        {"socket.keepalive.enable", "true"},
+        /* A hung broker is given up after this; the library's minute is long for a live stream. */
+        {"socket.timeout.ms", "30000"},
+        {"reconnect.backoff.max.ms", "2000"},
+        /* From 2.2.0; before, the fetcher sleeps up to 1 s once a threshold was reached. */
+        {"fetch.queue.backoff.ms", "10"},
+    };
+    char ignored[256];
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {
+        (void)rd_kafka_conf_set(conf, defaults[i][0], defaults[i][1], ignored, sizeof ignored);
+    }
+}
+
+static int
+set_options(rd_kafka_conf_t *conf, const struct config_pairs *options, struct err *err)
+{
+    for (size_t i = 0; i < options->n; i++) {
+        const struct config_pair *option = &options->items[i];
+        char why[400];
+        err->line = option->line;
+        err->column = option->column;
+        for (size_t j = 0; j < sizeof reserved / sizeof *reserved; j++) {
+            if (strcasecmp(option->name, reserved[j].name) == 0) {
+                err_set(err, ERR_INVALID, "librdkafka_options: %s cannot be set: %s",
+                    reserved[j].name, reserved[j].why);
+                return -1;
+            }
+        }
+        if (rd_kafka_conf_set(conf, option->name, option->value, why, sizeof why) !=
+            RD_KAFKA_CONF_OK) {
+            err_set(err, ERR_INVALID, "librdkafka_options: %s: %s", option->name, why);
+            return -1;
+        }
+    }
+    err->line = err->column = 0;
+    return 0;
+}
+
+static int
+set_fixed(rd_kafka_conf_t *conf, const struct kafka_settings *settings, struct err *err)
+{
+    char kbytes[32];
+    snprintf(kbytes, sizeof kbytes, "%" PRIu64, settings->prefetch_bytes / KIB);
+    const char *const fixed[][2] = {
+        {"bootstrap.servers", settings->brokers},
+        {"queued.max.messages.kbytes", kbytes},
+        {"auto.offset.reset", "error"},
+        {"enable.auto.commit", "false"},
+        {"enable.auto.offset.store", "false"},
+        {"statistics.interval.ms", "5000"},
+        {"enable.partition.eof", "false"},
+        {"allow.auto.create.topics", "false"},
+    };
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
+        char why[400];
+        if (rd_kafka_conf_set(conf, fixed[i][0], fixed[i][1], why, sizeof why) !=
+            RD_KAFKA_CONF_OK) {
+            err_set(err, ERR_INVALID, "%s: %s", fixed[i][0], why);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+rd_kafka_conf_t *
+kafka_settings_conf(const struct kafka_settings *settings, const char *stream, struct err *err)
+{
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    set_defaults(conf, stream);
+    if (set_options(conf, &settings->librdkafka_options, err) != 0 ||
+        set_fixed(conf, settings, err) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    return conf;
+}
+
+/* librdkafka checks combinations and files only when it makes a client; one without brokers
+ * connects to nothing. */
+static int
+check_whole(const struct kafka_settings *settings, struct err *err)
+{
+    struct kafka_settings offline = *settings;
+    char no_brokers[] = "";
+    offline.brokers = no_brokers;
+    rd_kafka_conf_t *conf = kafka_settings_conf(&offline, "check", err);
+    if (conf == NULL) {
+        return -1;
+    }
+    rd_kafka_conf_set_log_cb(conf, NULL);
+    char why[400];
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (client == NULL) {
+        rd_kafka_conf_destroy(conf);
+        err_set(err, ERR_INVALID, "librdkafka_options: %s", why);
+        return -1;
+    }
+    rd_kafka_destroy(client);
+    return 0;
+}
+
+int
+kafka_settings_check(const void *settings_, struct err *err)
+{
+    const struct kafka_settings *settings = settings_;
+    struct kafka_start start;
+    struct kafka_wanted wanted;
+    if (settings->brokers == NULL || settings->brokers[0] == '\0') {
+        err_set(err, ERR_INVALID, "brokers: at least one host:port is needed");
+        return -1;
+    }
+    if (settings->topics.n == 0) {
+        err_set(err, ERR_INVALID, "topics: at least one is needed");
+        return -1;
+    }
+    if (kafka_start_parse(settings->start, clock_wall_ms(), &start, err) != 0 ||
+        kafka_wanted_init(&wanted, &settings->topics, err) != 0) {
+        return -1;
+    }
+    kafka_wanted_fini(&wanted);
+    return check_whole(settings, err);
+}
+
+#define RECORDS_QUEUED UINT64_C(100000) /* librdkafka's queued.min.messages */
+#define RECORD_OVERHEAD 512 /* a queued record's structures and its share of the fetch buffer */
+#define FETCH_BYTES (UINT64_C(64) * MIB)
+
+uint64_t
+kafka_settings_memory_bytes(const void *settings_)
+{
+    const struct kafka_settings *settings = settings_;
+    return settings->prefetch_bytes + RECORDS_QUEUED * RECORD_OVERHEAD + FETCH_BYTES;
+}
+
+uint64_t
+kafka_settings_descriptors(const void *settings_)
+{
+    const struct kafka_settings *settings = settings_;
+    uint64_t bootstraps = 1;
+    for (const char *at = settings->brokers; at != NULL && *at != '\0'; at++) {
+        bootstraps += *at == ',';
+    }
+    /* Each broker: a socket and a wake-up pipe. The cluster may have more than are listed. */
+    return 8 + 3 * (bootstraps + 32);
+}

@@ -1,0 +1,72 @@
+/* kafka_settings: the configuration of a Kafka source: its keys, what the key table cannot check,
+ * and the librdkafka configuration that it makes. Makes no connection. Thread init. */
+#ifndef HEADGATE_KAFKA_SETTINGS_H
+#define HEADGATE_KAFKA_SETTINGS_H
+
+#include "../gateway/config.h"
+#include "../gateway/config_table.h"
+
+#include <librdkafka/rdkafka.h>
+#include <regex.h>
+#include <stdint.h>
+
+#ifndef HEADGATE_VERSION
+#define HEADGATE_VERSION "0.1.0"
+#endif
+
+struct kafka_settings {
+    char *brokers;                /* bootstrap addresses, host:port separated by commas */
+    struct config_strings topics; /* names, or regular expressions that start with ^ */
+    char *start;                  /* as written; kafka_start_parse reads it */
+    uint64_t discover_ms;         /* how often new topics and partitions are looked for */
+    uint64_t prefetch_bytes;      /* payload that librdkafka may hold ahead of the ring */
+    struct config_pairs librdkafka_options;
+};
+
+extern const struct config_section kafka_section;
+
+enum kafka_start_kind { KAFKA_START_LATEST, KAFKA_START_EARLIEST, KAFKA_START_TIME };
+
+struct kafka_start {
+    enum kafka_start_kind kind;
+    int64_t unix_ms; /* of KAFKA_START_TIME */
+};
+
+/* kafka_start_parse: latest | earliest | -15m (units ms, s, m, h, d; before now_unix_ms) | RFC
+ * 3339. Errors -1 and err. */
+int kafka_start_parse(
+    const char *text, int64_t now_unix_ms, struct kafka_start *start, struct err *err);
+
+/* kafka_settings_check: the connector's check(): topics, expressions, every librdkafka property by
+ * librdkafka itself, and the configuration as a whole (a certificate that is not there). */
+int kafka_settings_check(const void *settings, struct err *err);
+
+uint64_t kafka_settings_memory_bytes(const void *settings);
+uint64_t kafka_settings_descriptors(const void *settings);
+
+/* kafka_settings_conf: the configuration of the client, callbacks excepted.
+ * Owns the caller gets it.  Errors NULL and err, with the line of the property at fault. */
+rd_kafka_conf_t *kafka_settings_conf(
+    const struct kafka_settings *settings, const char *stream, struct err *err);
+
+/* A compiled set of topic names and expressions. */
+struct kafka_wanted {
+    size_t n;
+    struct kafka_wanted_topic {
+        const char *text; /* lent by the settings */
+        bool is_regex;
+        regex_t regex;
+    } * items;
+    bool any_regex;
+};
+
+/* kafka_wanted_init: Errors -1 and err; nothing is left to free then. */
+int kafka_wanted_init(
+    struct kafka_wanted *wanted, const struct config_strings *topics, struct err *err);
+void kafka_wanted_fini(struct kafka_wanted *wanted);
+
+/* kafka_wanted_match: named literally, or matched. Names that start with __ (Kafka's own topics)
+ * are matched only by an expression that spells the underscores: ^__ . */
+bool kafka_wanted_match(const struct kafka_wanted *wanted, const char *topic);
+
+#endif

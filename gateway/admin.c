@@ -1,0 +1,354 @@
+/* admin: the admin listener: metrics and health, never on the public port. Runs on the admin shard;
+ * reads what other threads publish by atomics and short locks. */
+#include "server.h"
+
+#include "clock.h"
+#include "connector.h"
+#include "log.h"
+#include "metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* ---- metrics ---- */
+
+static const char *
+labels_of(struct buf *labels, const char *stream, const char *name, const char *value)
+{
+    labels->len = 0;
+    metrics_label(labels, "stream", stream);
+    if (name != NULL) {
+        metrics_label(labels, name, value);
+    }
+    buf_addc(labels, '\0');
+    return labels->bytes;
+}
+
+static uint64_t
+load(const atomic_uint_fast64_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* One family with a sample for each stream and transport, summed over the shards. field is an
+ * offset of an array by transport in struct stream_counters. */
+static void
+by_transport(const struct server *server, struct buf *out, const char *name, size_t field)
+{
+    struct buf labels;
+    buf_init(&labels);
+    for (size_t i = 0; i < server->n_streams; i++) {
+        for (int transport = 0; transport < TRANSPORT_COUNT; transport++) {
+            uint64_t sum = 0;
+            for (size_t shard = 0; shard < server->n_shards; shard++) {
+                const char *counters = (const char *)stream_counters(server->streams[i], shard);
+                sum += load((const atomic_uint_fast64_t *)(const void *)(counters + field) + transport);
+            }
+            metrics_sample_u64(out, name,
+                labels_of(&labels, stream_name(server->streams[i]), "transport",
+                    transport_names[transport]),
+                sum);
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
+drops_and_disconnects(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_records_dropped_total", "counter",
+        "Records that subscribers or the whole stream did not get, by reason; each is told in a gap.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
+            metrics_sample_u64(out, "headgate_records_dropped_total",
+                labels_of(&labels, stream_name(server->streams[i]), "reason",
+                    drop_reason_names[reason]),
+                stream_dropped(server->streams[i], (enum drop_reason)reason));
+        }
+    }
+    metrics_family(out, "headgate_disconnects_total", "counter", "Subscriptions that ended, by reason.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        for (int reason = 0; reason < DISCONNECT_REASON_COUNT; reason++) {
+            uint64_t sum = 0;
+            for (size_t shard = 0; shard < server->n_shards; shard++) {
+                sum += load(&stream_counters(server->streams[i], shard)->disconnects[reason]);
+            }
+            metrics_sample_u64(out, "headgate_disconnects_total",
+                labels_of(&labels, stream_name(server->streams[i]), "reason",
+                    disconnect_reason_names[reason]),
+                sum);
+        }
+    }
+    buf_fini(&labels);
+}
+
+/* What one stream says of itself, picked by a function, as a family of one sample a stream. */
+static void
+by_stream(const struct server *server, struct buf *out, const char *name, const char *type,
+    const char *help, uint64_t (*pick)(struct stream *stream))
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, name, type, help);
+    for (size_t i = 0; i < server->n_streams; i++) {
+        metrics_sample_u64(out, name, labels_of(&labels, stream_name(server->streams[i]), NULL, NULL),
+            pick(server->streams[i]));
+    }
+    buf_fini(&labels);
+}
+
+static uint64_t
+pick_records_in(struct stream *stream)
+{
+    return stream_records_in(stream);
+}
+
+static struct ring_state
+ring_of(struct stream *stream)
+{
+    struct ring_state state;
+    ring_state(stream_ring(stream), &state);
+    return state;
+}
+
+static uint64_t
+pick_ring_records(struct stream *stream)
+{
+    return ring_of(stream).records;
+}
+
+static uint64_t
+pick_ring_bytes(struct stream *stream)
+{
+    return ring_of(stream).bytes;
+}
+
+static uint64_t
+pick_paused(struct stream *stream)
+{
+    return ring_of(stream).held;
+}
+
+static uint64_t
+pick_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.up;
+}
+
+static void
+sources(const struct server *server, struct buf *out)
+{
+    by_stream(server, out, "headgate_records_in_total", "counter",
+        "Records that came from the source.", pick_records_in);
+    by_stream(server, out, "headgate_ring_records", "gauge", "Records in the ring.",
+        pick_ring_records);
+    by_stream(server, out, "headgate_ring_bytes", "gauge", "Bytes in the ring.", pick_ring_bytes);
+    by_stream(server, out, "headgate_source_paused", "gauge",
+        "1 while a pause subscriber holds the source back.", pick_paused);
+    by_stream(server, out, "headgate_source_up", "gauge", "1 while the source answers.", pick_up);
+    metrics_family(out, "headgate_kafka_lag_records", "gauge",
+        "Records of the partition that the gateway has not read yet.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        stream_metrics_lag(server->streams[i], out);
+    }
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_source_errors_total", "counter", "Errors of the source, by reason.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        uint64_t count;
+        const char *reason;
+        for (size_t k = 0; (reason = stream_errors(server->streams[i], k, &count)) != NULL; k++) {
+            metrics_sample_u64(out, "headgate_source_errors_total",
+                labels_of(&labels, stream_name(server->streams[i]), "reason", reason), count);
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
+delivery(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_delivery_seconds", "histogram",
+        "From a record's arrival to its write to a subscriber's socket.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        struct histogram sum;
+        memset(&sum, 0, sizeof sum);
+        for (size_t shard = 0; shard < server->n_shards; shard++) {
+            const struct histogram *one = &stream_counters(server->streams[i], shard)->delivery;
+            for (int b = 0; b <= METRICS_BUCKETS; b++) {
+                atomic_fetch_add_explicit(&sum.buckets[b], load(&one->buckets[b]), memory_order_relaxed);
+            }
+            atomic_fetch_add_explicit(&sum.sum_ns, load(&one->sum_ns), memory_order_relaxed);
+        }
+        metrics_histogram(out, "headgate_delivery_seconds",
+            labels_of(&labels, stream_name(server->streams[i]), NULL, NULL), &sum);
+    }
+    buf_fini(&labels);
+}
+
+static void
+process(const struct server *server, struct buf *out)
+{
+    uint64_t connections = 0;
+    uint64_t refused = 0;
+    for (size_t i = 0; i < server->n_shards; i++) {
+        connections += shard_connections(server->shards[i]);
+        refused += shard_refused(server->shards[i]);
+    }
+    metrics_family(out, "headgate_connections", "gauge", "Open connections of the public listeners.");
+    metrics_sample_u64(out, "headgate_connections", "", connections);
+    metrics_family(out, "headgate_connections_refused_total", "counter",
+        "Connections refused at the connection limit.");
+    metrics_sample_u64(out, "headgate_connections_refused_total", "", refused);
+    metrics_family(out, "headgate_log_lines_dropped_total", "counter",
+        "Log lines that nobody read in time.");
+    metrics_sample_u64(out, "headgate_log_lines_dropped_total", "", log_dropped_lines());
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+        (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    metrics_family(out, "process_cpu_seconds_total", "counter", "User and system CPU time.");
+    metrics_sample_double(out, "process_cpu_seconds_total", "", cpu);
+    metrics_family(out, "process_start_time_seconds", "gauge", "Start time, Unix seconds.");
+    metrics_sample_double(
+        out, "process_start_time_seconds", "", (double)server->started_ms / 1000.0);
+}
+
+static void
+send_metrics(const struct server *server, struct conn *conn, const struct http_request *request)
+{
+    struct buf out;
+    buf_init(&out);
+    metrics_family(&out, "headgate_records_out_total", "counter", "Records sent to subscribers.");
+    by_transport(server, &out, "headgate_records_out_total",
+        offsetof(struct stream_counters, records_out));
+    metrics_family(&out, "headgate_bytes_out_total", "counter", "Bytes sent to subscribers.");
+    by_transport(
+        server, &out, "headgate_bytes_out_total", offsetof(struct stream_counters, bytes_out));
+    metrics_family(&out, "headgate_subscribers", "gauge", "Subscribers now.");
+    by_transport(
+        server, &out, "headgate_subscribers", offsetof(struct stream_counters, subscribers));
+    drops_and_disconnects(server, &out);
+    sources(server, &out);
+    delivery(server, &out);
+    process(server, &out);
+    conn_reply(conn, request,
+        &(struct reply){.status = 200,
+            .content_type = "text/plain; version=0.0.4; charset=utf-8",
+            .body = out.bytes,
+            .body_len = out.len});
+    buf_fini(&out);
+}
+
+/* ---- health ---- */
+
+/* One line a check, kube-apiserver's way: "[+]name ok" or "[-]name failed: why". */
+static bool
+check(struct buf *out, const char *name, bool good, const char *why)
+{
+    buf_addf(out, good ? "[+]%s ok\n" : "[-]%s failed: %s\n", name, why);
+    return good;
+}
+
+static bool
+moves(const struct server *server, int64_t alive_ns)
+{
+    return clock_mono_ns() - alive_ns < (int64_t)server->config->live_limit_ms * 1000000;
+}
+
+static bool
+live_checks(const struct server *server, struct buf *out)
+{
+    bool good = true;
+    for (size_t i = 0; i < server->n_shards; i++) {
+        good &= check(out, shard_name(server->shards[i]),
+            moves(server, shard_alive_ns(server->shards[i])), "its loop makes no progress");
+    }
+    for (size_t i = 0; i < server->n_streams; i++) {
+        struct stream_health health;
+        stream_health(server->streams[i], &health);
+        char name[192];
+        snprintf(name, sizeof name, "source/%s", stream_name(server->streams[i]));
+        good &= check(out, name, moves(server, health.alive_ns), "its thread makes no progress");
+    }
+    return good;
+}
+
+static bool
+ready_checks(const struct server *server, struct buf *out)
+{
+    bool good = check(out, "not-draining", !atomic_load(&server->draining), "shutting down");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        struct stream_health health;
+        stream_health(server->streams[i], &health);
+        char name[192];
+        snprintf(name, sizeof name, "source/%s", stream_name(server->streams[i]));
+        if (server->config->streams[i].required) {
+            good &= check(out, name, health.up, health.why);
+        } else if (health.up) {
+            check(out, name, true, "");
+        } else {
+            buf_addf(out, "[!]%s down (not required): %s\n", name, health.why);
+        }
+    }
+    return good;
+}
+
+static void
+send_health(struct conn *conn, const struct http_request *request, bool good,
+    const struct buf *checks, const char *name)
+{
+    struct buf body;
+    buf_init(&body);
+    if (!good || slice_eq(request->query, "verbose")) {
+        buf_add(&body, checks->bytes, checks->len);
+        buf_addf(&body, "%s check %s\n", name, good ? "passed" : "failed");
+    } else {
+        BUF_LITERAL(&body, "ok\n");
+    }
+    conn_reply(conn, request,
+        &(struct reply){.status = good ? 200 : 503,
+            .content_type = "text/plain; charset=utf-8",
+            .headers = "Cache-Control: no-store\r\n",
+            .body = body.bytes,
+            .body_len = body.len});
+    buf_fini(&body);
+}
+
+static void
+answer(const struct server *server, struct conn *conn, const struct http_request *request)
+{
+    struct buf checks;
+    buf_init(&checks);
+    if (slice_eq(request->path, "/metrics")) {
+        send_metrics(server, conn, request);
+    } else if (slice_eq(request->path, "/livez")) {
+        bool good = live_checks(server, &checks);
+        send_health(conn, request, good, &checks, "livez");
+    } else if (slice_eq(request->path, "/readyz") || slice_eq(request->path, "/healthz")) {
+        bool good = ready_checks(server, &checks);
+        send_health(conn, request, good, &checks, "readyz");
+    } else {
+        conn_problem(conn, request, 404, NULL,
+            "the admin listener serves /metrics, /livez, /readyz and /healthz");
+    }
+    buf_fini(&checks);
+}
+
+void
+admin_request(void *self, struct conn *conn, const struct http_request *request)
+{
+    if (request->method == HTTP_GET || request->method == HTTP_HEAD) {
+        answer(self, conn, request);
+    } else {
+        conn_problem(conn, request, 405, "Allow: GET, HEAD\r\n", "only GET and HEAD are served here");
+    }
+}

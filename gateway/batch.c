@@ -1,0 +1,157 @@
+/* batch: encodes runs of records and answers where a partly sent one was cut. Shard thread. */
+#include "batch.h"
+
+#include "mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Small records share a chunk up to this size: enough to make the 12 bytes around it cheap, and so
+ * little that a stalled connection, which owes the rest of it, holds next to nothing. */
+#define CHUNK_BYTES 4096
+
+/* A chunk's size is written before its content is known: eight hex digits, leading zeros are valid
+ * (RFC 9112 section 7.1). */
+#define CHUNK_HEAD 10
+
+size_t
+chunk_begin(struct buf *out)
+{
+    size_t begin = out->len;
+    BUF_LITERAL(out, "00000000\r\n");
+    return begin;
+}
+
+void
+chunk_end(struct buf *out, size_t begin)
+{
+    size_t len = out->len - begin - CHUNK_HEAD;
+    if (len == 0) { /* a chunk of size 0 would end the body */
+        out->len = begin;
+        return;
+    }
+    for (size_t i = 8; i-- > 0; len >>= 4) {
+        out->bytes[begin + i] = "0123456789abcdef"[len & 15];
+    }
+    BUF_LITERAL(out, "\r\n");
+}
+
+static void
+add_unit(struct batch *batch, const struct record *last, uint32_t records)
+{
+    if (batch->n_units == batch->cap_units) {
+        batch->cap_units = batch->cap_units == 0 ? 16 : batch->cap_units * 2;
+        batch->units = mem_realloc(batch->units, batch->cap_units * sizeof *batch->units);
+    }
+    buf_add(&batch->ids, last->text + last->id_off, last->id_len);
+    batch->units[batch->n_units++] = (struct unit){
+        .end = (uint32_t)batch->bytes.len,
+        .id_end = (uint32_t)batch->ids.len,
+        .records = records,
+        .stand = {last->seq + 1, last->ordinal, last->bytes_before + record_charge_bytes(last)},
+    };
+}
+
+struct batch *
+batch_encode(const struct format *format, struct stand stand, const char *id_before, size_t id_len,
+    struct record *const *records, size_t n, bool first)
+{
+    assert(n > 0);
+    struct batch *batch = mem_calloc(1, sizeof *batch);
+    batch->refs = 1;
+    batch->stand = stand;
+    batch->arrival_ns = records[0]->arrival_ns;
+    buf_add(&batch->ids, id_before, id_len);
+    batch->first_id_end = (uint32_t)id_len;
+    uint32_t count = 0;
+    size_t chunk = 0;
+    bool open = false;
+    for (size_t i = 0; i < n; i++) {
+        if (!open) {
+            chunk = format->chunked ? chunk_begin(&batch->bytes) : batch->bytes.len;
+            open = true;
+        }
+        format->framer->record(&batch->bytes, records[i], format->envelope, first && count == 0);
+        count += !records[i]->is_gap;
+        if (!format->chunked || i + 1 == n || batch->bytes.len - chunk >= CHUNK_BYTES) {
+            if (format->chunked) {
+                chunk_end(&batch->bytes, chunk);
+            }
+            add_unit(batch, records[i], count);
+            open = false;
+        }
+    }
+    return batch;
+}
+
+struct batch *
+batch_ref(struct batch *batch)
+{
+    batch->refs++;
+    return batch;
+}
+
+void
+batch_unref(struct batch *batch)
+{
+    if (batch != NULL && --batch->refs == 0) {
+        buf_fini(&batch->bytes);
+        buf_fini(&batch->ids);
+        free(batch->units);
+        free(batch);
+    }
+}
+
+size_t
+batch_unit_at(const struct batch *batch, size_t at)
+{
+    size_t low = 0;
+    size_t high = batch->n_units;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (batch->units[middle].end > at) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+static uint64_t
+seq_before(const struct batch *batch, size_t i)
+{
+    return i == 0 ? batch->stand.seq : batch->units[i - 1].stand.seq;
+}
+
+size_t
+batch_unit_from(const struct batch *batch, uint64_t seq)
+{
+    size_t low = 0;
+    size_t high = batch->n_units;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (seq_before(batch, middle) >= seq) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low < batch->n_units && seq_before(batch, low) == seq ? low : batch->n_units;
+}
+
+size_t
+batch_unit_start(const struct batch *batch, size_t i)
+{
+    return i == 0 ? 0 : batch->units[i - 1].end;
+}
+
+const char *
+batch_id(const struct batch *batch, size_t i, size_t *len)
+{
+    size_t begin = i == 0 ? 0 : i == 1 ? batch->first_id_end : batch->units[i - 2].id_end;
+    size_t end = i == 0 ? batch->first_id_end : batch->units[i - 1].id_end;
+    *len = end - begin;
+    return batch->ids.bytes + begin;
+}

@@ -1,0 +1,157 @@
+/* bound: computes and prints the bounds that headgate check shows. Any thread. */
+#include "bound.h"
+
+#include "../connectors/connector.h"
+
+#include <inttypes.h>
+#include <sys/resource.h>
+
+/* Descriptors of a service thread (event loop, wake, timers) and of the process (log, admin,
+ * files). */
+#define THREAD_DESCRIPTORS UINT64_C(8)
+#define PROCESS_DESCRIPTORS UINT64_C(64)
+
+static uint64_t
+add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t
+multiply(uint64_t a, uint64_t b)
+{
+    return b != 0 && a > UINT64_MAX / b ? UINT64_MAX : a * b;
+}
+
+static uint64_t
+larger_of(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t
+smaller_of(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t
+bound_stream_bytes(const struct config_stream *stream)
+{
+    uint64_t bytes = multiply(stream->ring_records, BOUND_SLOT_BYTES);
+    bytes = add(bytes, stream->ring_bytes);
+    bytes = add(bytes, multiply(2, stream->max_record_bytes));
+    return add(bytes, stream->connector->memory_bound_bytes(stream->settings));
+}
+
+static uint64_t
+thread_bytes_of(const struct config_stream *stream)
+{
+    uint64_t batch = larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes);
+    return multiply(BOUND_BATCHES, smaller_of(stream->ring_bytes, batch));
+}
+
+static uint64_t
+connection_bytes(const struct config *config)
+{
+    uint64_t bytes = BOUND_CONNECTION_BYTES + BOUND_LEFTOVER_BYTES;
+    for (size_t i = 0; i < config->n_listen; i++) {
+        if (config->listen[i].tls_cert != NULL) {
+            bytes += BOUND_TLS_BYTES;
+            break;
+        }
+    }
+    return add(bytes, config->max_message_bytes);
+}
+
+/* All but the connections. */
+static uint64_t
+fixed_descriptors(const struct config *config)
+{
+    uint64_t n = multiply(config->threads, add(config->n_listen, THREAD_DESCRIPTORS));
+    n = add(n, PROCESS_DESCRIPTORS);
+    for (size_t i = 0; i < config->n_streams; i++) {
+        const struct config_stream *stream = &config->streams[i];
+        n = add(n, stream->connector->descriptor_bound(stream->settings));
+    }
+    return n;
+}
+
+void
+bound_compute(struct bound *bound, const struct config *config)
+{
+    *bound = (struct bound){.base_bytes = BOUND_BASE_BYTES};
+    for (size_t i = 0; i < config->n_streams; i++) {
+        const struct config_stream *stream = &config->streams[i];
+        bound->streams_bytes = add(bound->streams_bytes, bound_stream_bytes(stream));
+        bound->threads_bytes =
+            add(bound->threads_bytes, multiply(config->threads, thread_bytes_of(stream)));
+    }
+    bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
+    bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
+    bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
+        add(bound->threads_bytes, bound->connections_bytes));
+    bound->descriptors = add(fixed_descriptors(config), config->max_connections);
+}
+
+uint64_t
+bound_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) {
+        return UINT64_MAX;
+    }
+    return limit.rlim_max;
+}
+
+uint64_t
+bound_auto_connections(const struct config *config, uint64_t descriptor_limit)
+{
+    uint64_t fixed = fixed_descriptors(config);
+    if (descriptor_limit <= fixed) {
+        return 1;
+    }
+    return smaller_of(descriptor_limit - fixed, BOUND_AUTO_CONNECTIONS);
+}
+
+static void
+print_bytes(FILE *out, const char *what, uint64_t bytes, const char *note)
+{
+    fprintf(out, "  %-34s %12.1f MiB  %s\n", what, (double)bytes / 1048576.0, note);
+}
+
+static void
+print_memory(const struct bound *bound, const struct config *config, FILE *out)
+{
+    char note[160];
+    fprintf(out, "memory, at most:\n");
+    print_bytes(out, "process", bound->base_bytes, "");
+    for (size_t i = 0; i < config->n_streams; i++) {
+        const struct config_stream *stream = &config->streams[i];
+        char what[160];
+        snprintf(what, sizeof what, "stream %s", stream->name);
+        print_bytes(out, what, bound_stream_bytes(stream), "ring, records in work, source");
+    }
+    snprintf(note, sizeof note, "%" PRIu64 " threads, encoded batches of %zu streams",
+        config->threads, config->n_streams);
+    print_bytes(out, "threads", bound->threads_bytes, note);
+    snprintf(note, sizeof note, "%" PRIu64 " of %.1f KiB", config->max_connections,
+        (double)connection_bytes(config) / 1024.0);
+    print_bytes(out, "connections", bound->connections_bytes, note);
+    print_bytes(out, "total", bound->total_bytes, "");
+    print_bytes(out, "kernel socket buffers", bound->kernel_bytes, "beside the total");
+}
+
+void
+bound_print(
+    const struct bound *bound, const struct config *config, uint64_t descriptor_limit, FILE *out)
+{
+    print_memory(bound, config, out);
+    fprintf(out, "descriptors, at most:\n  %-34s %12" PRIu64 "\n", "total", bound->descriptors);
+    if (bound->descriptors > descriptor_limit) {
+        fprintf(out,
+            "warning: that is more than RLIMIT_NOFILE allows (%" PRIu64
+            "): raise it, or lower limits.connections\n",
+            descriptor_limit);
+    }
+}

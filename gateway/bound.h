@@ -1,0 +1,61 @@
+/* bound: the most memory and descriptors that a configuration lets the program need.
+ *
+ * The model; every part is a ceiling, and idle is far below it:
+ *   process     BOUND_BASE_BYTES: code, libraries, allocator, threads' stacks
+ *   a stream    ring.bytes + BOUND_SLOT_BYTES for each of ring.records (the ring's own table)
+ *               + 2 max_record (one record being read, one being encoded)
+ *               + what its connector says (memory_bound_bytes)
+ *   a thread    for each stream the encoded batches that it may keep for sharing:
+ *               BOUND_BATCHES (4) of BOUND_BATCH_BYTES (256 KiB) for each of 3 transports and
+ *               3 envelopes, so 36 batches or 9 MiB; no batch holds more than the ring, and one
+ *               record larger than a batch is a batch of its own, so each is
+ *               min(ring.bytes, max(256 KiB, max_record))
+ *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
+ *               did not take) + limits.message (a client's message being read)
+ *               + BOUND_TLS_BYTES where a listener is encrypted
+ *   kernel      2 limits.send_buffer a connection, beside the process: the kernel doubles SO_SNDBUF
+ * Sums stop at UINT64_MAX. Thread  any: no state. */
+#ifndef HEADGATE_BOUND_H
+#define HEADGATE_BOUND_H
+
+#include "config.h"
+
+#define BOUND_BASE_BYTES (UINT64_C(24) << 20)
+#define BOUND_SLOT_BYTES UINT64_C(16)
+#define BOUND_BATCHES UINT64_C(36)
+#define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
+#define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)
+#define BOUND_LEFTOVER_BYTES (UINT64_C(8) << 10)
+#define BOUND_TLS_BYTES (UINT64_C(40) << 10) /* OpenSSL: a 16 KiB record each way, and its state   \
+                                              */
+#define BOUND_AUTO_CONNECTIONS UINT64_C(10000)
+
+struct bound {
+    uint64_t base_bytes;
+    uint64_t streams_bytes;     /* rings and sources, all streams */
+    uint64_t threads_bytes;     /* encoded batches, all threads */
+    uint64_t connections_bytes; /* sessions, all connections */
+    uint64_t total_bytes;       /* of the four: resident memory stays below it */
+    uint64_t kernel_bytes;      /* socket buffers, not in total_bytes */
+    uint64_t descriptors;
+};
+
+/* bound_compute: config is a loaded one (threads and max_connections are resolved). */
+void bound_compute(struct bound *bound, const struct config *config);
+
+/* bound_stream_bytes: one stream's share of streams_bytes. */
+uint64_t bound_stream_bytes(const struct config_stream *stream);
+
+/* bound_descriptor_limit: RLIMIT_NOFILE's hard limit, up to which the program may raise its own. */
+uint64_t bound_descriptor_limit(void);
+
+/* bound_auto_connections: how many connections descriptor_limit leaves, from 1 to
+ * BOUND_AUTO_CONNECTIONS. config->threads is resolved; config->max_connections is not read. */
+uint64_t bound_auto_connections(const struct config *config, uint64_t descriptor_limit);
+
+/* bound_print: a table for people, the last line of memory its total; a warning where the
+ * descriptors go beyond descriptor_limit. */
+void bound_print(
+    const struct bound *bound, const struct config *config, uint64_t descriptor_limit, FILE *out);
+
+#endif

@@ -1,0 +1,360 @@
+/* config_keys: names, kinds, bounds, defaults and prose of the gateway's keys. Any thread. */
+#include "config_keys.h"
+
+#include "config.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <string.h>
+
+const char *const slow_policy_names[SLOW_POLICY_COUNT] = {
+    "drop_oldest", "drop_newest", "conflate", "pause", "disconnect"};
+
+static const char *const policy_choices[] = {
+    "drop_oldest", "drop_newest", "conflate", "pause", "disconnect", NULL};
+static const char *const format_choices[] = {"auto", "ws", "sse", "ndjson", "json", NULL};
+static const char *const log_level_choices[] = {"debug", "info", "warn", "error", NULL};
+static const char *const log_format_choices[] = {"auto", "text", "json", NULL};
+
+/* CONFIG_ENUM writes an int. */
+static_assert(sizeof(enum slow_policy) == sizeof(int), "slow_policy is read as an int");
+static_assert(sizeof(enum stream_format) == sizeof(int), "format is read as an int");
+
+#define KIB UINT64_C(1024)
+#define MIB (KIB * 1024)
+#define GIB (MIB * 1024)
+#define SECOND UINT64_C(1000)
+#define MINUTE (SECOND * 60)
+#define HOUR (MINUTE * 60)
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+/* An origin as a browser sends it (RFC 6454 section 6.2): scheme://host, a port where it is not the
+ * scheme's own, and nothing behind. */
+static int
+check_origin(const char *text, struct err *err)
+{
+    if (strcmp(text, "*") == 0) {
+        return 0;
+    }
+    const char *host = strstr(text, "://");
+    bool good = host != NULL && host != text && host[3] != '\0' && host[3] != ':';
+    for (const char *at = text; good && *at != '\0'; at++) {
+        good = isgraph((unsigned char)*at) && strchr("\"<>\\,?#@*", *at) == NULL &&
+               (*at != '/' || (at > host && at < host + 3)) && !isupper((unsigned char)*at);
+    }
+    if (!good) {
+        err_set(err, ERR_INVALID,
+            "is not an origin: * or one like https://app.example.com, in lower case, no path");
+        return -1;
+    }
+    return 0;
+}
+
+static const struct config_key limits_keys[] = {
+    {.name = "connections",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, max_connections),
+        .least = 0,
+        .most = 1000000,
+        .fallback = "0",
+        .prose = "The most subscriber connections at once, over all threads; further ones are "
+                 "refused. 0: what RLIMIT_NOFILE leaves after the other needs, at most 10000."},
+    {.name = "send_buffer",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config, send_buffer_bytes),
+        .least = 4 * KIB,
+        .most = 16 * MIB,
+        .fallback = "64KiB",
+        .prose = "The kernel's send buffer of a connection (SO_SNDBUF; the kernel doubles it). "
+                 "Larger ones help over long distances; a stuck subscriber fills it."},
+    {.name = "message",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config, max_message_bytes),
+        .least = 128,
+        .most = 16 * MIB,
+        .fallback = "64KiB",
+        .prose = "The largest WebSocket message that a client may send; a larger one closes the "
+                 "connection with 1009."},
+};
+static const struct config_section limits_section = {
+    "limits", sizeof(struct config), limits_keys, COUNT_OF(limits_keys)};
+
+static const struct config_key timeouts_keys[] = {
+    {.name = "header",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, header_timeout_ms),
+        .least = 100,
+        .most = 10 * MINUTE,
+        .fallback = "10s",
+        .prose = "How long a client may take to send a whole request."},
+    {.name = "idle",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, idle_timeout_ms),
+        .least = 100,
+        .most = HOUR,
+        .fallback = "60s",
+        .prose = "How long a kept-alive connection may wait without a request."},
+    {.name = "pong",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, pong_timeout_ms),
+        .least = 100,
+        .most = 10 * MINUTE,
+        .fallback = "20s",
+        .prose = "How long a WebSocket client may take to answer a ping before it is closed."},
+};
+static const struct config_section timeouts_section = {
+    "timeouts", sizeof(struct config), timeouts_keys, COUNT_OF(timeouts_keys)};
+
+static const struct config_key drain_keys[] = {
+    {.name = "grace",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, drain_grace_ms),
+        .least = 0,
+        .most = HOUR,
+        .fallback = "5s",
+        .prose = "After SIGTERM /readyz fails, but new subscribers are served for this long, so "
+                 "that load balancers notice first. 0s: none."},
+    {.name = "timeout",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, drain_timeout_ms),
+        .least = 100,
+        .most = HOUR,
+        .fallback = "10s",
+        .prose = "After the grace each subscriber gets a goodbye; what is not closed after this "
+                 "long is cut."},
+};
+static const struct config_section drain_section = {
+    "drain", sizeof(struct config), drain_keys, COUNT_OF(drain_keys)};
+
+static const struct config_key cors_keys[] = {
+    {.name = "origins",
+        .kind = CONFIG_STRINGS,
+        .offset = offsetof(struct config, cors_origins),
+        .most = 1000,
+        .fallback = "[]",
+        .check = check_origin,
+        .prose = "Origins whose pages may read streams from a browser: exact ones, or * for all. "
+                 "Pages of the gateway's own origin always may."},
+};
+static const struct config_section cors_section = {
+    "cors", sizeof(struct config), cors_keys, COUNT_OF(cors_keys)};
+
+static const struct config_key log_keys[] = {
+    {.name = "level",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config, log_level),
+        .fallback = "info",
+        .choices = log_level_choices,
+        .prose = "The least severe events that are logged."},
+    {.name = "format",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config, log_format),
+        .fallback = "auto",
+        .choices = log_format_choices,
+        .prose = "How log lines look on standard error. auto: text on a terminal, else JSON."},
+};
+static const struct config_section log_section = {
+    "log", sizeof(struct config), log_keys, COUNT_OF(log_keys)};
+
+static const struct config_key root_keys[] = {
+    {.name = "listen",
+        .kind = CONFIG_CUSTOM,
+        .fallback = CONFIG_KEYS_LISTEN_DEFAULT,
+        .prose = "Where subscribers connect: ADDRESS:PORT, [IPV6]:PORT, :PORT or a port, a mapping "
+                 "with address and tls, or a list of these. Port 0 takes a free one."},
+    {.name = "admin",
+        .kind = CONFIG_CUSTOM,
+        .fallback = CONFIG_KEYS_ADMIN_DEFAULT,
+        .prose = "Where /metrics, /livez, /readyz and /healthz are served, in clear text. Never "
+                 "show it to the public."},
+    {.name = "threads",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, threads),
+        .least = 1,
+        .most = 64,
+        .fallback = "auto",
+        .zero_word = "auto",
+        .prose = "Service threads. auto: one for each processor that the process may use."},
+    {.name = "limits",
+        .kind = CONFIG_SECTION,
+        .child = &limits_section,
+        .prose = "Bounds on connections."},
+    {.name = "timeouts",
+        .kind = CONFIG_SECTION,
+        .child = &timeouts_section,
+        .prose = "How long clients may keep the gateway waiting."},
+    {.name = "heartbeat",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, heartbeat_ms),
+        .least = SECOND,
+        .most = HOUR,
+        .fallback = "15s",
+        .prose = "How often a silent SSE (comment) or WebSocket (ping) connection is told that it "
+                 "lives, where the subscriber asks for nothing else."},
+    {.name = "live_limit",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, live_limit_ms),
+        .least = SECOND,
+        .most = HOUR,
+        .fallback = "10s",
+        .prose = "/livez fails once a thread made no progress for this long."},
+    {.name = "drain",
+        .kind = CONFIG_SECTION,
+        .child = &drain_section,
+        .prose = "What happens after SIGTERM or SIGINT."},
+    {.name = "cors",
+        .kind = CONFIG_SECTION,
+        .child = &cors_section,
+        .prose = "Which pages of other origins may read streams."},
+    {.name = "log", .kind = CONFIG_SECTION, .child = &log_section, .prose = "The log."},
+    {.name = "streams",
+        .kind = CONFIG_CUSTOM,
+        .prose = "The streams by name: letters, digits, '.', '_' and '-', at most 128. Each is "
+                 "served at /streams/NAME."},
+    {.name = "routes",
+        .kind = CONFIG_CUSTOM,
+        .prose = "Further paths, matched exactly, each mapped to a stream and a format."},
+};
+const struct config_section config_keys_root = {
+    "", sizeof(struct config), root_keys, COUNT_OF(root_keys)};
+
+static const struct config_key ring_keys[] = {
+    {.name = "records",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, ring_records),
+        .least = 16,
+        .most = 16 * MIB,
+        .fallback = "65536",
+        .prose = "The most records that the ring holds."},
+    {.name = "bytes",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config_stream, ring_bytes),
+        .least = 64 * KIB,
+        .most = 256 * GIB,
+        .fallback = "64MiB",
+        .prose = "The most memory that its records take. At least slow.queue.bytes and one "
+                 "max_record together."},
+};
+static const struct config_section ring_section = {
+    "streams.NAME.ring", sizeof(struct config_stream), ring_keys, COUNT_OF(ring_keys)};
+
+static const struct config_key queue_keys[] = {
+    {.name = "records",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, queue_records),
+        .least = 1,
+        .most = 16 * MIB,
+        .fallback = "1024",
+        .prose = "How many records a subscriber may be behind; at most ring.records."},
+    {.name = "bytes",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config_stream, queue_bytes),
+        .least = KIB,
+        .most = 256 * GIB,
+        .fallback = "1MiB",
+        .prose = "How many bytes of records a subscriber may be behind."},
+};
+static const struct config_section queue_section = {
+    "streams.NAME.slow.queue", sizeof(struct config_stream), queue_keys, COUNT_OF(queue_keys)};
+
+static const struct config_key slow_keys[] = {
+    {.name = "policy",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_stream, slow_policy),
+        .fallback = "drop_oldest",
+        .choices = policy_choices,
+        .prose = "What happens to a subscriber that is behind by more than its queue, where it "
+                 "asks for nothing else. conflate is not available in this version."},
+    {.name = "queue",
+        .kind = CONFIG_SECTION,
+        .child = &queue_section,
+        .prose = "How far behind a subscriber may be. It is a distance in the ring, not a copy."},
+    {.name = "allow",
+        .kind = CONFIG_ENUM_SET,
+        .offset = offsetof(struct config_stream, slow_allow),
+        .fallback = "[drop_oldest, drop_newest, disconnect]",
+        .choices = policy_choices,
+        .prose = "What a subscriber may ask for with ?slow=; the stream's own policy always "
+                 "belongs to it."},
+    {.name = "pause_limit",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config_stream, pause_limit_ms),
+        .least = 100,
+        .most = 24 * HOUR,
+        .fallback = "60s",
+        .prose = "A pause subscriber that holds the source for longer is disconnected."},
+};
+static const struct config_section slow_section = {
+    "streams.NAME.slow", sizeof(struct config_stream), slow_keys, COUNT_OF(slow_keys)};
+
+static const struct config_key stream_keys[] = {
+    {.name = "source",
+        .kind = CONFIG_CUSTOM,
+        .required = true,
+        .prose = "Where the records come from: exactly one connector and its settings."},
+    {.name = "required",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct config_stream, required),
+        .fallback = "false",
+        .prose = "Whether /readyz fails while the source is down."},
+    {.name = "ring",
+        .kind = CONFIG_SECTION,
+        .child = &ring_section,
+        .prose = "The latest records, kept in memory for all subscribers together."},
+    {.name = "max_record",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config_stream, max_record_bytes),
+        .least = KIB,
+        .most = 16 * MIB,
+        .fallback = "1MiB",
+        .prose = "The largest payload; a larger record is dropped and counted."},
+    {.name = "slow",
+        .kind = CONFIG_SECTION,
+        .child = &slow_section,
+        .prose = "Subscribers that read more slowly than records arrive."},
+};
+const struct config_section config_keys_stream = {
+    "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};
+
+static const struct config_key route_keys[] = {
+    {.name = "stream",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct config_route, stream),
+        .required = true,
+        .prose = "The name of a stream."},
+    {.name = "format",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_route, format),
+        .fallback = "auto",
+        .choices = format_choices,
+        .prose = "The transport. auto: chosen by the request, as at /streams/NAME."},
+};
+const struct config_section config_keys_route = {
+    "routes.PATH", sizeof(struct config_route), route_keys, COUNT_OF(route_keys)};
+
+static const struct config_key tls_keys[] = {
+    {.name = "cert",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct config_keys_listener, tls_cert),
+        .prose = "A PEM file: the certificate and its chain."},
+    {.name = "key",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct config_keys_listener, tls_key),
+        .prose = "A PEM file: the private key."},
+};
+static const struct config_section tls_section = {
+    "listen.tls", sizeof(struct config_keys_listener), tls_keys, COUNT_OF(tls_keys)};
+
+static const struct config_key listen_keys[] = {
+    {.name = "address",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct config_keys_listener, address),
+        .required = true,
+        .prose = "ADDRESS:PORT, [IPV6]:PORT, :PORT or a port."},
+    {.name = "tls",
+        .kind = CONFIG_SECTION,
+        .child = &tls_section,
+        .prose = "Encrypt with this certificate; without it the listener is clear text."},
+};
+const struct config_section config_keys_listen = {
+    "listen", sizeof(struct config_keys_listener), listen_keys, COUNT_OF(listen_keys)};

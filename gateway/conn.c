@@ -1,0 +1,355 @@
+/* conn: one client connection, carried by libwebsockets as a raw socket. Reads request heads,
+ * writes whole answers, and hands streamed ones to a session. Shard thread. */
+#include "conn.h"
+
+#include "json.h"
+#include "mem.h"
+#include "session.h"
+#include "shard.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <libwebsockets.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* How long a finished connection waits for the peer's FIN, so that unread input does not make the
+ * kernel answer with a reset that overtakes our last bytes. */
+#define LINGER_MS 2000
+#define REPLY_WRITE_MS 10000
+/* TLS goes through libwebsockets, which copies what the socket does not take: give it little. */
+#define TLS_WRITE_BYTES 16384
+/* A peer whose TCP has acknowledged nothing for this long is gone, not slow: zero-window probes are
+ * at most two minutes apart. */
+#define PEER_SILENT_MS 150000
+
+struct conn *
+conn_new(struct shard *shard, struct lws *wsi, int fd, bool tls)
+{
+    struct conn *conn = mem_calloc(1, sizeof *conn);
+    conn->shard = shard;
+    conn->wsi = wsi;
+    conn->fd = fd;
+    conn->tls = tls;
+    conn->deadline_ms = shard_now_ms(shard) + (int64_t)shard_config(shard)->header_timeout_ms;
+    shard_add(shard, conn);
+    return conn;
+}
+
+void
+conn_free(struct conn *conn)
+{
+    if (conn->session != NULL) {
+        session_free(conn->session);
+    }
+    shard_remove(conn->shard, conn);
+    buf_fini(&conn->in);
+    buf_fini(&conn->out);
+    free(conn);
+}
+
+static ssize_t
+send_tls(struct conn *conn, const void *bytes, size_t len)
+{
+    if (lws_partial_buffered(conn->wsi)) {
+        return 0;
+    }
+    size_t n = len < TLS_WRITE_BYTES ? len : TLS_WRITE_BYTES;
+    /* lws_write takes a pointer to non-const but only reads in LWS_WRITE_RAW. */
+    unsigned char *at = (unsigned char *)(uintptr_t)bytes;
+    int written = lws_write(conn->wsi, at, n, LWS_WRITE_RAW);
+    if (written < 0) {
+        conn_kill(conn);
+        return -1;
+    }
+    return (ssize_t)n;
+}
+
+ssize_t
+conn_send(struct conn *conn, const void *bytes, size_t len)
+{
+    if (conn->dead) {
+        return -1;
+    }
+    if (conn->tls) {
+        return send_tls(conn, bytes, len);
+    }
+    ssize_t n = send(conn->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0) {
+        return n;
+    }
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        return 0;
+    }
+    conn_kill(conn);
+    return -1;
+}
+
+void
+conn_want_write(struct conn *conn)
+{
+    if (!conn->dead) {
+        lws_callback_on_writable(conn->wsi);
+    }
+}
+
+void
+conn_kill(struct conn *conn)
+{
+    if (!conn->dead) {
+        conn->dead = true;
+        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    }
+}
+
+bool
+conn_peer_is_slow(const struct conn *conn)
+{
+    int waiting = 0;
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (ioctl(conn->fd, SIOCOUTQ, &waiting) != 0 || waiting == 0 ||
+        getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0) {
+        return false;
+    }
+    return info.tcpi_last_ack_recv < PEER_SILENT_MS;
+}
+
+void
+conn_linger(struct conn *conn)
+{
+    if (conn->state == CONN_LINGER || conn->dead) {
+        return;
+    }
+    conn->state = CONN_LINGER;
+    conn->deadline_ms = shard_now_ms(conn->shard) + LINGER_MS;
+    buf_fini(&conn->in);
+    if (conn->tls) {
+        conn_kill(conn); /* libwebsockets sends the close_notify */
+    } else if (shutdown(conn->fd, SHUT_WR) != 0) {
+        conn_kill(conn);
+    }
+}
+
+void
+conn_stream(struct conn *conn, struct session *session)
+{
+    assert(conn->state == CONN_HEAD);
+    conn->state = CONN_STREAM;
+    conn->deadline_ms = 0;
+    conn->session = session;
+}
+
+/* ---- whole answers ---- */
+
+static void
+write_reply(struct conn *conn)
+{
+    size_t left = conn->out.len - conn->out_at;
+    ssize_t n = left == 0 ? 0 : conn_send(conn, conn->out.bytes + conn->out_at, left);
+    if (n < 0) {
+        return;
+    }
+    conn->out_at += (size_t)n;
+    if ((size_t)n < left) {
+        conn_want_write(conn);
+        return;
+    }
+    buf_fini(&conn->out);
+    conn->out_at = 0;
+    if (!conn->keep_alive || shard_draining(conn->shard)) {
+        conn_linger(conn);
+        return;
+    }
+    conn->state = CONN_HEAD;
+    conn->deadline_ms =
+        shard_now_ms(conn->shard) + (int64_t)shard_config(conn->shard)->idle_timeout_ms;
+}
+
+void
+conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply)
+{
+    struct buf *out = &conn->out;
+    conn->keep_alive = !reply->close && request->keep_alive && !request->has_body;
+    buf_addf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_reason_phrase(reply->status));
+    if (reply->content_type != NULL) {
+        buf_addf(out, "Content-Type: %s\r\n", reply->content_type);
+    }
+    if (reply->status != 204) {
+        buf_addf(out, "Content-Length: %zu\r\n", reply->body_len);
+    }
+    BUF_LITERAL(out, "X-Content-Type-Options: nosniff\r\n");
+    if (reply->headers != NULL) {
+        buf_adds(out, reply->headers);
+    }
+    if (!conn->keep_alive) {
+        BUF_LITERAL(out, "Connection: close\r\n");
+    } else if (request->minor == 0) {
+        BUF_LITERAL(out, "Connection: keep-alive\r\n");
+    }
+    BUF_LITERAL(out, "\r\n");
+    if (request->method != HTTP_HEAD) {
+        buf_add(out, reply->body, reply->body_len);
+    }
+    conn->state = CONN_REPLY;
+    conn->deadline_ms = shard_now_ms(conn->shard) + REPLY_WRITE_MS;
+    write_reply(conn);
+}
+
+void
+conn_reply_raw(struct conn *conn, const struct buf *head)
+{
+    conn->keep_alive = false;
+    buf_add(&conn->out, head->bytes, head->len);
+    conn->state = CONN_REPLY;
+    conn->deadline_ms = shard_now_ms(conn->shard) + REPLY_WRITE_MS;
+    write_reply(conn);
+}
+
+void
+conn_problem(struct conn *conn, const struct http_request *request, int status,
+    const char *headers, const char *detail)
+{
+    struct buf body;
+    buf_init(&body);
+    BUF_LITERAL(&body, "{\"type\":\"about:blank\",\"title\":");
+    const char *title = http_reason_phrase(status);
+    json_add_string(&body, title, strlen(title));
+    buf_addf(&body, ",\"status\":%d,\"detail\":", status);
+    json_add_bytes(&body, detail, strlen(detail));
+    BUF_LITERAL(&body, "}\n");
+    struct reply reply = {
+        .status = status,
+        .content_type = "application/problem+json",
+        .headers = headers,
+        .body = body.bytes,
+        .body_len = body.len,
+    };
+    conn_reply(conn, request, &reply);
+    buf_fini(&body);
+}
+
+/* ---- requests ---- */
+
+static void
+refuse_head(struct conn *conn, int status, const char *reason)
+{
+    struct http_request request = {.method = HTTP_GET, .minor = 1, .keep_alive = false};
+    conn_problem(conn, &request, status, "Cache-Control: no-store\r\n", reason);
+}
+
+/* Parse one request from bytes; returns how many bytes it took, 0 when more are needed. */
+static size_t
+take_request(struct conn *conn, const char *bytes, size_t len)
+{
+    struct http_request request;
+    int status;
+    const char *reason;
+    switch (http_parse(&request, bytes, len, &status, &reason)) {
+    case HTTP_PARSE_MORE:
+        return 0;
+    case HTTP_PARSE_BAD:
+        refuse_head(conn, status, reason);
+        return len;
+    case HTTP_PARSE_DONE:
+        break;
+    }
+    size_t taken = request.head_len;
+    shard_request(conn->shard, conn, &request);
+    return conn->state == CONN_LINGER ? len : taken;
+}
+
+/* Serve the whole requests in conn->in, one after the other, while each is answered at once. */
+static void
+serve_buffered(struct conn *conn)
+{
+    while (conn->state == CONN_HEAD && conn->in.len > 0 && !conn->dead) {
+        size_t taken = take_request(conn, conn->in.bytes, conn->in.len);
+        if (taken == 0) {
+            int64_t by = shard_now_ms(conn->shard) +
+                (int64_t)shard_config(conn->shard)->header_timeout_ms;
+            if (conn->deadline_ms > by) { /* a head has begun: later bytes do not reset its clock */
+                conn->deadline_ms = by;
+            }
+            return;
+        }
+        if (conn->in.len != 0) { /* conn_linger empties it */
+            buf_consume(&conn->in, taken);
+        }
+        if (conn->state == CONN_STREAM && conn->in.len > 0) {
+            struct buf rest = conn->in;
+            buf_init(&conn->in);
+            if (session_received(conn->session, rest.bytes, rest.len) != 0) {
+                conn_kill(conn);
+            }
+            buf_fini(&rest);
+        }
+    }
+    if (conn->in.len == 0) {
+        buf_fini(&conn->in); /* an idle connection holds no buffer */
+    }
+}
+
+int
+conn_received(struct conn *conn, const char *bytes, size_t len)
+{
+    switch (conn->state) {
+    case CONN_HEAD:
+    case CONN_REPLY:
+        if (conn->in.len + len > 2 * HTTP_HEAD_MAX) {
+            return -1; /* pipelines far ahead of our answers */
+        }
+        buf_add(&conn->in, bytes, len);
+        serve_buffered(conn);
+        break;
+    case CONN_STREAM:
+        if (session_received(conn->session, bytes, len) != 0) {
+            return -1;
+        }
+        break;
+    case CONN_LINGER:
+        break;
+    }
+    return conn->dead ? -1 : 0;
+}
+
+int
+conn_writable(struct conn *conn)
+{
+    switch (conn->state) {
+    case CONN_REPLY:
+        write_reply(conn);
+        serve_buffered(conn);
+        break;
+    case CONN_STREAM:
+        session_pump(conn->session);
+        break;
+    case CONN_HEAD:
+    case CONN_LINGER:
+        break;
+    }
+    return conn->dead ? -1 : 0;
+}
+
+void
+conn_tick(struct conn *conn, int64_t now_ms)
+{
+    if (conn->dead) {
+        return;
+    }
+    if (conn->deadline_ms != 0 && now_ms >= conn->deadline_ms) {
+        if (conn->state == CONN_HEAD && conn->in.len > 0) {
+            refuse_head(conn, 408, "the request head did not arrive in time");
+        } else {
+            conn_kill(conn);
+        }
+    } else if (conn->state == CONN_STREAM) {
+        session_tick(conn->session, now_ms);
+    }
+}

@@ -1,0 +1,86 @@
+/* conn: one client connection: its socket, what is read and not yet parsed, what is to be written, and its deadline.
+ *
+ * libwebsockets carries it as a raw socket (and does TLS); HTTP and WebSocket are ours, see
+ * DESIGN.md. Life: HEAD (reading a request) -> REPLY (a whole answer being written) -> HEAD again or LINGER
+ * (written, shut down, waiting for the peer's FIN so that it is not met by a reset);
+ * or HEAD -> STREAM (a session owns the connection) -> LINGER.
+ * It is freed only in the close callback of libwebsockets. conn_kill() asks for that and may be
+ * called from anywhere on the shard, also twice.  Thread  shard. */
+#ifndef HEADGATE_CONN_H
+#define HEADGATE_CONN_H
+
+#include "buf.h"
+#include "http.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+struct lws;
+struct session;
+struct shard;
+
+enum conn_state { CONN_HEAD, CONN_REPLY, CONN_STREAM, CONN_LINGER };
+
+struct conn {
+    TAILQ_ENTRY(conn) link; /* in the shard's list */
+    struct shard *shard;
+    struct lws *wsi;
+    int fd;
+    enum conn_state state;
+    bool tls;
+    bool dead;       /* conn_kill was called, or the socket failed */
+    bool keep_alive; /* after the reply, read the next request */
+    int64_t deadline_ms; /* shard time at which it is killed; 0: none */
+    struct buf in;
+    struct buf out;  /* of a reply */
+    size_t out_at;
+    struct session *session; /* while CONN_STREAM */
+};
+
+/* conn_new: for an accepted, non-blocking socket that libwebsockets has adopted as wsi. */
+struct conn *conn_new(struct shard *shard, struct lws *wsi, int fd, bool tls);
+void conn_free(struct conn *conn); /* the socket is closed by libwebsockets */
+
+/* conn_send: as much of bytes as the socket takes now: 0 to len, or -1 when it is dead. Blocks no. */
+ssize_t conn_send(struct conn *conn, const void *bytes, size_t len);
+/* conn_want_write: call conn_writable once when the socket takes bytes again. */
+void conn_want_write(struct conn *conn);
+void conn_kill(struct conn *conn);
+/* conn_peer_is_slow: bytes wait in the kernel and the peer's TCP still answers: it reads too slowly
+ * to have seen our ping, it is not gone. */
+bool conn_peer_is_slow(const struct conn *conn);
+
+/* conn_received, conn_writable: from the event loop. -1: close it now. */
+int conn_received(struct conn *conn, const char *bytes, size_t len);
+int conn_writable(struct conn *conn);
+/* conn_tick: deadlines and the session's timers; every 250 ms. */
+void conn_tick(struct conn *conn, int64_t now_ms);
+
+/* conn_reply: answer the current request whole: status line, headers (each ended by CRLF, may be ""), Content-Length,
+ * body (left out for HEAD). Then keep-alive or close, as the request and keep_alive say. */
+struct reply {
+    int status;
+    const char *content_type; /* NULL: no body */
+    const char *headers;      /* extra header lines */
+    const char *body;
+    size_t body_len;
+    bool close;               /* close although the request would let it live */
+};
+void conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply);
+
+/* conn_problem: an RFC 9457 application/problem+json answer; detail says what and where. */
+void conn_problem(struct conn *conn, const struct http_request *request, int status,
+    const char *headers, const char *detail);
+
+/* conn_reply_raw: head is a whole response without a body; the connection closes after it. */
+void conn_reply_raw(struct conn *conn, const struct buf *head);
+
+/* conn_stream: the connection is session's from now on. */
+void conn_stream(struct conn *conn, struct session *session);
+
+/* conn_linger: everything is written: shut down our side and wait shortly for the peer's. */
+void conn_linger(struct conn *conn);
+
+#endif

@@ -1,0 +1,264 @@
+/* feed: encode once, send to all who stand at the same record. Shard thread; never blocks. */
+#include "feed.h"
+
+#include "mem.h"
+#include "shard.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* Batches sent before other events of the shard get a turn. */
+#define ADVANCE_BUDGET 8
+
+void
+outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream)
+{
+    *outlet = (struct outlet){.shard = shard, .stream = stream};
+    outlet->counters = stream_counters(stream, shard_index(shard));
+    TAILQ_INIT(&outlet->pausers);
+}
+
+static void
+feed_free(struct feed *feed)
+{
+    assert(TAILQ_EMPTY(&feed->live) && TAILQ_EMPTY(&feed->solo));
+    for (int i = 0; i < FEED_CACHE; i++) {
+        batch_unref(feed->cache[i]);
+    }
+    buf_fini(&feed->id);
+    free(feed);
+}
+
+void
+outlet_fini(struct outlet *outlet)
+{
+    assert(outlet->n_sessions == 0);
+    while (outlet->feeds != NULL) {
+        struct feed *feed = outlet->feeds;
+        outlet->feeds = feed->next;
+        feed_free(feed);
+    }
+}
+
+struct feed *
+outlet_feed(struct outlet *outlet, const struct format *format)
+{
+    for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
+        if (feed->format.framer == format->framer && feed->format.envelope == format->envelope &&
+            feed->format.chunked == format->chunked) {
+            return feed;
+        }
+    }
+    struct feed *feed = mem_calloc(1, sizeof *feed);
+    feed->outlet = outlet;
+    feed->format = *format;
+    feed->next = outlet->feeds;
+    outlet->feeds = feed;
+    TAILQ_INIT(&feed->live);
+    TAILQ_INIT(&feed->solo);
+    buf_init(&feed->id);
+    return feed;
+}
+
+static void
+drop_cache(struct feed *feed)
+{
+    for (int i = 0; i < FEED_CACHE; i++) {
+        batch_unref(feed->cache[i]);
+        feed->cache[i] = NULL;
+    }
+}
+
+static void
+release_to_own_pace(struct feed *feed)
+{
+    struct session *session;
+    while ((session = TAILQ_FIRST(&feed->live)) != NULL) {
+        session_fall_behind(session, feed->id.bytes, feed->id.len);
+        conn_want_write(session->conn);
+    }
+}
+
+static void
+send_batch(struct feed *feed, struct batch *batch)
+{
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&feed->live); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, live_link);
+        session_deliver(session, batch, 0);
+    }
+}
+
+static struct batch *
+encode_next(struct feed *feed)
+{
+    struct record *records[BATCH_RECORDS];
+    size_t n = ring_read(stream_ring(feed->outlet->stream), feed->stand.seq, records,
+        BATCH_RECORDS, BATCH_BYTES);
+    if (n == 0) {
+        return NULL;
+    }
+    struct batch *batch = batch_encode(
+        &feed->format, feed->stand, feed->id.bytes, feed->id.len, records, n, false);
+    for (size_t i = 0; i < n; i++) {
+        record_unref(records[i]);
+    }
+    return batch;
+}
+
+static void
+keep(struct feed *feed, struct batch *batch)
+{
+    size_t len;
+    feed->stand = batch->units[batch->n_units - 1].stand;
+    const char *id = batch_id(batch, batch->n_units, &len);
+    feed->id.len = 0;
+    buf_add(&feed->id, id, len);
+    batch_unref(feed->cache[feed->cache_at]);
+    feed->cache[feed->cache_at] = batch;
+    feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;
+}
+
+static void
+pump_solos(struct feed *feed)
+{
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&feed->solo); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, live_link);
+        session_pump(session);
+    }
+}
+
+bool
+feed_advance(struct feed *feed)
+{
+    if (feed->advancing) {
+        return false;
+    }
+    feed->advancing = true;
+    bool more = false;
+    int budget = ADVANCE_BUDGET;
+    while (!TAILQ_EMPTY(&feed->live)) {
+        struct batch *batch = budget-- > 0 ? encode_next(feed) : NULL;
+        if (batch == NULL) {
+            more = budget < 0;
+            break;
+        }
+        send_batch(feed, batch);
+        keep(feed, batch);
+    }
+    struct ring_state state;
+    ring_state(stream_ring(feed->outlet->stream), &state);
+    if (!TAILQ_EMPTY(&feed->live) && feed->stand.seq < state.tail_seq) {
+        release_to_own_pace(feed); /* the shard itself was too slow: each gets its own gap */
+    }
+    pump_solos(feed);
+    feed->advancing = false;
+    return more;
+}
+
+bool
+feed_join(struct feed *feed, struct session *session)
+{
+    if (session->solo) {
+        if (session->state == SESSION_BEHIND) {
+            session->state = SESSION_LIVE;
+            TAILQ_INSERT_TAIL(&feed->solo, session, live_link);
+        }
+        return true;
+    }
+    if (!TAILQ_EMPTY(&feed->live)) {
+        feed_advance(feed);
+    }
+    bool empty = TAILQ_EMPTY(&feed->live);
+    if (!empty && session->stand.seq < feed->stand.seq) {
+        return false;
+    }
+    if (empty || session->stand.seq > feed->stand.seq) {
+        release_to_own_pace(feed);
+        drop_cache(feed);
+        feed->stand = session->stand;
+        feed->id.len = 0;
+        buf_adds(&feed->id, session->id_before);
+    }
+    session->state = SESSION_LIVE;
+    free(session->id_before);
+    session->id_before = NULL;
+    TAILQ_INSERT_TAIL(&feed->live, session, live_link);
+    return true;
+}
+
+void
+feed_leave(struct feed *feed, struct session *session)
+{
+    assert(session->state == SESSION_LIVE);
+    if (session->solo) {
+        TAILQ_REMOVE(&feed->solo, session, live_link);
+    } else {
+        TAILQ_REMOVE(&feed->live, session, live_link);
+    }
+    session->state = SESSION_BEHIND;
+}
+
+struct batch *
+feed_find(struct feed *feed, uint64_t seq, size_t *unit)
+{
+    for (int i = 0; i < FEED_CACHE; i++) {
+        struct batch *batch = feed->cache[i];
+        if (batch != NULL && seq >= batch->stand.seq) {
+            *unit = batch_unit_from(batch, seq);
+            if (*unit < batch->n_units) {
+                return batch;
+            }
+        }
+    }
+    return NULL;
+}
+
+bool
+outlet_wake(struct outlet *outlet)
+{
+    bool more = false;
+    if (outlet->n_sessions == 0) {
+        return false;
+    }
+    for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
+        more |= feed_advance(feed);
+    }
+    outlet->hold_stale = true;
+    return more;
+}
+
+static uint64_t
+add_capped(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+void
+outlet_hold_update(struct outlet *outlet)
+{
+    if (!outlet->hold_stale) {
+        return;
+    }
+    outlet->hold_stale = false;
+    struct ring_hold hold = RING_HOLD_OPEN;
+    struct session *session;
+    TAILQ_FOREACH(session, &outlet->pausers, pause_link)
+    {
+        const struct stand *stand = &session->stand;
+        uint64_t sent = stand->seq - 1;
+        hold.limit_seq = least(hold.limit_seq, add_capped(sent, session->queue_records));
+        hold.resume_seq = least(hold.resume_seq, add_capped(sent, session->queue_records / 2));
+        hold.limit_bytes = least(hold.limit_bytes, add_capped(stand->bytes, session->queue_bytes));
+        hold.resume_bytes =
+            least(hold.resume_bytes, add_capped(stand->bytes, session->queue_bytes / 2));
+    }
+    stream_hold(outlet->stream, shard_index(outlet->shard), hold);
+}

@@ -1,0 +1,68 @@
+/* feed: on one shard, the subscribers of one stream that take the same bytes. It encodes each run of
+ * new records once and sends it to all who are LIVE; the newest batches are kept for those who
+ * are just behind.
+ *
+ * An outlet is what a shard has of one stream: its feeds, its pause subscribers and its counters.
+ * Invariant: every LIVE session's stand equals the feed's stand whenever feed_advance is not running.
+ * Thread  shard. */
+#ifndef HEADGATE_FEED_H
+#define HEADGATE_FEED_H
+
+#include "batch.h"
+#include "session.h"
+
+#define FEED_CACHE 4
+#define BATCH_RECORDS 512
+#define BATCH_BYTES (64u * 1024u)
+
+struct outlet;
+
+TAILQ_HEAD(session_list, session);
+
+struct feed {
+    struct feed *next; /* in the outlet */
+    struct outlet *outlet;
+    struct format format;
+    struct stand stand;  /* where its LIVE sessions are */
+    struct buf id;       /* the token at stand */
+    struct session_list live;
+    struct session_list solo; /* LIVE too, but each pumped by itself */
+    struct batch *cache[FEED_CACHE];
+    unsigned cache_at;
+    bool advancing;
+};
+
+struct outlet {
+    struct shard *shard;
+    struct stream *stream;
+    struct stream_counters *counters;
+    struct feed *feeds;
+    struct session_list pausers;
+    size_t n_sessions;
+    bool hold_stale; /* the hold must be computed again before the shard sleeps */
+};
+
+void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream);
+void outlet_fini(struct outlet *outlet); /* no session may be left */
+
+/* outlet_feed: the feed of format, made when there is none. */
+struct feed *outlet_feed(struct outlet *outlet, const struct format *format);
+
+/* outlet_wake: records may have come. Returns true when there is more to do than was done. */
+bool outlet_wake(struct outlet *outlet);
+
+/* outlet_hold_update: tell the source how far it may go, if that changed. */
+void outlet_hold_update(struct outlet *outlet);
+
+/* feed_advance: send what is new to the LIVE sessions. True when it stopped at its budget. */
+bool feed_advance(struct feed *feed);
+
+/* feed_join: session has everything up to its stand in its socket: make it LIVE if the feed stands there, or can be
+ * made to. False: it must read on by itself first. */
+bool feed_join(struct feed *feed, struct session *session);
+void feed_leave(struct feed *feed, struct session *session);
+
+/* feed_find: a cached batch with a unit that begins at seq, and which. NULL: none. Lent. */
+struct batch *feed_find(struct feed *feed, uint64_t seq, size_t *unit);
+
+#endif

@@ -1,0 +1,293 @@
+/* lanes: the position vector of a stream and its tokens. One mutex, no thread of its own. */
+#include "lanes.h"
+
+#include "json.h"
+#include "mem.h"
+#include "metrics.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct lane {
+    char *group;
+    char *source_prefix; /* {"topic":"t","partition":0,"offset": */
+    uint32_t partition;
+    size_t row; /* its place in rows */
+    uint64_t start, end;
+    bool removed;
+};
+
+struct lanes {
+    pthread_mutex_t lock;
+    struct lane *items; /* by lane index */
+    size_t n;
+    struct token_lane *rows; /* sorted; rows[i].next is the position */
+};
+
+struct lanes *
+lanes_new(void)
+{
+    struct lanes *lanes = mem_calloc(1, sizeof *lanes);
+    pthread_mutex_init(&lanes->lock, NULL);
+    return lanes;
+}
+
+void
+lanes_free(struct lanes *lanes)
+{
+    if (lanes == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < lanes->n; i++) {
+        free(lanes->items[i].group);
+        free(lanes->items[i].source_prefix);
+    }
+    pthread_mutex_destroy(&lanes->lock);
+    free(lanes->items);
+    free(lanes->rows);
+    free(lanes);
+}
+
+static char *
+make_prefix(const char *group, uint32_t partition)
+{
+    struct buf text;
+    buf_init(&text);
+    BUF_LITERAL(&text, "{\"topic\":");
+    json_add_string(&text, group, strlen(group));
+    buf_addf(&text, ",\"partition\":%u,\"offset\":", partition);
+    char *prefix = mem_strndup(text.bytes, text.len);
+    buf_fini(&text);
+    return prefix;
+}
+
+static bool
+row_before(const struct token_lane *row, uint32_t group, uint32_t partition)
+{
+    return row->group != group ? row->group < group : row->partition < partition;
+}
+
+/* Open a row at its sorted place and move the lanes behind it. */
+static size_t
+insert_row(struct lanes *lanes, uint32_t group, uint32_t partition, uint64_t next)
+{
+    size_t row = 0;
+    while (row < lanes->n && row_before(&lanes->rows[row], group, partition)) {
+        row++;
+    }
+    lanes->rows = mem_realloc(lanes->rows, (lanes->n + 1) * sizeof *lanes->rows);
+    memmove(&lanes->rows[row + 1], &lanes->rows[row], (lanes->n - row) * sizeof *lanes->rows);
+    lanes->rows[row] = (struct token_lane){group, partition, next};
+    for (size_t i = 0; i < lanes->n; i++) {
+        lanes->items[i].row += lanes->items[i].row >= row;
+    }
+    return row;
+}
+
+static struct lane *
+find(struct lanes *lanes, const char *group, uint32_t partition)
+{
+    for (size_t i = 0; i < lanes->n; i++) {
+        if (lanes->items[i].partition == partition && strcmp(lanes->items[i].group, group) == 0) {
+            return &lanes->items[i];
+        }
+    }
+    return NULL;
+}
+
+uint32_t
+lanes_add(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next)
+{
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = find(lanes, group, partition);
+    if (lane != NULL) {
+        lane->removed = false;
+        lanes->rows[lane->row].next = next;
+    } else {
+        size_t row = insert_row(lanes, token_group_hash(group), partition, next);
+        lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
+        lane = &lanes->items[lanes->n++];
+        *lane = (struct lane){
+            .group = mem_strdup(group),
+            .source_prefix = make_prefix(group, partition),
+            .partition = partition,
+            .row = row,
+            .start = next,
+            .end = next,
+        };
+    }
+    uint32_t index = (uint32_t)(lane - lanes->items);
+    pthread_mutex_unlock(&lanes->lock);
+    return index;
+}
+
+void
+lanes_reset(struct lanes *lanes, uint32_t index, uint64_t next)
+{
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = &lanes->items[index];
+    lane->start = lane->end = next;
+    lane->removed = false;
+    lanes->rows[lane->row].next = next;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_remove(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    lanes->items[index].removed = true;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_set_end(struct lanes *lanes, uint32_t index, uint64_t end_offset)
+{
+    pthread_mutex_lock(&lanes->lock);
+    lanes->items[index].end = end_offset;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+uint64_t
+lanes_next(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    uint64_t next = lanes->rows[lanes->items[index].row].next;
+    pthread_mutex_unlock(&lanes->lock);
+    return next;
+}
+
+const char *
+lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *token)
+{
+    const char *prefix = NULL;
+    pthread_mutex_lock(&lanes->lock);
+    assert(index < lanes->n);
+    const struct lane *lane = &lanes->items[index];
+    struct token_lane *row = &lanes->rows[lane->row];
+    if (offset >= row->next) {
+        row->next = offset + 1;
+        token_encode(token, lanes->rows, lanes->n);
+        prefix = lane->source_prefix;
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return prefix;
+}
+
+void
+lanes_token(struct lanes *lanes, struct buf *token)
+{
+    pthread_mutex_lock(&lanes->lock);
+    token_encode(token, lanes->rows, lanes->n);
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_start_token(struct lanes *lanes, struct buf *token)
+{
+    pthread_mutex_lock(&lanes->lock);
+    struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
+    memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    for (size_t i = 0; i < lanes->n; i++) {
+        rows[lanes->items[i].row].next = lanes->items[i].start;
+    }
+    token_encode(token, rows, lanes->n);
+    pthread_mutex_unlock(&lanes->lock);
+    free(rows);
+}
+
+/* The token's row for (group, partition), or NULL. Both lists are sorted; n is small. */
+static const struct token_lane *
+row_of(const struct place *place, uint32_t group, uint32_t partition)
+{
+    size_t low = 0;
+    size_t high = place->n_lanes;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct token_lane *row = &place->lanes[middle];
+        if (row->group == group && row->partition == partition) {
+            return row;
+        }
+        if (row_before(row, group, partition)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return NULL;
+}
+
+bool
+lanes_wants(struct lanes *lanes, const struct place *from, uint32_t index, uint64_t offset)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const struct token_lane *own = &lanes->rows[lanes->items[index].row];
+    const struct token_lane *row = row_of(from, own->group, own->partition);
+    pthread_mutex_unlock(&lanes->lock);
+    return row == NULL || offset >= row->next;
+}
+
+bool
+lanes_reach(struct lanes *lanes, const struct place *to)
+{
+    bool reached = true;
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < lanes->n && reached; i++) {
+        const struct token_lane *row =
+            row_of(to, lanes->rows[i].group, lanes->rows[i].partition);
+        reached = row == NULL || lanes->rows[i].next >= row->next;
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return reached;
+}
+
+size_t
+lanes_places(struct lanes *lanes, const struct place *from, struct lane_place **places)
+{
+    pthread_mutex_lock(&lanes->lock);
+    size_t n = lanes->n;
+    *places = mem_calloc(n + 1, sizeof **places);
+    for (size_t i = 0; i < n; i++) {
+        const struct lane *lane = &lanes->items[i];
+        const struct token_lane *own = &lanes->rows[lane->row];
+        const struct token_lane *row = row_of(from, own->group, own->partition);
+        (*places)[i] = (struct lane_place){
+            .known = row != NULL,
+            .asked = row != NULL ? row->next : lane->start,
+            .next = own->next,
+            .end = own->next > lane->end ? own->next : lane->end,
+            .start = lane->start,
+            .removed = lane->removed,
+        };
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return n;
+}
+
+void
+lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out)
+{
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct lane *lane = &lanes->items[i];
+        if (lane->removed) {
+            continue;
+        }
+        char partition[16];
+        snprintf(partition, sizeof partition, "%u", lane->partition);
+        struct buf labels;
+        buf_init(&labels);
+        metrics_label(&labels, "stream", stream);
+        metrics_label(&labels, "topic", lane->group);
+        metrics_label(&labels, "partition", partition);
+        buf_addc(&labels, '\0');
+        uint64_t next = lanes->rows[lane->row].next;
+        metrics_sample_u64(out, "headgate_kafka_lag_records", labels.bytes,
+            lane->end > next ? lane->end - next : 0);
+        buf_fini(&labels);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}

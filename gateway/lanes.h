@@ -1,0 +1,59 @@
+/* lanes: the position of a stream: the next offset of every partition (or file) that it reads, and
+ * the tokens made of it.
+ *
+ * Invariant: the token rows are sorted by (group hash, partition); a lane keeps its row and its
+ * index for ever, removed or not, so tokens stay comparable. One mutex; every call is short.
+ * Thread  any; add, reset, remove and advance only by the source thread. */
+#ifndef HEADGATE_LANES_H
+#define HEADGATE_LANES_H
+
+#include "buf.h"
+#include "params.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct lanes;
+
+struct lanes *lanes_new(void);
+void lanes_free(struct lanes *lanes); /* NULL-safe */
+
+/* See stream_source.h for these. */
+uint32_t lanes_add(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next);
+void lanes_reset(struct lanes *lanes, uint32_t lane, uint64_t next);
+void lanes_remove(struct lanes *lanes, uint32_t lane);
+void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
+uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
+
+/* lanes_advance: move lane past offset and append the token of the new position. Returns the lane's
+ * source text up to the offset (lent until lanes_free), or NULL when offset is a repeat; then
+ * nothing moved and nothing was appended. */
+const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, struct buf *token);
+
+/* lanes_token: the position now. lanes_start_token: where every lane began. */
+void lanes_token(struct lanes *lanes, struct buf *token);
+void lanes_start_token(struct lanes *lanes, struct buf *token);
+
+/* lanes_wants: a subscriber that resumes at from has not seen offset of lane: it is at or past the
+ * token's place, or the token does not know the lane (it appeared later). */
+bool lanes_wants(
+    struct lanes *lanes, const struct place *from, uint32_t lane, uint64_t offset);
+
+/* lanes_reach: the position has come to every place of to. */
+bool lanes_reach(struct lanes *lanes, const struct place *to);
+
+/* What a token says about one lane, for stream_locate. */
+struct lane_place {
+    bool known;     /* the token has the lane */
+    uint64_t asked; /* the token's next offset; the lane's start when not known */
+    uint64_t next;  /* the lane's next offset */
+    uint64_t end;   /* the larger of next and the upstream's end */
+    uint64_t start; /* where the lane began, or was reset to */
+    bool removed;
+};
+/* lanes_places: one row a lane into *places (the caller frees). Returns the count. */
+size_t lanes_places(struct lanes *lanes, const struct place *from, struct lane_place **places);
+
+void lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out);
+
+#endif

@@ -1,0 +1,482 @@
+/* params: what a subscriber asks for. Any thread: no state. Whether the stream allows it is not
+ * decided here. Client text goes into errors only through struct shown, so that no byte of it can
+ * break what carries the error. */
+#include "params.h"
+
+#include "clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_LIMIT (UINT64_C(1) << 53) /* what JSON numbers and JavaScript hold exactly */
+#define MAX_QUEUE 1000000
+#define MAX_RATE 1000000
+#define NAME_MAX_LEN 16 /* of a known name; longer ones are far from all of them */
+
+/* Client text made safe to repeat: printable ASCII, cut. */
+struct shown {
+    char text[48];
+};
+
+static struct shown
+show(const char *text)
+{
+    struct shown shown;
+    size_t len = 0;
+    while (text[len] != '\0' && len + 4 < sizeof shown.text) {
+        char c = text[len];
+        shown.text[len++] = (char)(c >= 0x20 && c < 0x7f && c != '"' ? c : '?');
+    }
+    const char *end = text[len] == '\0' ? "" : "...";
+    memcpy(shown.text + len, end, strlen(end) + 1);
+    return shown;
+}
+
+static int
+refuse(struct err *err, const char *name, const char *want, const char *value)
+{
+    err_set(err, ERR_INVALID, "%s: must be %s, not \"%s\"", name, want, show(value).text);
+    return -1;
+}
+
+/* Plain decimal digits at *at, moved on; false when there are none or they overflow. */
+static bool
+take_number(const char **at, uint64_t *value)
+{
+    const char *start = *at;
+    uint64_t sum = 0;
+    for (; **at >= '0' && **at <= '9'; (*at)++) {
+        unsigned digit = (unsigned)(**at - '0');
+        if (sum > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        sum = sum * 10 + digit;
+    }
+    *value = sum;
+    return *at != start;
+}
+
+static bool
+number_within(const char *text, uint64_t least, uint64_t most, uint64_t *value)
+{
+    uint64_t got;
+    if (!take_number(&text, &got) || *text != '\0' || got < least || got > most) {
+        return false;
+    }
+    *value = got;
+    return true;
+}
+
+int
+params_parse_duration_ms(const char *text, uint64_t *ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+    uint64_t value;
+    if (!take_number(&text, &value)) {
+        return -1;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(text, units[i].unit) == 0) {
+            if (value > (uint64_t)INT64_MAX / units[i].ms) {
+                return -1;
+            }
+            *ms = value * units[i].ms;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static int
+parse_ago(struct place *place, const char *text, int64_t now_ms, struct err *err)
+{
+    uint64_t ago;
+    if (params_parse_duration_ms(text + 1, &ago) != 0) {
+        err_set(
+            err, ERR_INVALID, "\"%s\" is not a duration before now such as -10m", show(text).text);
+        return -1;
+    }
+    /* Before 1970 is before every record. */
+    int64_t time_ms = now_ms < 0 || ago > (uint64_t)now_ms ? 0 : now_ms - (int64_t)ago;
+    *place = (struct place){.kind = PLACE_TIME, .time_ms = time_ms};
+    return 0;
+}
+
+/* In a query '+' means a space, and people write the '+' of an offset as it is: take it back. */
+static int
+parse_time(struct place *place, const char *text, struct err *err)
+{
+    char copy[64];
+    size_t len = strlen(text);
+    int64_t time_ms;
+    if (len < sizeof copy) {
+        memcpy(copy, text, len + 1);
+        if (len > 6 && copy[len - 6] == ' ') {
+            copy[len - 6] = '+';
+        }
+        if (clock_parse_rfc3339(copy, &time_ms) == 0) {
+            *place = (struct place){.kind = PLACE_TIME, .time_ms = time_ms};
+            return 0;
+        }
+    }
+    err_set(err, ERR_INVALID, "\"%s\" is not an RFC 3339 time such as 2026-01-31T12:00:00Z",
+        show(text).text);
+    return -1;
+}
+
+static int
+parse_token(struct place *place, const char *text, size_t len, struct err *err)
+{
+    struct token_lane *lanes;
+    size_t n;
+    if (token_decode(text, len, &lanes, &n, err) != 0) {
+        return -1;
+    }
+    *place = (struct place){.kind = PLACE_TOKEN, .lanes = lanes, .n_lanes = n};
+    return 0;
+}
+
+/* The first character tells the forms apart: a token's version byte makes it start with 'A'. */
+int
+params_parse_place(struct place *place, const char *text, int64_t now_ms, struct err *err)
+{
+    if (strcmp(text, "latest") == 0) {
+        *place = (struct place){.kind = PLACE_LATEST};
+        return 0;
+    }
+    if (strcmp(text, "earliest") == 0) {
+        *place = (struct place){.kind = PLACE_EARLIEST};
+        return 0;
+    }
+    if (text[0] == '-') {
+        return parse_ago(place, text, now_ms, err);
+    }
+    if (text[0] >= '0' && text[0] <= '9') {
+        return parse_time(place, text, err);
+    }
+    if (text[0] != 'A') {
+        err_set(err, ERR_INVALID,
+            "\"%s\" is not latest, earliest, a duration such as -10m, an RFC 3339 time or a resume "
+            "token",
+            show(text).text);
+        return -1;
+    }
+    return parse_token(place, text, strlen(text), err);
+}
+
+static void
+place_fini(struct place *place)
+{
+    free(place->lanes);
+    *place = (struct place){.kind = PLACE_NONE};
+}
+
+/* Parse a place and put the parameter's name before what is wrong with it. */
+static int
+set_place(struct place *place, const char *name, const char *text, int64_t now_ms, struct err *err)
+{
+    struct err inner = {.code = ERR_NONE};
+    struct place got;
+    if (params_parse_place(&got, text, now_ms, &inner) != 0) {
+        err_set(err, inner.code, "%s: %s", name, inner.text);
+        return -1;
+    }
+    place_fini(place);
+    *place = got;
+    return 0;
+}
+
+struct context {
+    int64_t now_ms;
+    struct err *err;
+};
+
+static int
+set_from(struct params *params, const char *value, const struct context *context)
+{
+    return set_place(&params->from, "from", value, context->now_ms, context->err);
+}
+
+static int
+set_to(struct params *params, const char *value, const struct context *context)
+{
+    if (strcmp(value, "earliest") == 0) {
+        return refuse(context->err, "to", "latest, a time or a resume token", value);
+    }
+    return set_place(&params->to, "to", value, context->now_ms, context->err);
+}
+
+static int
+set_limit(struct params *params, const char *value, const struct context *context)
+{
+    if (!number_within(value, 1, MAX_LIMIT, &params->limit)) {
+        return refuse(context->err, "limit", "a number from 1 to 9007199254740992", value);
+    }
+    params->has_limit = true;
+    return 0;
+}
+
+static int
+set_follow(struct params *params, const char *value, const struct context *context)
+{
+    if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
+        return refuse(context->err, "follow", "true or false", value);
+    }
+    params->follow = value[0] == 't';
+    return 0;
+}
+
+/* The index of value among n names; -1 when it is none. */
+static int
+index_of(const char *const names[], int n, const char *value)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(names[i], value) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static int
+set_format(struct params *params, const char *value, const struct context *context)
+{
+    static const char *const names[] = {"ws", "sse", "ndjson", "json"};
+    int found = index_of(names, 4, value);
+    if (found < 0) {
+        return refuse(context->err, "format", "ws, sse, ndjson or json", value);
+    }
+    params->format = (enum stream_format)(FORMAT_WS + found);
+    return 0;
+}
+
+static int
+set_envelope(struct params *params, const char *value, const struct context *context)
+{
+    static const char *const names[ENVELOPE_COUNT] = {"record", "data", "full"};
+    if (strcmp(value, "cloudevents") == 0) {
+        err_set(
+            context->err, ERR_INVALID, "envelope: cloudevents is not available in this version");
+        return -1;
+    }
+    int found = index_of(names, ENVELOPE_COUNT, value);
+    if (found < 0) {
+        return refuse(context->err, "envelope", "record, data or full", value);
+    }
+    params->envelope = (enum envelope)found;
+    return 0;
+}
+
+static int
+set_slow(struct params *params, const char *value, const struct context *context)
+{
+    int found = index_of(slow_policy_names, SLOW_POLICY_COUNT, value);
+    if (found < 0) {
+        return refuse(
+            context->err, "slow", "drop_oldest, drop_newest, conflate, pause or disconnect", value);
+    }
+    params->slow = (enum slow_policy)found;
+    params->has_slow = true;
+    return 0;
+}
+
+static int
+set_queue(struct params *params, const char *value, const struct context *context)
+{
+    return number_within(value, 1, MAX_QUEUE, &params->queue_records)
+               ? 0
+               : refuse(context->err, "queue", "a number of records from 1 to 1000000", value);
+}
+
+static int
+set_max_rate(struct params *params, const char *value, const struct context *context)
+{
+    return number_within(value, 1, MAX_RATE, &params->max_rate)
+               ? 0
+               : refuse(context->err, "max_rate", "records a second from 1 to 1000000", value);
+}
+
+static int
+set_heartbeat(struct params *params, const char *value, const struct context *context)
+{
+    uint64_t ms = 0;
+    if (strcmp(value, "off") != 0 &&
+        (params_parse_duration_ms(value, &ms) != 0 || ms < 1000 || ms > 3600000)) {
+        return refuse(context->err, "heartbeat", "off or a duration from 1s to 1h", value);
+    }
+    params->heartbeat_ms = ms;
+    params->has_heartbeat = true;
+    return 0;
+}
+
+struct known {
+    const char *name;
+    /* NULL: in the contract, but not in this version */
+    int (*set)(struct params *params, const char *value, const struct context *context);
+};
+
+static const struct known known[] = {{"from", set_from}, {"to", set_to}, {"limit", set_limit},
+    {"follow", set_follow}, {"format", set_format}, {"envelope", set_envelope}, {"slow", set_slow},
+    {"queue", set_queue}, {"heartbeat", set_heartbeat}, {"max_rate", set_max_rate}, {"key", NULL},
+    {"where", NULL}, {"consumer", NULL}, {"ticket", NULL}};
+#define KNOWN_COUNT (sizeof known / sizeof *known)
+
+/* The edit distance of two short names, with one row of the table kept. */
+static size_t
+distance(const char *a, const char *b)
+{
+    size_t row[NAME_MAX_LEN + 1];
+    size_t b_len = strlen(b);
+    for (size_t j = 0; j <= b_len; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; a[i - 1] != '\0'; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b_len; j++) {
+            size_t best = diagonal + (a[i - 1] != b[j - 1]);
+            best = row[j] + 1 < best ? row[j] + 1 : best;
+            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+            diagonal = row[j];
+            row[j] = best;
+        }
+    }
+    return row[b_len];
+}
+
+static int
+refuse_unknown(const char *name, struct err *err)
+{
+    const char *nearest = known[0].name;
+    size_t best = SIZE_MAX;
+    struct shown shown = show(name);
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        size_t got = distance(shown.text, known[i].name);
+        if (known[i].set != NULL && got < best) {
+            best = got;
+            nearest = known[i].name;
+        }
+    }
+    err_set(err, ERR_INVALID, "%s: unknown parameter; the nearest known one is \"%s\"", shown.text,
+        nearest);
+    return -1;
+}
+
+static int
+set_one(struct params *params, const char *name, const char *value, uint32_t *seen,
+    const struct context *context)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        if (strcmp(known[i].name, name) != 0) {
+            continue;
+        }
+        if (known[i].set == NULL) {
+            err_set(context->err, ERR_INVALID, "%s: not available in this version", name);
+            return -1;
+        }
+        if ((*seen & (1u << i)) != 0) {
+            err_set(context->err, ERR_INVALID, "%s: given more than once", name);
+            return -1;
+        }
+        *seen |= 1u << i;
+        return known[i].set(params, value, context);
+    }
+    return refuse_unknown(name, context->err);
+}
+
+/* Decode one "name=value" and set it. */
+static int
+parse_pair(struct params *params, struct slice pair, uint32_t *seen, const struct context *context)
+{
+    char name[HTTP_TARGET_MAX + 1];
+    char value[HTTP_TARGET_MAX + 1];
+    const char *equals = memchr(pair.at, '=', pair.len);
+    struct slice raw_name = {pair.at, equals == NULL ? pair.len : (size_t)(equals - pair.at)};
+    struct slice raw_value = {"", 0};
+    if (equals != NULL) {
+        raw_value = (struct slice){equals + 1, pair.len - raw_name.len - 1};
+    }
+    ptrdiff_t name_len = http_percent_decode(raw_name, name, true);
+    if (name_len <= 0) {
+        err_set(context->err, ERR_INVALID,
+            name_len == 0 ? "query: a parameter without a name"
+                          : "query: broken percent-encoding in a parameter's name");
+        return -1;
+    }
+    name[name_len] = '\0';
+    ptrdiff_t value_len = http_percent_decode(raw_value, value, true);
+    if (value_len < 0) {
+        err_set(context->err, ERR_INVALID, "%s: broken percent-encoding", show(name).text);
+        return -1;
+    }
+    value[value_len] = '\0';
+    return set_one(params, name, value, seen, context);
+}
+
+static int
+parse_query(struct params *params, struct slice query, const struct context *context)
+{
+    uint32_t seen = 0;
+    if (query.len > HTTP_TARGET_MAX) {
+        err_set(context->err, ERR_INVALID, "query: longer than %d bytes", HTTP_TARGET_MAX);
+        return -1;
+    }
+    while (query.len != 0) {
+        const char *end = memchr(query.at, '&', query.len);
+        struct slice pair = {query.at, end == NULL ? query.len : (size_t)(end - query.at)};
+        size_t used = end == NULL ? pair.len : pair.len + 1;
+        query.at += used;
+        query.len -= used;
+        if (pair.len != 0 && parse_pair(params, pair, &seen, context) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* An EventSource reconnects to the same URL with the header added, so it wins over from=. */
+static int
+apply_last_event_id(struct params *params, const struct http_request *request, struct err *err)
+{
+    struct err inner = {.code = ERR_NONE};
+    struct place place;
+    struct slice id = http_header(request, "Last-Event-ID");
+    if (http_header_count(request, "Last-Event-ID") > 1) {
+        err_set(err, ERR_INVALID, "Last-Event-ID: given more than once");
+        return -1;
+    }
+    if (id.len == 0) {
+        return 0;
+    }
+    if (parse_token(&place, id.at, id.len, &inner) != 0) {
+        err_set(err, inner.code, "Last-Event-ID: %s", inner.text);
+        return -1;
+    }
+    place_fini(&params->from);
+    params->from = place;
+    return 0;
+}
+
+int
+params_parse(
+    struct params *params, const struct http_request *request, int64_t now_ms, struct err *err)
+{
+    const struct context context = {now_ms, err};
+    *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true};
+    if (parse_query(params, request->query, &context) != 0 ||
+        apply_last_event_id(params, request, err) != 0) {
+        params_fini(params);
+        return -1;
+    }
+    return 0;
+}
+
+void
+params_fini(struct params *params)
+{
+    place_fini(&params->from);
+    place_fini(&params->to);
+}

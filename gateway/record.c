@@ -1,0 +1,342 @@
+/* record: encodes what a connector hands over into the text of every envelope. Any thread.
+ *
+ * The text is made in the caller's scratch buffer and copied into one exact allocation, because a
+ * ring holds records for long and a buffer's slack would be charged to nobody. */
+#include "record.h"
+
+#include "buf.h"
+#include "clock.h"
+#include "json.h"
+#include "mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Headers up to this many are put in order on the stack. */
+#define FIELDS_ON_STACK 32
+
+/* One header and its place in the object: the values of a repeated name stand in one array, where
+ * the name stood first. */
+struct field {
+    const struct record_header *header;
+    size_t next;   /* the next header of the same name; SIZE_MAX: none */
+    bool repeated; /* not the first of its name */
+};
+
+/* What a name's next bytes become in the output: itself or U+FFFD. Returns what it takes of it. */
+static size_t
+name_step(const char *at, size_t len, const char **shown, size_t *shown_len)
+{
+    size_t step = json_utf8_length(at, len);
+    *shown = step == 0 ? JSON_REPLACEMENT : at;
+    *shown_len = step == 0 ? sizeof JSON_REPLACEMENT - 1 : step;
+    return step == 0 ? 1 : step;
+}
+
+/* Orders names by what is shown of them: two that differ only in bad bytes are one member. */
+static int
+compare_names(const struct record_header *a, const struct record_header *b)
+{
+    size_t at_a = 0, at_b = 0;
+    while (at_a < a->name_len && at_b < b->name_len) {
+        const char *shown_a, *shown_b;
+        size_t len_a, len_b;
+        at_a += name_step(a->name + at_a, a->name_len - at_a, &shown_a, &len_a);
+        at_b += name_step(b->name + at_b, b->name_len - at_b, &shown_b, &len_b);
+        int order = memcmp(shown_a, shown_b, len_a < len_b ? len_a : len_b);
+        if (order != 0) {
+            return order;
+        }
+        if (len_a != len_b) {
+            return len_a < len_b ? -1 : 1;
+        }
+    }
+    return (at_a < a->name_len) - (at_b < b->name_len);
+}
+
+static int
+compare_fields(const void *left, const void *right)
+{
+    const struct field *a = *(const struct field *const *)left;
+    const struct field *b = *(const struct field *const *)right;
+    int order = compare_names(a->header, b->header);
+    return order != 0 ? order : (a->header > b->header) - (a->header < b->header);
+}
+
+/* Links the headers of the same name. Sorted, not compared pair by pair: a producer may send as
+ * many headers as fit into a message. order is room for n pointers. */
+static void
+link_fields(
+    struct field *fields, struct field **order, const struct record_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fields[i] = (struct field){&headers[i], SIZE_MAX, false};
+        order[i] = &fields[i];
+    }
+    qsort(order, n, sizeof *order, compare_fields);
+    for (size_t i = 1; i < n; i++) {
+        if (compare_names(order[i - 1]->header, order[i]->header) == 0) {
+            order[i - 1]->next = (size_t)(order[i] - fields);
+            order[i]->repeated = true;
+        }
+    }
+}
+
+static void
+add_header_value(struct buf *out, const struct record_header *header)
+{
+    if (header->value == NULL) {
+        BUF_LITERAL(out, "null");
+    } else {
+        json_add_bytes(out, header->value, header->value_len);
+    }
+}
+
+/* "name":value or "name":[value,...], with a comma before it when it is not the first. */
+static void
+add_field(struct buf *out, const struct field *fields, const struct field *field, bool first)
+{
+    if (!first) {
+        buf_addc(out, ',');
+    }
+    json_add_lossy(out, field->header->name, field->header->name_len);
+    buf_addc(out, ':');
+    if (field->next == SIZE_MAX) {
+        add_header_value(out, field->header);
+        return;
+    }
+    buf_addc(out, '[');
+    for (;;) {
+        add_header_value(out, field->header);
+        if (field->next == SIZE_MAX) {
+            break;
+        }
+        buf_addc(out, ',');
+        field = &fields[field->next];
+    }
+    buf_addc(out, ']');
+}
+
+static void
+add_headers(struct buf *out, const struct record_header *headers, size_t n)
+{
+    struct field fields_on_stack[FIELDS_ON_STACK];
+    struct field *order_on_stack[FIELDS_ON_STACK];
+    bool many = n > FIELDS_ON_STACK;
+    struct field *fields = many ? mem_calloc(n, sizeof *fields) : fields_on_stack;
+    struct field **order = many ? mem_calloc(n, sizeof *order) : order_on_stack;
+    BUF_LITERAL(out, ",\"headers\":{");
+    link_fields(fields, order, headers, n);
+    for (size_t i = 0; i < n; i++) {
+        if (!fields[i].repeated) {
+            add_field(out, fields, &fields[i], i == 0);
+        }
+    }
+    buf_addc(out, '}');
+    if (many) {
+        free(order);
+        free(fields);
+    }
+}
+
+/* Appends ,"data":D or ,"data_base64":"..." and says where D is. */
+static void
+add_data(struct buf *out, const struct record_input *in, struct record *record)
+{
+    size_t start = 0, end = 0;
+    enum json_kind kind = JSON_NOT;
+    if (in->data != NULL) {
+        kind = json_scan(in->data, in->data_len, &start, &end);
+    }
+    bool text = in->data == NULL || kind != JSON_NOT || json_utf8_valid(in->data, in->data_len);
+    buf_adds(out, text ? ",\"data\":" : ",\"data_base64\":");
+    size_t off = out->len;
+    if (in->data == NULL) {
+        BUF_LITERAL(out, "null");
+    } else if (kind == JSON_ONE_LINE) {
+        buf_add(out, (const char *)in->data + start, end - start);
+    } else if (kind == JSON_MULTILINE) {
+        json_compact(out, (const char *)in->data + start, end - start);
+    } else if (text) {
+        json_add_string(out, in->data, in->data_len);
+    } else {
+        json_add_base64(out, in->data, in->data_len);
+    }
+    record->data_off = (uint32_t)off;
+    record->data_len = (uint32_t)(out->len - off);
+    if (in->data == NULL) {
+        BUF_LITERAL(out, ",\"tombstone\":true");
+    }
+}
+
+static void
+add_head(struct buf *out, const struct record_input *in, const char *id, size_t id_len,
+    struct record *record)
+{
+    BUF_LITERAL(out, "{\"id\":\"");
+    record->id_off = (uint16_t)out->len;
+    record->id_len = (uint32_t)id_len;
+    buf_add(out, id, id_len);
+    BUF_LITERAL(out, "\",\"time\":\"");
+    clock_format_rfc3339(buf_reserve(out, CLOCK_TIME_LEN), record->time_ms);
+    out->len += CLOCK_TIME_LEN;
+    BUF_LITERAL(out, "\",\"key\":");
+    if (in->key == NULL) {
+        BUF_LITERAL(out, "null");
+    } else {
+        json_add_bytes(out, in->key, in->key_len);
+    }
+    add_data(out, in, record);
+    record->head_len = (uint32_t)out->len;
+}
+
+/* The wall clock's time of a moment of the monotonic clock. */
+static int64_t
+wall_ms_of(int64_t mono_ns)
+{
+    return clock_wall_ms() - (clock_mono_ns() - mono_ns) / 1000000;
+}
+
+/* One allocation: the struct, the text and behind it the type with its NUL. */
+static struct record *
+allocate(const struct record *fields, const struct buf *text, const char *type)
+{
+    assert(text->len <= UINT32_MAX);
+    size_t type_size = type == NULL ? 0 : strlen(type) + 1;
+    struct record *record = mem_alloc(sizeof *record + text->len + type_size);
+    memcpy(record, fields, sizeof *record);
+    atomic_init(&record->refs, 1);
+    memcpy(record->text, text->bytes, text->len);
+    record->text_len = (uint32_t)text->len;
+    if (type != NULL) {
+        record->type = memcpy(record->text + text->len, type, type_size);
+    }
+    return record;
+}
+
+struct record *
+record_new(const struct record_input *in, const char *id, size_t id_len, const char *source_prefix,
+    int64_t arrival_ns, struct buf *scratch)
+{
+    struct record fields = {.has_headers = in->n_headers != 0,
+        .has_time = true,
+        .lane = in->lane,
+        .offset = in->offset,
+        .weight = 1,
+        .time_ms = in->time_ms >= 0 ? in->time_ms : wall_ms_of(arrival_ns),
+        .arrival_ns = arrival_ns};
+    scratch->len = 0;
+    add_head(scratch, in, id, id_len, &fields);
+    if (in->n_headers == 0) {
+        BUF_LITERAL(scratch, ",\"headers\":{}");
+    } else {
+        add_headers(scratch, in->headers, in->n_headers);
+    }
+    fields.headers_end = (uint32_t)scratch->len;
+    if (in->type != NULL) {
+        BUF_LITERAL(scratch, ",\"type\":");
+        json_add_string(scratch, in->type, strlen(in->type));
+    }
+    fields.type_end = (uint32_t)scratch->len;
+    BUF_LITERAL(scratch, ",\"source\":");
+    buf_adds(scratch, source_prefix);
+    buf_addu64(scratch, in->offset);
+    buf_addc(scratch, '}');
+    return allocate(&fields, scratch, in->type);
+}
+
+struct record *
+record_new_gap(const char *reason, uint64_t count, const char *from, const char *to, uint32_t lane,
+    uint64_t last_offset, int64_t arrival_ns, struct buf *scratch)
+{
+    struct record fields = {.is_gap = true,
+        .lane = lane,
+        .offset = last_offset,
+        .weight = count,
+        .arrival_ns = arrival_ns};
+    scratch->len = 0;
+    BUF_LITERAL(scratch, "{\"event\":\"gap\",\"reason\":");
+    json_add_string(scratch, reason, strlen(reason));
+    BUF_LITERAL(scratch, ",\"count\":");
+    buf_addu64(scratch, count);
+    BUF_LITERAL(scratch, ",\"from\":\"");
+    buf_adds(scratch, from);
+    BUF_LITERAL(scratch, "\",\"to\":\"");
+    assert(scratch->len <= UINT16_MAX);
+    fields.id_off = (uint16_t)scratch->len;
+    fields.id_len = (uint32_t)strlen(to);
+    buf_adds(scratch, to);
+    BUF_LITERAL(scratch, "\"}");
+    fields.data_len = fields.head_len = (uint32_t)scratch->len;
+    fields.headers_end = fields.type_end = fields.head_len;
+    return allocate(&fields, scratch, NULL);
+}
+
+struct record *
+record_ref(struct record *record)
+{
+    atomic_fetch_add_explicit(&record->refs, 1, memory_order_relaxed);
+    return record;
+}
+
+void
+record_unref(struct record *record)
+{
+    if (record != NULL && atomic_fetch_sub_explicit(&record->refs, 1, memory_order_acq_rel) == 1) {
+        free(record);
+    }
+}
+
+uint64_t
+record_charge_bytes(const struct record *record)
+{
+    size_t type_size = record->type == NULL ? 0 : strlen(record->type) + 1;
+    size_t size = sizeof *record + record->text_len + type_size;
+    return (size + sizeof(size_t) + 15) / 16 * 16; /* glibc's header and alignment */
+}
+
+void
+record_add_envelope(struct buf *out, const struct record *record, enum envelope envelope)
+{
+    if (record->is_gap) {
+        buf_add(out, record->text, record->text_len);
+        return;
+    }
+    switch (envelope) {
+    case ENVELOPE_DATA:
+        buf_add(out, record->text + record->data_off, record->data_len);
+        return;
+    case ENVELOPE_FULL:
+        buf_add(out, record->text, record->text_len);
+        break;
+    case ENVELOPE_RECORD:
+        if (record->has_headers) {
+            buf_add(out, record->text, record->type_end);
+        } else {
+            buf_add(out, record->text, record->head_len);
+            buf_add(
+                out, record->text + record->headers_end, record->type_end - record->headers_end);
+        }
+        break;
+    }
+    buf_addc(out, '}');
+}
+
+size_t
+record_envelope_len(const struct record *record, enum envelope envelope)
+{
+    if (record->is_gap) {
+        return record->text_len;
+    }
+    switch (envelope) {
+    case ENVELOPE_DATA:
+        return record->data_len;
+    case ENVELOPE_FULL:
+        return (size_t)record->text_len + 1;
+    case ENVELOPE_RECORD:
+        break;
+    }
+    size_t skipped = record->has_headers ? 0 : record->headers_end - record->head_len;
+    return record->type_end - skipped + 1;
+}

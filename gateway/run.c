@@ -1,0 +1,224 @@
+/* run: starts and ends everything, and waits for signals in between. Main's thread. */
+#include "run.h"
+
+#include "clock.h"
+#include "log.h"
+#include "mem.h"
+#include "server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* The admin listener's own connections: probes and scrapes. */
+#define ADMIN_CONNECTIONS 64
+/* Between two looks at whether the drain is done. */
+#define DRAIN_STEP_MS 20
+
+struct running {
+    struct server server;
+    struct shard *admin;
+    struct run_addresses addresses;
+};
+
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void
+block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+make_streams(struct running *running, const struct config *config)
+{
+    struct server *server = &running->server;
+    server->streams = mem_calloc(config->n_streams + 1, sizeof *server->streams);
+    for (size_t i = 0; i < config->n_streams; i++) {
+        server->streams[i] = stream_new(&config->streams[i], server->n_shards);
+    }
+    server->n_streams = config->n_streams;
+}
+
+static int
+listen_on_all(struct running *running, struct shard *shard, uint16_t *ports, struct err *err)
+{
+    const struct config *config = running->server.config;
+    for (size_t i = 0; i < config->n_listen; i++) {
+        if (shard_listen(shard, &config->listen[i], &ports[i], err) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+make_shards(struct running *running, struct err *err)
+{
+    struct server *server = &running->server;
+    const struct config *config = server->config;
+    uint16_t *ports = mem_calloc(config->n_listen + 1, sizeof *ports);
+    int result = 0;
+    for (size_t i = 0; i < config->threads && result == 0; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "shard-%u", (unsigned)(i % 1000));
+        struct shard_options options = {
+            .config = config,
+            .index = i,
+            .streams = server->streams,
+            .n_streams = server->n_streams,
+            .handler = {serve_request, server},
+            .max_connections = config->max_connections / config->threads,
+            .name = name,
+        };
+        server->shards[i] = shard_new(&options, err);
+        result = server->shards[i] == NULL ? -1
+                                           : listen_on_all(running, server->shards[i], ports, err);
+    }
+    running->addresses.public_port = ports[0];
+    free(ports);
+    return result;
+}
+
+static int
+make_admin(struct running *running, struct err *err)
+{
+    struct shard_options options = {
+        .config = running->server.config,
+        .handler = {admin_request, &running->server},
+        .max_connections = ADMIN_CONNECTIONS,
+        .name = "admin",
+    };
+    running->admin = shard_new(&options, err);
+    return running->admin == NULL ? -1
+                                  : shard_listen(running->admin, &running->server.config->admin,
+                                        &running->addresses.admin_port, err);
+}
+
+static int
+start_all(struct running *running, struct err *err)
+{
+    struct server *server = &running->server;
+    for (size_t i = 0; i < server->n_streams; i++) {
+        if (stream_start(server->streams[i], err) != 0) {
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < server->n_shards; i++) {
+        if (shard_start(server->shards[i], err) != 0) {
+            return -1;
+        }
+    }
+    return shard_start(running->admin, err);
+}
+
+/* Wait for a signal, for at most ms. True when one came. */
+static bool
+signal_within(const sigset_t *signals, uint64_t ms)
+{
+    struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    return sigtimedwait(signals, NULL, &wait) > 0;
+}
+
+static uint64_t
+open_connections(const struct server *server)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < server->n_shards; i++) {
+        sum += shard_connections(server->shards[i]);
+    }
+    return sum;
+}
+
+static void
+drain(struct running *running, const sigset_t *signals)
+{
+    struct server *server = &running->server;
+    const struct config *config = server->config;
+    atomic_store(&server->draining, true);
+    log_event(LOG_INFO, "main", NULL, "draining: %llu connections",
+        (unsigned long long)open_connections(server));
+    bool again = config->drain_grace_ms > 0 && signal_within(signals, config->drain_grace_ms);
+    for (size_t i = 0; i < server->n_shards; i++) {
+        shard_drain(server->shards[i]);
+    }
+    int64_t until_ns = clock_mono_ns() + (int64_t)config->drain_timeout_ms * 1000000;
+    while (!again && open_connections(server) > 0 && clock_mono_ns() < until_ns) {
+        again = signal_within(signals, DRAIN_STEP_MS);
+    }
+    uint64_t cut = open_connections(server);
+    log_event(LOG_INFO, "main", NULL, "drained: %llu connections are cut",
+        (unsigned long long)cut);
+}
+
+static void
+end_all(struct running *running)
+{
+    struct server *server = &running->server;
+    for (size_t i = 0; i < server->n_streams; i++) {
+        stream_stop(server->streams[i]);
+    }
+    if (running->admin != NULL) { /* it reads the shards and streams: it goes first */
+        shard_free(running->admin);
+    }
+    for (size_t i = 0; i < server->n_shards; i++) {
+        shard_free(server->shards[i]);
+    }
+    for (size_t i = 0; i < server->n_streams; i++) {
+        stream_free(server->streams[i]);
+    }
+    free(server->streams);
+    free(server->shards);
+}
+
+int
+run_config(const struct config *config, const struct run_options *options)
+{
+    struct running running = {.server = {
+                                  .config = config,
+                                  .n_shards = config->threads,
+                                  .serve_page = options->serve_page,
+                                  .started_ms = clock_wall_ms(),
+                              }};
+    struct err err = {.code = ERR_NONE};
+    sigset_t signals;
+    raise_descriptor_limit();
+    block_signals(&signals);
+    running.server.shards = mem_calloc(config->threads, sizeof(struct shard *));
+    make_streams(&running, config);
+    int status = 1;
+    if (make_shards(&running, &err) != 0 || make_admin(&running, &err) != 0 ||
+        start_all(&running, &err) != 0) {
+        log_event(LOG_ERROR, "main", NULL, "%s", err.text);
+    } else {
+        log_event(LOG_INFO, "main", NULL, "serving on port %u, admin on port %u",
+            (unsigned)running.addresses.public_port, (unsigned)running.addresses.admin_port);
+        if (options->ready != NULL) {
+            options->ready(options->self, &running.addresses);
+        }
+        int got;
+        while (sigwait(&signals, &got) != 0) {
+        }
+        drain(&running, &signals);
+        status = 0;
+    }
+    end_all(&running);
+    return status;
+}

@@ -1,0 +1,267 @@
+/* serve: the public listener: which path is what. Subscriptions are made in subscribe.c. Shard
+ * thread. */
+#include "server.h"
+
+#include "json.h"
+#include "mem.h"
+#include "connector.h"
+#include "page.h"
+#include "ws.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ALLOWED "GET, HEAD, OPTIONS"
+
+enum target_kind { TARGET_NONE, TARGET_LIST, TARGET_STREAM, TARGET_PAGE };
+
+struct target {
+    enum target_kind kind;
+    size_t stream;
+    enum stream_format format;
+    const struct page_file *page;
+};
+
+static bool
+find_stream(const struct server *server, const char *name, size_t *index)
+{
+    for (size_t i = 0; i < server->n_streams; i++) {
+        if (strcmp(server->config->streams[i].name, name) == 0) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct target
+find_target(const struct server *server, const char *path)
+{
+    static const char prefix[] = "/streams/";
+    struct target target = {.kind = TARGET_NONE};
+    if (strcmp(path, "/streams") == 0) {
+        target.kind = TARGET_LIST;
+    } else if (strncmp(path, prefix, sizeof prefix - 1) == 0) {
+        if (find_stream(server, path + sizeof prefix - 1, &target.stream)) {
+            target.kind = TARGET_STREAM;
+        }
+    }
+    for (size_t i = 0; i < server->config->n_routes && target.kind == TARGET_NONE; i++) {
+        const struct config_route *route = &server->config->routes[i];
+        if (strcmp(route->path, path) == 0 && find_stream(server, route->stream, &target.stream)) {
+            target.kind = TARGET_STREAM;
+            target.format = route->format;
+        }
+    }
+    for (size_t i = 0; server->serve_page && i < page_files_n && target.kind == TARGET_NONE; i++) {
+        if (strcmp(page_files[i].path, path) == 0) {
+            target.kind = TARGET_PAGE;
+            target.page = &page_files[i];
+        }
+    }
+    return target;
+}
+
+bool
+origin_headers(const struct config *config, const struct http_request *request, struct buf *out)
+{
+    struct slice origin = http_header(request, "Origin");
+    if (origin.at == NULL) {
+        return true;
+    }
+    bool any = false;
+    bool listed = false;
+    for (size_t i = 0; i < config->cors_origins.n; i++) {
+        any |= strcmp(config->cors_origins.items[i], "*") == 0;
+        listed |= slice_eq_nocase(origin, config->cors_origins.items[i]);
+    }
+    if (listed || any) {
+        BUF_LITERAL(out, "Access-Control-Allow-Origin: ");
+        if (listed) {
+            buf_add(out, origin.at, origin.len);
+        } else {
+            buf_addc(out, '*');
+        }
+        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Retry-After\r\n");
+        return true;
+    }
+    struct slice host = http_header(request, "Host");
+    const char *after = memmem(origin.at, origin.len, "://", 3);
+    size_t skip = after == NULL ? 0 : (size_t)(after - origin.at) + 3;
+    return host.at != NULL && origin.len - skip == host.len &&
+        strncasecmp(origin.at + skip, host.at, host.len) == 0;
+}
+
+static void
+add_stream(const struct server *server, size_t i, struct buf *body)
+{
+    const struct config_stream *config = &server->config->streams[i];
+    struct stream_health health;
+    struct ring_state ring;
+    stream_health(server->streams[i], &health);
+    ring_state(stream_ring(server->streams[i]), &ring);
+    buf_adds(body, i == 0 ? "" : ",");
+    buf_addf(body, "{\"name\":\"%s\",\"path\":\"/streams/%s\",\"source\":\"%s\",\"up\":%s,",
+        config->name, config->name, config->connector->name, health.up ? "true" : "false");
+    buf_addf(body, "\"formats\":[\"ws\",\"sse\",\"ndjson\",\"json\"],\"slow\":{\"policy\":\"%s\",\"allow\":[",
+        slow_policy_names[config->slow_policy]);
+    const char *comma = "";
+    for (int policy = 0; policy < SLOW_POLICY_COUNT; policy++) {
+        if (config->slow_allow & (1u << policy)) {
+            buf_addf(body, "%s\"%s\"", comma, slow_policy_names[policy]);
+            comma = ",";
+        }
+    }
+    buf_addf(body, "],\"queue\":{\"records\":%llu,\"bytes\":%llu}},",
+        (unsigned long long)config->queue_records, (unsigned long long)config->queue_bytes);
+    buf_addf(body, "\"ring\":{\"records\":%llu,\"bytes\":%llu}}", (unsigned long long)ring.records,
+        (unsigned long long)ring.bytes);
+}
+
+static void
+list_streams(const struct server *server, struct conn *conn, const struct http_request *request,
+    const char *cors)
+{
+    if (request->query.at != NULL && request->query.len > 0) {
+        conn_problem(conn, request, 400, cors, "/streams takes no parameters");
+        return;
+    }
+    struct buf body, headers;
+    buf_init(&body);
+    buf_init(&headers);
+    buf_adds(&headers, cors);
+    BUF_LITERAL(&headers, "Cache-Control: no-store\r\n");
+    buf_addc(&headers, '\0');
+    BUF_LITERAL(&body, "{\"streams\":[");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        add_stream(server, i, &body);
+    }
+    BUF_LITERAL(&body, "]}\n");
+    conn_reply(conn, request,
+        &(struct reply){.status = 200,
+            .content_type = "application/json",
+            .headers = headers.bytes,
+            .body = body.bytes,
+            .body_len = body.len});
+    buf_fini(&headers);
+    buf_fini(&body);
+}
+
+static void
+send_page(struct conn *conn, const struct http_request *request, const struct page_file *page)
+{
+    conn_reply(conn, request,
+        &(struct reply){.status = 200,
+            .content_type = page->type,
+            .headers = "Cache-Control: no-cache\r\n"
+                       "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:\r\n",
+            .body = (const char *)page->bytes,
+            .body_len = page->len});
+}
+
+static void
+answer_options(struct conn *conn, const struct http_request *request, const char *cors)
+{
+    struct buf headers;
+    buf_init(&headers);
+    buf_adds(&headers, cors);
+    BUF_LITERAL(&headers, "Allow: " ALLOWED "\r\n");
+    if (*cors != '\0') {
+        BUF_LITERAL(&headers,
+            "Access-Control-Allow-Methods: " ALLOWED "\r\n"
+            "Access-Control-Allow-Headers: Accept, Authorization, Cache-Control, Content-Type, "
+            "Last-Event-ID\r\n"
+            "Access-Control-Max-Age: 600\r\n"
+            "Vary: Origin\r\n");
+    }
+    buf_addc(&headers, '\0');
+    conn_reply(conn, request, &(struct reply){.status = 204, .headers = headers.bytes});
+    buf_fini(&headers);
+}
+
+/* The path, decoded and NUL-terminated; NULL when it cannot be one of ours. The caller frees. */
+static char *
+decoded_path(const struct http_request *request)
+{
+    char *path = mem_alloc(request->path.len + 1);
+    ptrdiff_t len = http_percent_decode(request->path, path, false);
+    if (len < 0) {
+        free(path);
+        return NULL;
+    }
+    path[len] = '\0';
+    return path;
+}
+
+static void
+answer_target(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct target *target, const char *cors)
+{
+    switch (target->kind) {
+    case TARGET_NONE:
+        conn_problem(conn, request, 404, cors, "no such stream or route; GET /streams lists them");
+        break;
+    case TARGET_LIST:
+        list_streams(server, conn, request, cors);
+        break;
+    case TARGET_STREAM:
+        subscribe(server, conn, request, target->stream, target->format, cors);
+        break;
+    case TARGET_PAGE:
+        send_page(conn, request, target->page);
+        break;
+    }
+}
+
+static void
+dispatch(struct server *server, struct conn *conn, const struct http_request *request,
+    const char *path, const char *cors)
+{
+    struct target target = find_target(server, path);
+    switch (request->method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        answer_target(server, conn, request, &target, cors);
+        break;
+    case HTTP_OPTIONS:
+        if (target.kind == TARGET_NONE && strcmp(path, "*") != 0) {
+            answer_target(server, conn, request, &target, cors);
+        } else {
+            answer_options(conn, request, cors);
+        }
+        break;
+    case HTTP_METHOD_OTHER:
+        conn_problem(conn, request, 501, cors, "this method is not known here");
+        break;
+    case HTTP_POST:
+    case HTTP_PUT:
+    case HTTP_DELETE:
+    case HTTP_PATCH:
+    case HTTP_CONNECT:
+    case HTTP_TRACE:
+        conn_problem(conn, request, 405, "Allow: " ALLOWED "\r\n",
+            "only GET, HEAD and OPTIONS are served here");
+        break;
+    }
+}
+
+void
+serve_request(void *self, struct conn *conn, const struct http_request *request)
+{
+    struct server *server = self;
+    struct buf cors;
+    buf_init(&cors);
+    bool same_origin = origin_headers(server->config, request, &cors);
+    buf_addc(&cors, '\0');
+    char *path = decoded_path(request);
+    if (path == NULL) {
+        conn_problem(conn, request, 400, cors.bytes, "the path has a broken percent-escape");
+    } else if (!same_origin && ws_is_upgrade(request)) {
+        conn_problem(conn, request, 403, NULL,
+            "this Origin may not open a WebSocket here; see cors.origins");
+    } else {
+        dispatch(server, conn, request, path, cors.bytes);
+    }
+    free(path);
+    buf_fini(&cors);
+}

@@ -1,0 +1,42 @@
+/* server: what the handlers of the public and of the admin listener share: the configuration, the
+ * streams and the shards. Owned by run.c; read-only for the handlers but for `draining`.
+ * Thread  any. */
+#ifndef HEADGATE_SERVER_H
+#define HEADGATE_SERVER_H
+
+#include "config.h"
+#include "conn.h"
+#include "shard.h"
+#include "stream.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct server {
+    const struct config *config;
+    struct stream **streams; /* by their index in config->streams */
+    size_t n_streams;
+    struct shard **shards; /* service threads, without the admin's */
+    size_t n_shards;
+    bool serve_page;       /* the demo page at / */
+    int64_t started_ms;    /* Unix milliseconds */
+    atomic_bool draining;  /* SIGTERM came */
+};
+
+/* serve_request: the public listener (a handler's request function; self is a struct server). */
+void serve_request(void *self, struct conn *conn, const struct http_request *request);
+
+/* admin_request: the admin listener: /metrics, /livez, /readyz, /healthz. */
+void admin_request(void *self, struct conn *conn, const struct http_request *request);
+
+/* subscribe: answer a GET or HEAD of a stream: negotiate, check, and make a session. forced is the
+ * route's format, or FORMAT_AUTO. cors: header lines for the answer. */
+void subscribe(struct server *server, struct conn *conn, const struct http_request *request,
+    size_t stream, enum stream_format forced, const char *cors);
+
+/* origin_headers: into out the CORS lines for the request's Origin ("" without one). False: the
+ * Origin is neither this host nor configured; a WebSocket from there is refused. */
+bool origin_headers(
+    const struct config *config, const struct http_request *request, struct buf *out);
+
+#endif

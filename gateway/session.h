@@ -1,0 +1,96 @@
+/* session: one subscriber: a cursor in a stream's ring, its bound and its policy.
+ *
+ * A session holds no records. It is LIVE while everything before its feed's next record is in its
+ * socket; the feed then sends it what it sends to all. When the socket does not take a whole batch
+ * it is BEHIND: it owes at most the rest of one unit and goes on by itself, from the ring, as the
+ * socket becomes writable, until it meets the feed again. ENDING: only its goodbye is left.
+ *
+ * Invariants: what was sent and what gaps counted add up to every record between its start and its
+ * stand; `out` and the pinned rest begin and end at unit boundaries of the protocol.
+ * Thread  shard. */
+#ifndef HEADGATE_SESSION_H
+#define HEADGATE_SESSION_H
+
+#include "batch.h"
+#include "conn.h"
+#include "params.h"
+#include "stream.h"
+#include "ws.h"
+
+#include <sys/queue.h>
+
+struct feed;
+
+enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
+
+struct session {
+    TAILQ_ENTRY(session) live_link;  /* in feed->live while LIVE */
+    TAILQ_ENTRY(session) pause_link; /* in the outlet's pausers when policy is pause */
+    struct conn *conn;
+    struct feed *feed;
+    enum session_state state;
+    bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */
+
+    struct stand stand;
+    char *id_before;  /* the token at stand; NULL while LIVE: the feed knows it */
+
+    struct buf out;   /* goes first: the rest of a unit, control messages */
+    size_t out_at;
+    struct batch *pinned; /* or this: the rest of a large unit, before out */
+    size_t pin_at, pin_end;
+
+    enum slow_policy policy;
+    uint64_t queue_records, queue_bytes;
+    uint64_t keep_end;   /* drop_newest: records from here on are dropped; 0: none */
+    int64_t holding_ms;  /* pause: since when it holds the source back; 0: it does not */
+
+    struct place from;       /* resume filter, until stand.seq >= skip_until */
+    uint64_t skip_until;
+    struct place to;         /* bounded read */
+    uint64_t end_seq;        /* bounded read without a `to`: ends before this record; 0: none */
+    uint64_t limit;          /* records still to send; UINT64_MAX: no limit */
+    bool bounded;            /* it is a bounded read */
+    bool sent_any;
+    bool caught_up;          /* it was within its bound once: from then on lag is slowness */
+    bool cut;                /* ENDING by cutting the body short: no client takes a part for the whole */
+
+    int64_t sent_ms;         /* last time that bytes went out */
+    uint64_t heartbeat_ms;   /* 0: off */
+    int64_t ping_ms;         /* WebSocket: when the unanswered ping went out; 0: none */
+    struct ws_parser *ws;    /* NULL: not a WebSocket */
+    bool close_received;
+    enum disconnect_reason why; /* once ENDING */
+};
+
+/* session_new_take: subscribe. head (a response head) is what is sent first.
+ * Owns   takes params' places; the connection owns the session from conn_stream on. */
+struct session *session_new_take(
+    struct conn *conn, struct feed *feed, struct params *params, const struct buf *head);
+void session_free(struct session *session); /* NULL-safe */
+
+/* session_pump: send what there is: what is owed, then records, up to a budget. */
+void session_pump(struct session *session);
+
+/* session_deliver: send batch from unit i on. Used by feed for LIVE sessions. */
+void session_deliver(struct session *session, struct batch *batch, size_t unit);
+
+/* session_fall_behind: no longer LIVE. id is the token at its stand. */
+void session_fall_behind(struct session *session, const char *id, size_t len);
+
+/* session_received: bytes from the client. -1: close the connection at once. */
+int session_received(struct session *session, const char *bytes, size_t len);
+
+void session_tick(struct session *session, int64_t now_ms);
+
+/* session_end: say goodbye in the transport's way and end. code and reason as in CONTRACT section 3; message is
+ * the control message that goes before (NULL: none). Nothing after the first call counts. */
+struct ending {
+    enum disconnect_reason why;
+    int code;             /* WebSocket close code */
+    const char *reason;   /* in words */
+    const char *event;    /* "end", "closing" or "failed" */
+    bool complete;        /* the client has all that it asked for: the body may end cleanly */
+};
+void session_end(struct session *session, const struct ending *ending);
+
+#endif

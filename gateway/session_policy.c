@@ -1,0 +1,168 @@
+/* session_policy: what happens to a subscriber that does not keep up. Shard thread. */
+#include "session_internal.h"
+
+#include "mem.h"
+#include "shard.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+session_gap(struct session *session, const char *reason, uint64_t count, const char *from,
+    const char *to)
+{
+    struct buf json;
+    buf_init(&json);
+    buf_addf(&json, "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"}",
+        reason, (unsigned long long)count, from, to);
+    session_control(session, "gap", &json, to);
+    buf_fini(&json);
+}
+
+static char *
+id_of(const struct record *record, struct stream *stream)
+{
+    struct buf id;
+    buf_init(&id);
+    if (record != NULL) {
+        buf_add(&id, record->text + record->id_off, record->id_len);
+    } else {
+        stream_token_before(stream, 1, &id);
+    }
+    buf_addc(&id, '\0');
+    return id.bytes;
+}
+
+/* Move the stand to seq (or the tail, if that is later) and tell the client what it did not get. */
+static bool
+skip_to(struct session *session, uint64_t seq)
+{
+    struct outlet *outlet = session->feed->outlet;
+    struct stand to = {.seq = seq};
+    struct record *before;
+    ring_place(stream_ring(outlet->stream), &to.seq, &to.ordinal, &to.bytes, &before);
+    assert(to.seq >= session->stand.seq);
+    char *id = id_of(before, outlet->stream);
+    record_unref(before);
+    uint64_t count = to.ordinal - session->stand.ordinal;
+    session->stand = to;
+    if (count > 0) {
+        session_gap(session, "slow", count, session->id_before, id);
+        session_count(session, &outlet->counters->dropped[DROP_SLOW], count);
+    }
+    free(session->id_before);
+    session->id_before = id;
+    return count > 0;
+}
+
+static bool
+past_bound(const struct session *session, const struct ring_state *ring)
+{
+    uint64_t lag = ring->head_seq + 1 - session->stand.seq;
+    return lag > session->queue_records ||
+        (lag > 1 && ring->head_bytes - session->stand.bytes > session->queue_bytes);
+}
+
+static void
+end_too_slow(struct session *session)
+{
+    session_end(session,
+        &(struct ending){.why = DISCONNECT_TOO_SLOW,
+            .code = 4001,
+            .reason = "too slow: the queue is full",
+            .event = "closing"});
+}
+
+static bool
+drop_newest(struct session *session, const struct ring_state *ring, bool over)
+{
+    struct ring *ring_of = stream_ring(session->feed->outlet->stream);
+    if (session->stand.seq < ring->tail_seq) {
+        session->keep_end = 0;
+        return skip_to(session, ring->tail_seq);
+    }
+    if (session->keep_end == 0 && over) {
+        session->keep_end = ring_keep_end(
+            ring_of, session->stand.seq, session->queue_records, session->queue_bytes);
+    }
+    if (session->keep_end != 0 && session->stand.seq >= session->keep_end) {
+        session->keep_end = 0;
+        return skip_to(session, ring->head_seq + 1);
+    }
+    return false;
+}
+
+bool
+session_apply_policy(struct session *session)
+{
+    struct ring_state ring;
+    ring_state(stream_ring(session->feed->outlet->stream), &ring);
+    bool gone = session->stand.seq < ring.tail_seq;
+    bool over = past_bound(session, &ring);
+    if (!over) {
+        session->caught_up = true;
+    }
+    if (!gone && !session->caught_up) {
+        return false; /* it reads what it asked for at the start: that is not slowness */
+    }
+    switch (session->policy) {
+    case SLOW_DROP_OLDEST:
+        return (gone || over) &&
+            skip_to(session,
+                ring_trim_point(stream_ring(session->feed->outlet->stream), session->queue_records,
+                    session->queue_bytes));
+    case SLOW_DROP_NEWEST:
+        return drop_newest(session, &ring, over);
+    case SLOW_DISCONNECT:
+        if (gone || over) {
+            end_too_slow(session);
+        }
+        return gone || over;
+    case SLOW_PAUSE:
+    case SLOW_CONFLATE:
+        return gone && skip_to(session, ring.tail_seq);
+    }
+    return false;
+}
+
+static void
+check_hold(struct session *session, const struct ring_state *ring, int64_t now_ms)
+{
+    uint64_t lag = ring->head_seq + 1 - session->stand.seq;
+    uint64_t lag_bytes = ring->head_bytes - session->stand.bytes;
+    bool holds = ring->held &&
+        (lag > session->queue_records / 2 || lag_bytes > session->queue_bytes / 2);
+    if (!holds) {
+        session->holding_ms = 0;
+        return;
+    }
+    if (session->holding_ms == 0) {
+        session->holding_ms = now_ms;
+    }
+    const struct config_stream *config = stream_config(session->feed->outlet->stream);
+    if ((uint64_t)(now_ms - session->holding_ms) > config->pause_limit_ms) {
+        session_end(session,
+            &(struct ending){.why = DISCONNECT_PAUSE_LIMIT,
+                .code = 4001,
+                .reason = "too slow: held the source back for longer than pause_limit",
+                .event = "closing"});
+    }
+}
+
+void
+session_check_limits(struct session *session, int64_t now_ms)
+{
+    if (session->state == SESSION_ENDING ||
+        (session->policy != SLOW_PAUSE && session->policy != SLOW_DISCONNECT)) {
+        return;
+    }
+    struct ring_state ring;
+    ring_state(stream_ring(session->feed->outlet->stream), &ring);
+    if (session->policy == SLOW_PAUSE) {
+        check_hold(session, &ring, now_ms);
+    } else if (session->state == SESSION_BEHIND && session->caught_up &&
+        past_bound(session, &ring)) {
+        end_too_slow(session);
+    }
+}

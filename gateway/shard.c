@@ -1,0 +1,535 @@
+/* shard: a service thread around one libwebsockets context. libwebsockets gives the event loop, raw
+ * sockets, TLS and timers; this file and conn.c are all that calls it. */
+#include "shard.h"
+
+#include "clock.h"
+#include "feed.h"
+#include "listener.h"
+#include "log.h"
+#include "mem.h"
+
+#include <assert.h>
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_US (250 * LWS_US_PER_MS)
+/* Connections accepted in one go before others get a turn. */
+#define ACCEPT_BUDGET 64
+/* Descriptors of a context that are not connections: its wake pipe, listeners, a spare. */
+#define OWN_DESCRIPTORS 32
+
+TAILQ_HEAD(conn_list, conn);
+
+struct port {
+    struct lws_vhost *vhost;
+    struct lws *wsi; /* the listening socket; NULL once closed */
+    int fd;
+    bool tls;
+};
+
+struct shard {
+    const struct config *config;
+    size_t index;
+    char name[16];
+    struct handler handler;
+    struct outlet *outlets;
+    size_t n_outlets;
+    struct lws_context *context;
+    struct lws_vhost *vhost; /* clear text */
+    lws_sorted_usec_list_t tick;
+    struct port *ports;
+    size_t n_ports;
+    struct conn_list conns;
+    uint64_t max_connections;
+    int spare;
+    uint64_t refused_local;
+    int64_t now_ms;
+    bool draining;
+    pthread_t thread;
+    bool running;
+    atomic_bool wake_pending, drain_asked, stop_asked;
+    atomic_uint_fast64_t connections, refused;
+    atomic_int_fast64_t alive_ns;
+};
+
+/* A raw socket's user pointer is its conn, a listening one's is its port: told apart by callback. */
+static int on_event(
+    struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+
+static const struct lws_protocols protocols[] = {
+    {.name = "headgate", .callback = on_event, .rx_buffer_size = 16384, .tx_packet_size = 65536},
+    {.name = NULL},
+};
+
+static void
+emit_lws_log(int level, const char *line)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s", line);
+    text[strcspn(text, "\n")] = '\0';
+    log_event(level == LLL_ERR ? LOG_ERROR : LOG_WARN, "libwebsockets", NULL, "%s", text);
+}
+
+static void
+update_now(struct shard *shard)
+{
+    shard->now_ms = clock_mono_ns() / 1000000;
+}
+
+/* ---- accepting ---- */
+
+#define FULL_BODY                                                                                  \
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"                      \
+    "\"detail\":\"the connection limit is reached\"}\n"
+
+static void
+refuse_full(struct shard *shard, const struct port *port, int fd)
+{
+    if (!port->tls) {
+        char answer[512];
+        int len = snprintf(answer, sizeof answer,
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+            "Content-Length: %zu\r\nRetry-After: 5\r\nConnection: close\r\n\r\n%s",
+            sizeof FULL_BODY - 1, FULL_BODY);
+        ssize_t ignored = send(fd, answer, (size_t)len, MSG_NOSIGNAL);
+        (void)ignored;
+        shutdown(fd, SHUT_WR);
+    }
+    close(fd);
+    shard->refused_local++;
+}
+
+static void
+adopt(struct shard *shard, const struct port *port, int fd)
+{
+    lws_adoption_type type = port->tls ? LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL : LWS_ADOPT_SOCKET;
+    lws_sock_file_fd_type descriptor = {.sockfd = fd};
+    struct lws *wsi =
+        lws_adopt_descriptor_vhost(port->vhost, type, descriptor, protocols[0].name, NULL);
+    if (wsi != NULL) {
+        lws_set_opaque_user_data(wsi, conn_new(shard, wsi, fd, port->tls));
+        atomic_fetch_add_explicit(&shard->connections, 1, memory_order_relaxed);
+    }
+}
+
+static void
+accept_some(struct shard *shard, const struct port *port)
+{
+    for (int i = 0; i < ACCEPT_BUDGET; i++) {
+        int fd = listener_accept(
+            port->fd, shard->config->send_buffer_bytes, &shard->spare, &shard->refused_local);
+        if (fd < 0) {
+            break;
+        }
+        if (atomic_load_explicit(&shard->connections, memory_order_relaxed) >=
+            shard->max_connections) {
+            refuse_full(shard, port, fd);
+        } else {
+            adopt(shard, port, fd);
+        }
+    }
+    atomic_store_explicit(&shard->refused, shard->refused_local, memory_order_relaxed);
+}
+
+/* ---- events ---- */
+
+static void
+drain(struct shard *shard)
+{
+    shard->draining = true;
+    for (size_t i = 0; i < shard->n_ports; i++) {
+        if (shard->ports[i].wsi != NULL) {
+            lws_set_timeout(shard->ports[i].wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        }
+    }
+    struct conn *conn, *next;
+    for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
+        next = TAILQ_NEXT(conn, link);
+        if (conn->state == CONN_STREAM) {
+            session_end(conn->session,
+                &(struct ending){.why = DISCONNECT_SHUTDOWN,
+                    .code = 1001,
+                    .reason = "the gateway is going away",
+                    .event = "closing"});
+        } else if (conn->state == CONN_HEAD && conn->in.len == 0) {
+            conn_kill(conn);
+        }
+    }
+}
+
+static void
+serve_wake(struct shard *shard)
+{
+    if (atomic_exchange(&shard->wake_pending, false)) {
+        bool more = false;
+        for (size_t i = 0; i < shard->n_outlets; i++) {
+            more |= outlet_wake(&shard->outlets[i]);
+        }
+        if (more) {
+            shard_wake(shard);
+        }
+    }
+    if (atomic_load(&shard->drain_asked) && !shard->draining) {
+        drain(shard);
+    }
+    for (size_t i = 0; i < shard->n_outlets; i++) {
+        outlet_hold_update(&shard->outlets[i]);
+    }
+}
+
+static void
+on_tick(lws_sorted_usec_list_t *tick)
+{
+    struct shard *shard = lws_container_of(tick, struct shard, tick);
+    update_now(shard);
+    atomic_store_explicit(&shard->alive_ns, clock_mono_ns(), memory_order_relaxed);
+    struct conn *conn, *next;
+    for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
+        next = TAILQ_NEXT(conn, link);
+        conn_tick(conn, shard->now_ms);
+    }
+    for (size_t i = 0; i < shard->n_outlets; i++) {
+        outlet_hold_update(&shard->outlets[i]);
+    }
+    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, TICK_US);
+}
+
+/* After an event of one connection: what it changed for the source is settled once for all of this
+ * turn of the loop, by a wake that comes when the turn is over. */
+static int
+settle(struct shard *shard, int result)
+{
+    for (size_t i = 0; i < shard->n_outlets; i++) {
+        if (shard->outlets[i].hold_stale) {
+            shard_wake(shard);
+            break;
+        }
+    }
+    return result;
+}
+
+static int
+on_raw_event(struct shard *shard, struct conn *conn, enum lws_callback_reasons reason, void *in,
+    size_t len)
+{
+    if (conn == NULL) {
+        return 0;
+    }
+    update_now(shard);
+    if (reason == LWS_CALLBACK_RAW_RX) {
+        if (conn->tls) { /* libwebsockets leaves its handshake time-out running on raw sockets */
+            lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
+        }
+        return settle(shard, conn_received(conn, in, len));
+    }
+    if (reason == LWS_CALLBACK_RAW_WRITEABLE) {
+        return settle(shard, conn_writable(conn));
+    }
+    lws_set_opaque_user_data(conn->wsi, NULL);
+    conn->dead = true; /* nothing sends on it any more */
+    conn_free(conn);
+    atomic_fetch_sub_explicit(&shard->connections, 1, memory_order_relaxed);
+    return settle(shard, 0);
+}
+
+static void
+on_listener_closed(struct shard *shard, const struct lws *wsi)
+{
+    for (size_t i = 0; i < shard->n_ports; i++) {
+        if (shard->ports[i].wsi == wsi) {
+            shard->ports[i].wsi = NULL;
+        }
+    }
+}
+
+static int
+on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+    (void)user;
+    struct lws_context *context = lws_get_context(wsi);
+    struct shard *shard = context == NULL ? NULL : lws_context_user(context);
+    /* The library has a hundred reasons; raw sockets and files know these. */
+    switch ((int)reason) {
+    case LWS_CALLBACK_RAW_RX:
+    case LWS_CALLBACK_RAW_WRITEABLE:
+    case LWS_CALLBACK_RAW_CLOSE:
+        return on_raw_event(shard, lws_get_opaque_user_data(wsi), reason, in, len);
+    case LWS_CALLBACK_RAW_RX_FILE:
+        update_now(shard);
+        accept_some(shard, lws_get_opaque_user_data(wsi));
+        return 0;
+    case LWS_CALLBACK_RAW_CLOSE_FILE:
+        on_listener_closed(shard, wsi);
+        return 0;
+    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+        if (shard != NULL && shard->running) {
+            update_now(shard);
+            serve_wake(shard);
+        }
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- life ---- */
+
+struct shard *
+shard_new(const struct shard_options *options, struct err *err)
+{
+    lws_set_log_level(LLL_ERR | LLL_WARN, emit_lws_log);
+    struct shard *shard = mem_calloc(1, sizeof *shard);
+    shard->config = options->config;
+    shard->index = options->index;
+    shard->handler = options->handler;
+    shard->max_connections = options->max_connections;
+    snprintf(shard->name, sizeof shard->name, "%s", options->name);
+    TAILQ_INIT(&shard->conns);
+    shard->spare = listener_spare();
+    update_now(shard);
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = protocols,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .user = shard,
+        .fd_limit_per_thread = (unsigned)(options->max_connections + OWN_DESCRIPTORS),
+        .vhost_name = "clear",
+    };
+    shard->context = lws_create_context(&info);
+    info.options = 0;
+    shard->vhost = shard->context == NULL ? NULL : lws_create_vhost(shard->context, &info);
+    if (shard->vhost == NULL) {
+        err_set(err, ERR_SYSTEM, "%s: libwebsockets cannot make its context", shard->name);
+        shard_free(shard);
+        return NULL;
+    }
+    shard->outlets = mem_calloc(options->n_streams + 1, sizeof *shard->outlets);
+    shard->n_outlets = options->n_streams;
+    for (size_t i = 0; i < options->n_streams; i++) {
+        outlet_init(&shard->outlets[i], shard, options->streams[i]);
+        stream_set_waker(
+            options->streams[i], shard->index, (struct stream_waker){shard_wake, shard});
+    }
+    return shard;
+}
+
+static struct lws_vhost *
+tls_vhost(struct shard *shard, const struct config_listen *config, struct err *err)
+{
+    char name[32];
+    snprintf(name, sizeof name, "tls-%zu", shard->n_ports);
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = protocols,
+        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .ssl_cert_filepath = config->tls_cert,
+        .ssl_private_key_filepath = config->tls_key,
+        .alpn = "http/1.1",
+        .vhost_name = name,
+    };
+    struct lws_vhost *vhost = lws_create_vhost(shard->context, &info);
+    if (vhost == NULL) {
+        err_set(err, ERR_INVALID, "listen: cannot use the certificate %s with the key %s",
+            config->tls_cert, config->tls_key);
+    }
+    return vhost;
+}
+
+int
+shard_listen(
+    struct shard *shard, const struct config_listen *listen, uint16_t *port, struct err *err)
+{
+    struct lws_vhost *vhost = shard->vhost;
+    if (listen->tls_cert != NULL && (vhost = tls_vhost(shard, listen, err)) == NULL) {
+        return -1;
+    }
+    int fd = listener_open(listen, port, err);
+    if (fd < 0) {
+        return -1;
+    }
+    shard->ports = mem_realloc(shard->ports, (shard->n_ports + 1) * sizeof *shard->ports);
+    shard->ports[shard->n_ports++] =
+        (struct port){.vhost = vhost, .fd = fd, .tls = listen->tls_cert != NULL};
+    return 0;
+}
+
+/* The ports array no longer moves: the library may point into it. */
+static int
+watch_ports(struct shard *shard, struct err *err)
+{
+    for (size_t i = 0; i < shard->n_ports; i++) {
+        struct port *port = &shard->ports[i];
+        lws_sock_file_fd_type descriptor = {.filefd = port->fd};
+        port->wsi = lws_adopt_descriptor_vhost(
+            shard->vhost, LWS_ADOPT_RAW_FILE_DESC, descriptor, protocols[0].name, NULL);
+        if (port->wsi == NULL) {
+            err_set(err, ERR_SYSTEM, "%s: cannot watch a listening socket", shard->name);
+            return -1;
+        }
+        lws_set_opaque_user_data(port->wsi, port);
+    }
+    return 0;
+}
+
+static void *
+run(void *arg)
+{
+    struct shard *shard = arg;
+    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, 1);
+    while (!atomic_load(&shard->stop_asked) && lws_service(shard->context, 0) >= 0) {
+    }
+    return NULL;
+}
+
+int
+shard_start(struct shard *shard, struct err *err)
+{
+    if (watch_ports(shard, err) != 0) {
+        return -1;
+    }
+    atomic_store(&shard->alive_ns, clock_mono_ns());
+    shard->running = true;
+    int failed = pthread_create(&shard->thread, NULL, run, shard);
+    if (failed != 0) {
+        shard->running = false;
+        err_set_errno(err, failed, "%s: cannot start its thread", shard->name);
+        return -1;
+    }
+    pthread_setname_np(shard->thread, shard->name);
+    return 0;
+}
+
+void
+shard_drain(struct shard *shard)
+{
+    atomic_store(&shard->drain_asked, true);
+    lws_cancel_service(shard->context);
+}
+
+void
+shard_stop(struct shard *shard)
+{
+    if (shard->running) {
+        atomic_store(&shard->stop_asked, true);
+        lws_cancel_service(shard->context);
+        pthread_join(shard->thread, NULL);
+    }
+    if (shard->context != NULL) {
+        lws_context_destroy(shard->context); /* closes and frees every connection */
+        shard->context = NULL;
+        shard->running = false;
+    }
+}
+
+void
+shard_free(struct shard *shard)
+{
+    if (shard == NULL) {
+        return;
+    }
+    shard_stop(shard);
+    for (size_t i = 0; i < shard->n_outlets; i++) {
+        outlet_fini(&shard->outlets[i]);
+    }
+    if (shard->spare >= 0) {
+        close(shard->spare);
+    }
+    free(shard->outlets);
+    free(shard->ports);
+    free(shard);
+}
+
+void
+shard_wake(void *arg)
+{
+    struct shard *shard = arg;
+    if (!atomic_exchange(&shard->wake_pending, true)) {
+        lws_cancel_service(shard->context);
+    }
+}
+
+void
+shard_request(struct shard *shard, struct conn *conn, const struct http_request *request)
+{
+    shard->handler.request(shard->handler.self, conn, request);
+}
+
+void
+shard_add(struct shard *shard, struct conn *conn)
+{
+    TAILQ_INSERT_TAIL(&shard->conns, conn, link);
+}
+
+void
+shard_remove(struct shard *shard, struct conn *conn)
+{
+    TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct outlet *
+shard_outlet(struct shard *shard, size_t stream)
+{
+    assert(stream < shard->n_outlets);
+    return &shard->outlets[stream];
+}
+
+size_t
+shard_index(const struct shard *shard)
+{
+    return shard->index;
+}
+
+const char *
+shard_name(const struct shard *shard)
+{
+    return shard->name;
+}
+
+const struct config *
+shard_config(const struct shard *shard)
+{
+    return shard->config;
+}
+
+int64_t
+shard_now_ms(const struct shard *shard)
+{
+    return shard->now_ms;
+}
+
+int64_t
+shard_wall_ms(const struct shard *shard)
+{
+    (void)shard;
+    return clock_wall_ms();
+}
+
+bool
+shard_draining(const struct shard *shard)
+{
+    return shard->draining;
+}
+
+uint64_t
+shard_connections(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->connections, memory_order_relaxed);
+}
+
+uint64_t
+shard_refused(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->refused, memory_order_relaxed);
+}
+
+int64_t
+shard_alive_ns(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->alive_ns, memory_order_relaxed);
+}

@@ -1,0 +1,83 @@
+/* shard: one service thread: its own event loop (a libwebsockets context), listening sockets, connections and
+ * outlets. Shards share nothing but the streams' rings.
+ *
+ * Every listening socket is made by shard_listen with SO_REUSEPORT, one for each shard, and accepted
+ * by us, so that a connection limit and a lack of descriptors are met by a refusal and not by a spin.
+ * Thread  init for new, listen, start, drain, stop, free; shard for the rest, unless it says any. */
+#ifndef HEADGATE_SHARD_H
+#define HEADGATE_SHARD_H
+
+#include "config.h"
+#include "conn.h"
+#include "err.h"
+#include "stream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct feed;
+struct outlet;
+struct shard;
+
+/* What a shard serves: the public streams, or the admin listener. */
+struct handler {
+    /* request: answer request on conn by conn_reply, conn_problem or conn_stream. body is never read:
+     * a request with one is answered and closed. */
+    void (*request)(void *self, struct conn *conn, const struct http_request *request);
+    void *self;
+};
+
+struct shard_options {
+    const struct config *config;
+    size_t index;
+    struct stream *const *streams; /* outlets are made for these; may be none */
+    size_t n_streams;
+    struct handler handler;
+    uint64_t max_connections;
+    const char *name;              /* "shard-0": for logs and the thread's name */
+};
+
+/* shard_new: errors NULL and err. */
+struct shard *shard_new(const struct shard_options *options, struct err *err);
+
+/* shard_listen: serve on address. With port 0 the kernel chooses and *port says which; several
+ * shards then pass that port. Errors -1 and err ("listen 0.0.0.0:8080: Address already in use"). */
+int shard_listen(
+    struct shard *shard, const struct config_listen *listen, uint16_t *port, struct err *err);
+
+int shard_start(struct shard *shard, struct err *err); /* the thread runs */
+
+/* shard_drain: stop accepting, say goodbye to every subscriber, close idle connections. any. */
+void shard_drain(struct shard *shard);
+/* shard_connections: open now. any. */
+uint64_t shard_connections(const struct shard *shard);
+/* shard_refused: connections refused at the limit. any. */
+uint64_t shard_refused(const struct shard *shard);
+/* shard_alive_ns: monotonic time of its loop's last tick. any. */
+int64_t shard_alive_ns(const struct shard *shard);
+const char *shard_name(const struct shard *shard); /* any */
+
+void shard_stop(struct shard *shard); /* end the thread; connections left are cut */
+void shard_free(struct shard *shard); /* NULL-safe; after stop */
+
+/* shard_wake: streams have news. One pending wake is enough. any. Blocks no. */
+void shard_wake(void *shard);
+
+size_t shard_index(const struct shard *shard);
+const struct config *shard_config(const struct shard *shard);
+int64_t shard_now_ms(const struct shard *shard);  /* monotonic, as of the last event */
+int64_t shard_wall_ms(const struct shard *shard); /* Unix milliseconds */
+bool shard_draining(const struct shard *shard);
+
+/* shard_request: pass a parsed request to the handler. */
+void shard_request(struct shard *shard, struct conn *conn, const struct http_request *request);
+
+/* shard_outlet: of the stream with that index in options.streams. */
+struct outlet *shard_outlet(struct shard *shard, size_t stream);
+
+/* shard_add, shard_remove: a connection's place in the shard's list. */
+void shard_add(struct shard *shard, struct conn *conn);
+void shard_remove(struct shard *shard, struct conn *conn);
+
+#endif

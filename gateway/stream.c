@@ -1,0 +1,423 @@
+/* stream: ties a source to its ring and to the shards that read it. Publishing is the source
+ * thread's; health and counters are anyone's. Lanes and tokens are in lanes.c. */
+#include "stream_internal.h"
+
+#include "clock.h"
+#include "connector.h"
+#include "lanes.h"
+#include "log.h"
+#include "mem.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REASON_NAME(name, text) text,
+const char *const drop_reason_names[DROP_REASON_COUNT] = {DROP_REASONS(REASON_NAME)};
+const char *const disconnect_reason_names[DISCONNECT_REASON_COUNT] = {
+    DISCONNECT_REASONS(REASON_NAME)};
+
+#define STAGE_MAX 1024
+#define ERROR_REASONS_MAX 16
+
+struct error_count {
+    _Atomic(const char *) reason;
+    atomic_uint_fast64_t count;
+};
+
+struct listener {
+    struct stream_waker waker;
+    atomic_bool on;
+};
+
+struct stream {
+    const struct config_stream *config;
+    struct ring *ring;
+    struct lanes *lanes;
+    struct source *source;
+
+    /* The source thread's own: what waits for the next commit. */
+    struct record *staged[STAGE_MAX];
+    size_t n_staged;
+    uint64_t room_records, room_bytes;
+    struct buf scratch;
+    struct buf token;
+
+    struct stream_counters *counters; /* one a shard, and the source's last */
+    struct listener *listeners;
+    size_t n_shards;
+    atomic_uint_fast64_t records_in;
+    struct error_count errors[ERROR_REASONS_MAX];
+
+    pthread_mutex_t health_lock;
+    struct stream_health health;
+    atomic_int_fast64_t alive_ns;
+};
+
+struct stream *
+stream_new(const struct config_stream *config, size_t n_shards)
+{
+    struct stream *stream = mem_calloc(1, sizeof *stream);
+    stream->config = config;
+    stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
+    stream->lanes = lanes_new();
+    stream->n_shards = n_shards;
+    stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
+    stream->listeners = mem_calloc(n_shards, sizeof *stream->listeners);
+    buf_init(&stream->scratch);
+    buf_init(&stream->token);
+    pthread_mutex_init(&stream->health_lock, NULL);
+    snprintf(stream->health.why, sizeof stream->health.why, "not yet connected");
+    atomic_store(&stream->alive_ns, clock_mono_ns());
+    return stream;
+}
+
+void
+stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker)
+{
+    stream->listeners[shard].waker = waker;
+}
+
+int
+stream_start(struct stream *stream, struct err *err)
+{
+    atomic_store(&stream->alive_ns, clock_mono_ns());
+    stream->source = stream->config->connector->start(stream->config->settings, stream, err);
+    return stream->source == NULL ? -1 : 0;
+}
+
+void
+stream_stop(struct stream *stream)
+{
+    if (stream->source != NULL) {
+        stream->config->connector->stop(stream->source);
+        stream->source = NULL;
+    }
+}
+
+void
+stream_free(struct stream *stream)
+{
+    if (stream == NULL) {
+        return;
+    }
+    assert(stream->source == NULL);
+    for (size_t i = 0; i < stream->n_staged; i++) {
+        record_unref(stream->staged[i]);
+    }
+    ring_free(stream->ring);
+    lanes_free(stream->lanes);
+    buf_fini(&stream->scratch);
+    buf_fini(&stream->token);
+    pthread_mutex_destroy(&stream->health_lock);
+    free(stream->listeners);
+    free(stream->counters);
+    free(stream);
+}
+
+const struct config_stream *
+stream_config(const struct stream *stream)
+{
+    return stream->config;
+}
+
+const char *
+stream_name(const struct stream *stream)
+{
+    return stream->config->name;
+}
+
+struct ring *
+stream_ring(struct stream *stream)
+{
+    return stream->ring;
+}
+
+struct stream_counters *
+stream_counters(struct stream *stream, size_t shard)
+{
+    assert(shard < stream->n_shards);
+    return &stream->counters[shard];
+}
+
+struct lanes *
+stream_lanes(struct stream *stream)
+{
+    return stream->lanes;
+}
+
+static struct stream_counters *
+source_counters(struct stream *stream)
+{
+    return &stream->counters[stream->n_shards];
+}
+
+/* ---- the source's side ---- */
+
+size_t
+stream_max_record_bytes(const struct stream *stream)
+{
+    return (size_t)stream->config->max_record_bytes;
+}
+
+size_t
+stream_room(struct stream *stream)
+{
+    assert(stream->n_staged == 0);
+    stream->room_records = ring_room(stream->ring, &stream->room_bytes);
+    if (stream->room_records > STAGE_MAX) {
+        stream->room_records = STAGE_MAX;
+    }
+    return (size_t)stream->room_records;
+}
+
+uint32_t
+stream_lane_add(struct stream *stream, const char *group, uint32_t partition, uint64_t next)
+{
+    return lanes_add(stream->lanes, group, partition, next);
+}
+
+void
+stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
+{
+    lanes_reset(stream->lanes, lane, next);
+}
+
+void
+stream_lane_remove(struct stream *stream, uint32_t lane)
+{
+    lanes_remove(stream->lanes, lane);
+}
+
+void
+stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset)
+{
+    lanes_set_end(stream->lanes, lane, end_offset);
+}
+
+uint64_t
+stream_lane_next(const struct stream *stream, uint32_t lane)
+{
+    return lanes_next(stream->lanes, lane);
+}
+
+static void
+stage(struct stream *stream, struct record *record)
+{
+    uint64_t charge = record_charge_bytes(record);
+    stream->staged[stream->n_staged++] = record;
+    stream->room_records--;
+    stream->room_bytes -= charge < stream->room_bytes ? charge : stream->room_bytes;
+}
+
+int
+stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
+{
+    if (stream->room_records == 0 || stream->room_bytes == 0) {
+        return -1;
+    }
+    stream->token.len = 0;
+    const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
+    if (prefix == NULL) {
+        atomic_fetch_add_explicit(
+            &source_counters(stream)->dropped[DROP_REPEAT], 1, memory_order_relaxed);
+        return 0;
+    }
+    stage(stream, record_new(in, stream->token.bytes, stream->token.len, prefix, arrival_ns,
+                      &stream->scratch));
+    return 1;
+}
+
+static enum drop_reason
+drop_reason_of(const char *reason)
+{
+    for (int i = 0; i < DROP_REASON_COUNT; i++) {
+        if (strcmp(drop_reason_names[i], reason) == 0) {
+            return (enum drop_reason)i;
+        }
+    }
+    assert(!"a source names a reason that is no row of DROP_REASONS");
+    return DROP_TOO_LARGE;
+}
+
+void
+stream_lost(
+    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
+{
+    assert(stream->n_staged < STAGE_MAX && count > 0);
+    struct buf from;
+    buf_init(&from);
+    lanes_token(stream->lanes, &from);
+    buf_addc(&from, '\0');
+    stream->token.len = 0;
+    if (lanes_advance(stream->lanes, lane, last_offset, &stream->token) != NULL) {
+        buf_addc(&stream->token, '\0');
+        stage(stream, record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
+                          last_offset, clock_mono_ns(), &stream->scratch));
+        atomic_fetch_add_explicit(&source_counters(stream)->dropped[drop_reason_of(reason)], count,
+            memory_order_relaxed);
+    }
+    buf_fini(&from);
+}
+
+static void
+wake_listeners(struct stream *stream)
+{
+    for (size_t i = 0; i < stream->n_shards; i++) {
+        struct listener *listener = &stream->listeners[i];
+        if (atomic_load(&listener->on)) {
+            listener->waker.wake(listener->waker.shard);
+        }
+    }
+}
+
+void
+stream_commit(struct stream *stream)
+{
+    if (stream->n_staged == 0) {
+        return;
+    }
+    uint64_t records = 0;
+    for (size_t i = 0; i < stream->n_staged; i++) {
+        records += !stream->staged[i]->is_gap;
+    }
+    ring_append_take(stream->ring, stream->staged, stream->n_staged);
+    stream->n_staged = 0;
+    atomic_fetch_add_explicit(&stream->records_in, records, memory_order_relaxed);
+    wake_listeners(stream);
+}
+
+void
+stream_source_up(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool changed = !stream->health.up;
+    stream->health.up = stream->health.was_up = true;
+    stream->health.why[0] = '\0';
+    pthread_mutex_unlock(&stream->health_lock);
+    if (changed) {
+        log_event(LOG_INFO, "source", stream_name(stream), "source is up");
+    }
+}
+
+void
+stream_source_down(struct stream *stream, const char *why)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool changed = stream->health.up || strcmp(stream->health.why, why) != 0;
+    stream->health.up = false;
+    snprintf(stream->health.why, sizeof stream->health.why, "%s", why);
+    pthread_mutex_unlock(&stream->health_lock);
+    if (changed) {
+        log_event(LOG_WARN, "source", stream_name(stream), "source is down: %s", why);
+    }
+}
+
+void
+stream_source_error(struct stream *stream, const char *reason)
+{
+    for (size_t i = 0; i < ERROR_REASONS_MAX; i++) {
+        struct error_count *error = &stream->errors[i];
+        const char *there = NULL;
+        if (atomic_compare_exchange_strong(&error->reason, &there, reason) ||
+            strcmp(there, reason) == 0) {
+            atomic_fetch_add_explicit(&error->count, 1, memory_order_relaxed);
+            return;
+        }
+    }
+    assert(!"a source has more than ERROR_REASONS_MAX error reasons");
+}
+
+void
+stream_source_alive(struct stream *stream)
+{
+    atomic_store_explicit(&stream->alive_ns, clock_mono_ns(), memory_order_relaxed);
+}
+
+/* ---- the subscribers' side ---- */
+
+void
+stream_listen(struct stream *stream, size_t shard, bool on)
+{
+    atomic_store(&stream->listeners[shard].on, on);
+}
+
+void
+stream_hold(struct stream *stream, size_t shard, struct ring_hold hold)
+{
+    if (ring_hold_set(stream->ring, shard, hold) && stream->source != NULL) {
+        stream->config->connector->wake(stream->source);
+    }
+}
+
+bool
+stream_token_before(struct stream *stream, uint64_t seq, struct buf *out)
+{
+    struct ring_state state;
+    ring_state(stream->ring, &state);
+    if (state.head_seq == 0 || seq <= 1) {
+        lanes_start_token(stream->lanes, out);
+        return seq >= state.tail_seq;
+    }
+    struct record *record = ring_peek_ref(stream->ring, seq - 1);
+    if (record != NULL) {
+        buf_add(out, record->text + record->id_off, record->id_len);
+        record_unref(record);
+    }
+    return record != NULL;
+}
+
+void
+stream_health(struct stream *stream, struct stream_health *health)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    *health = stream->health;
+    pthread_mutex_unlock(&stream->health_lock);
+    health->alive_ns = atomic_load_explicit(&stream->alive_ns, memory_order_relaxed);
+}
+
+bool
+stream_wants(struct stream *stream, const struct place *from, const struct record *record)
+{
+    return lanes_wants(stream->lanes, from, record->lane, record->offset);
+}
+
+bool
+stream_reaches(struct stream *stream, const struct place *to)
+{
+    return lanes_reach(stream->lanes, to);
+}
+
+void
+stream_metrics_lag(struct stream *stream, struct buf *out)
+{
+    lanes_metrics_lag(stream->lanes, stream_name(stream), out);
+}
+
+uint64_t
+stream_records_in(const struct stream *stream)
+{
+    return atomic_load_explicit(&stream->records_in, memory_order_relaxed);
+}
+
+uint64_t
+stream_dropped(const struct stream *stream, enum drop_reason reason)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i <= stream->n_shards; i++) {
+        sum += atomic_load_explicit(&stream->counters[i].dropped[reason], memory_order_relaxed);
+    }
+    return sum;
+}
+
+const char *
+stream_errors(const struct stream *stream, size_t i, uint64_t *count)
+{
+    if (i >= ERROR_REASONS_MAX) {
+        return NULL;
+    }
+    *count = atomic_load_explicit(&stream->errors[i].count, memory_order_relaxed);
+    return atomic_load(&stream->errors[i].reason);
+}

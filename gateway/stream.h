@@ -1,0 +1,123 @@
+/* stream: a named channel: one source, one ring, and what all shards share of it. The source's side is
+ * stream_source.h; this is the subscribers' side and the life cycle.
+ *
+ * Invariant: position (the lanes) is written by the source thread under the lane lock and says what has been committed
+ * or staged; a record's id is the position after it. */
+#ifndef HEADGATE_STREAM_H
+#define HEADGATE_STREAM_H
+
+#include "config.h"
+#include "metrics.h"
+#include "params.h"
+#include "ring.h"
+#include "stream_source.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/* Why records were dropped: one row, one label value of headgate_records_dropped_total. */
+#define DROP_REASONS(X)                                                                            \
+    X(SLOW, "slow")               /* a subscriber fell past its bound */                           \
+    X(EXPIRED, "expired")         /* a resumed subscriber's records had left the ring */           \
+    X(TOO_LARGE, "too_large")     /* the payload exceeds max_record; never entered the ring */     \
+    X(RETENTION, "retention")     /* the broker deleted them before they were read */              \
+    X(REPEAT, "repeat")           /* the source read them twice; dropped without a gap */
+
+/* Why connections ended: headgate_disconnects_total. */
+#define DISCONNECT_REASONS(X)                                                                      \
+    X(CLIENT, "client")                                                                            \
+    X(ENDED, "ended")                                                                              \
+    X(TOO_SLOW, "too_slow")                                                                        \
+    X(PAUSE_LIMIT, "pause_limit")                                                                  \
+    X(SHUTDOWN, "shutdown")                                                                        \
+    X(PROTOCOL, "protocol")                                                                        \
+    X(PONG_TIMEOUT, "pong_timeout")                                                                \
+    X(LIMIT, "limit")
+
+#define REASON_ENUM(name, text) DROP_##name,
+enum drop_reason { DROP_REASONS(REASON_ENUM) DROP_REASON_COUNT };
+#undef REASON_ENUM
+#define REASON_ENUM(name, text) DISCONNECT_##name,
+enum disconnect_reason { DISCONNECT_REASONS(REASON_ENUM) DISCONNECT_REASON_COUNT };
+#undef REASON_ENUM
+
+extern const char *const drop_reason_names[DROP_REASON_COUNT];
+extern const char *const disconnect_reason_names[DISCONNECT_REASON_COUNT];
+
+/* What one shard counts of one stream: one writer each, so that no cache line is fought over. */
+struct stream_counters {
+    _Alignas(64) atomic_uint_fast64_t records_out[TRANSPORT_COUNT];
+    atomic_uint_fast64_t bytes_out[TRANSPORT_COUNT];
+    atomic_uint_fast64_t subscribers[TRANSPORT_COUNT];
+    atomic_uint_fast64_t dropped[DROP_REASON_COUNT];
+    atomic_uint_fast64_t disconnects[DISCONNECT_REASON_COUNT];
+    struct histogram delivery;
+};
+
+/* How a commit reaches a shard. wake must be cheap, never block, and be callable from any thread. */
+struct stream_waker {
+    void (*wake)(void *shard);
+    void *shard;
+};
+
+struct stream;
+
+/* stream_new: config outlives it. n_shards: hold slots and counters for that many. Thread init. */
+struct stream *stream_new(const struct config_stream *config, size_t n_shards);
+/* stream_start: connect slot's waker, then start the source. Errors -1 and err. Thread init. */
+void stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker);
+int stream_start(struct stream *stream, struct err *err);
+void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
+void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
+
+const struct config_stream *stream_config(const struct stream *stream);
+struct ring *stream_ring(struct stream *stream);
+struct stream_counters *stream_counters(struct stream *stream, size_t shard);
+
+/* stream_listen: shard has (or no longer has) subscribers and wants wakes. Thread shard. */
+void stream_listen(struct stream *stream, size_t shard, bool on);
+
+/* stream_hold: ring_hold_set, and the source is woken when it may go on. Thread shard. */
+void stream_hold(struct stream *stream, size_t shard, struct ring_hold hold);
+
+/* stream_token_before: append the token of the position before seq, tail <= seq <= head + 1: the id of record
+ * seq - 1, or where the stream began. Returns false (nothing appended) when seq is below the tail. any. */
+bool stream_token_before(struct stream *stream, uint64_t seq, struct buf *out);
+
+/* What a subscriber's `from` comes to. */
+struct stream_start {
+    uint64_t seq;            /* the first record to look at */
+    uint64_t skip_until;     /* records below this seq are sent only if lanes say so; 0: none */
+    uint64_t missed;         /* records that the token asks for and the ring no longer holds */
+    bool resumed;            /* the token was honoured */
+    const char *reason;      /* when resumed is false though a token was given: a literal */
+};
+
+/* stream_locate: find where from begins in the ring. For a token: the first record with an offset that it has not seen.
+ * Thread any.  Cost O(ring) for tokens and times, O(1) else. */
+void stream_locate(struct stream *stream, const struct place *from, struct stream_start *start);
+
+/* stream_wants: true when record is at or past the token's place in its lane. */
+bool stream_wants(struct stream *stream, const struct place *from, const struct record *record);
+
+/* stream_passed: true when the committed position has reached every lane of to. any. */
+bool stream_reaches(struct stream *stream, const struct place *to);
+
+/* State for /readyz, /streams and /metrics. any. */
+struct stream_health {
+    bool up;
+    bool was_up;            /* it has been up once */
+    char why[160];          /* why it is down */
+    int64_t alive_ns;       /* monotonic time of the source's last sign of life */
+};
+void stream_health(struct stream *stream, struct stream_health *health);
+
+/* stream_metrics_lag: add headgate_kafka_lag_records samples for each lane. any. */
+void stream_metrics_lag(struct stream *stream, struct buf *out);
+uint64_t stream_records_in(const struct stream *stream);
+/* stream_dropped: by reason, over all shards and the source. */
+uint64_t stream_dropped(const struct stream *stream, enum drop_reason reason);
+/* stream_errors: visit the source's error counts; i from 0, NULL at the end. */
+const char *stream_errors(const struct stream *stream, size_t i, uint64_t *count);
+
+#endif

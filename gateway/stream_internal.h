@@ -1,0 +1,12 @@
+/* stream_internal: what the units that make up a stream share with each other and with no one else. */
+#ifndef HEADGATE_STREAM_INTERNAL_H
+#define HEADGATE_STREAM_INTERNAL_H
+
+#include "stream.h"
+
+struct lanes;
+
+/* stream_lanes: lent for the stream's life. Thread any. */
+struct lanes *stream_lanes(struct stream *stream);
+
+#endif

@@ -1,0 +1,269 @@
+/* token: resume tokens as token.h describes them. Any thread; no state.
+ *
+ * Exactly one text stands for a position: varints are minimal, the last partition of a group is one
+ * that is there, unused bits are zero. So tokens can be compared as text, and a decoded token
+ * encodes to itself. */
+#include "token.h"
+
+#include "base64.h"
+#include "mem.h"
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VERSION 0x01
+#define PARTITION_LIMIT 100000
+#define VARINT_MAX 10
+#define RAW_MAX (TOKEN_MAX / 4 * 3)
+
+uint32_t
+token_group_hash(const char *name)
+{
+    uint32_t hash = 2166136261u;
+    for (; *name != '\0'; name++) {
+        hash = (hash ^ (uint8_t)*name) * 16777619u;
+    }
+    return hash;
+}
+
+static uint8_t *
+put_varint(uint8_t *to, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7) {
+        *to++ = (uint8_t)(value | 0x80);
+    }
+    *to++ = (uint8_t)value;
+    return to;
+}
+
+static uint8_t *
+put_hash(uint8_t *to, uint32_t hash)
+{
+    for (int i = 0; i < 4; i++) {
+        *to++ = (uint8_t)(hash >> 8 * i);
+    }
+    return to;
+}
+
+/* How many of the lanes, from the first one on, are of the first one's group. */
+static size_t
+group_length(const struct token_lane *lanes, size_t n)
+{
+    size_t len = 1;
+    while (len < n && lanes[len].group == lanes[0].group) {
+        assert(lanes[len].partition > lanes[len - 1].partition);
+        len++;
+    }
+    assert(len == n || lanes[len].group > lanes[0].group);
+    assert(lanes[len - 1].partition < PARTITION_LIMIT);
+    return len;
+}
+
+static uint8_t *
+put_group(uint8_t *to, const struct token_lane *lanes, size_t n)
+{
+    uint32_t partition = 0;
+    to = put_hash(to, lanes[0].group);
+    to = put_varint(to, (uint64_t)lanes[n - 1].partition + 1);
+    for (size_t i = 0; i < n; i++, partition++) {
+        for (; partition < lanes[i].partition; partition++) {
+            *to++ = 0;
+        }
+        assert(lanes[i].next != UINT64_MAX);
+        to = put_varint(to, lanes[i].next + 1);
+    }
+    return to;
+}
+
+/* Counts the groups, and the bytes that the lanes take at most. */
+static size_t
+raw_bound(const struct token_lane *lanes, size_t n, size_t *groups)
+{
+    size_t bound = 1 + VARINT_MAX;
+    *groups = 0;
+    for (size_t i = 0; i < n; (*groups)++) {
+        size_t len = group_length(lanes + i, n - i);
+        size_t partitions = (size_t)lanes[i + len - 1].partition + 1;
+        bound += 4 + VARINT_MAX + (partitions - len) + len * VARINT_MAX;
+        i += len;
+    }
+    return bound;
+}
+
+void
+token_encode(struct buf *out, const struct token_lane *lanes, size_t n)
+{
+    size_t groups;
+    size_t bound = raw_bound(lanes, n, &groups);
+    /* The raw bytes lie behind the room for their text, so that neither needs memory of its own. */
+    char *text = buf_reserve(out, BASE64_LEN(bound) + bound);
+    uint8_t *raw = (uint8_t *)text + BASE64_LEN(bound);
+    uint8_t *to = raw;
+    *to++ = VERSION;
+    to = put_varint(to, groups);
+    for (size_t i = 0; i < n;) {
+        size_t len = group_length(lanes + i, n - i);
+        to = put_group(to, lanes + i, len);
+        i += len;
+    }
+    out->len += base64_url_encode(text, raw, (size_t)(to - raw));
+}
+
+/* The six bits of a character of the URL-safe alphabet, or -1. */
+static int
+sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+/* Decodes text into raw, which has room for RAW_MAX bytes; NULL or what is wrong. */
+static const char *
+decode_text(const char *text, size_t len, uint8_t *raw, size_t *raw_len)
+{
+    uint32_t bits = 0;
+    unsigned n_bits = 0;
+    size_t n = 0;
+    if (len > TOKEN_MAX) {
+        return "too long";
+    }
+    for (size_t i = 0; i < len; i++) {
+        int value = sextet(text[i]);
+        if (value < 0) {
+            return "a character that is not base64url";
+        }
+        bits = bits << 6 | (uint32_t)value;
+        n_bits += 6;
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            raw[n++] = (uint8_t)(bits >> n_bits);
+            bits &= (UINT32_C(1) << n_bits) - 1;
+        }
+    }
+    if (n_bits == 6) {
+        return "cut short";
+    }
+    if (bits != 0) {
+        return "not in its canonical form";
+    }
+    *raw_len = n;
+    return NULL;
+}
+
+struct reader {
+    const uint8_t *at;
+    const uint8_t *end;
+    struct token_lane *lanes;
+    size_t n;
+};
+
+static const char *
+take_varint(struct reader *reader, uint64_t *value)
+{
+    uint64_t sum = 0;
+    for (unsigned shift = 0; reader->at < reader->end; shift += 7) {
+        uint8_t byte = *reader->at++;
+        if (shift == 63 && byte > 1) {
+            return "a number over 64 bits";
+        }
+        sum |= (uint64_t)(byte & 0x7F) << shift;
+        if (byte < 0x80) {
+            *value = sum;
+            return byte == 0 && shift != 0 ? "not in its canonical form" : NULL;
+        }
+    }
+    return "cut short";
+}
+
+/* The partitions of one group. Each takes a byte at least, which bounds the loop. */
+static const char *
+take_partitions(struct reader *reader, uint32_t group)
+{
+    uint64_t partitions, next = 0;
+    const char *wrong = take_varint(reader, &partitions);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    if (partitions > PARTITION_LIMIT) {
+        return "too many partitions";
+    }
+    for (uint32_t partition = 0; partition < partitions; partition++) {
+        wrong = take_varint(reader, &next);
+        if (wrong != NULL) {
+            return wrong;
+        }
+        if (next != 0) {
+            reader->lanes[reader->n++] = (struct token_lane){group, partition, next - 1};
+        }
+    }
+    return next == 0 ? "not in its canonical form" : NULL;
+}
+
+static const char *
+take_groups(struct reader *reader, uint64_t groups)
+{
+    uint32_t last = 0;
+    for (uint64_t i = 0; i < groups; i++) {
+        if (reader->end - reader->at < 4) {
+            return "cut short";
+        }
+        uint32_t group = 0;
+        for (int k = 0; k < 4; k++) {
+            group |= (uint32_t)*reader->at++ << 8 * k;
+        }
+        if (i != 0 && group <= last) {
+            return "not in its canonical form";
+        }
+        last = group;
+        const char *wrong = take_partitions(reader, group);
+        if (wrong != NULL) {
+            return wrong;
+        }
+    }
+    return reader->at == reader->end ? NULL : "trailing bytes";
+}
+
+static const char *
+take_token(struct reader *reader)
+{
+    uint64_t groups;
+    if (reader->at == reader->end) {
+        return "cut short";
+    }
+    if (*reader->at++ != VERSION) {
+        return "unknown version";
+    }
+    const char *wrong = take_varint(reader, &groups);
+    return wrong != NULL ? wrong : take_groups(reader, groups);
+}
+
+int
+token_decode(const char *text, size_t len, struct token_lane **lanes, size_t *n, struct err *err)
+{
+    uint8_t raw[RAW_MAX];
+    size_t raw_len = 0;
+    const char *wrong = decode_text(text, len, raw, &raw_len);
+    struct reader reader = {raw, raw + raw_len, NULL, 0};
+    if (wrong == NULL) {
+        reader.lanes = mem_calloc(raw_len + 1, sizeof *reader.lanes);
+        wrong = take_token(&reader);
+    }
+    if (wrong != NULL) {
+        err_set(err, ERR_INVALID, "not a resume token: %s", wrong);
+        free(reader.lanes);
+        return -1;
+    }
+    *lanes = mem_realloc(reader.lanes, (reader.n + 1) * sizeof *reader.lanes);
+    *n = reader.n;
+    return 0;
+}

@@ -1,0 +1,87 @@
+/* fuzz_json: any payload. What the scanner takes stays JSON when it is compacted or passed on, and
+ * what it refuses becomes a string or base64 that it takes. */
+#include "../../gateway/json.h"
+#include "../../gateway/record.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void
+expect(bool holds)
+{
+    if (!holds) {
+        abort();
+    }
+}
+
+static void
+expect_json(const char *text, size_t len)
+{
+    size_t start, end;
+    expect(json_scan(text, len, &start, &end) == JSON_ONE_LINE);
+    expect(memchr(text, '\n', len) == NULL && memchr(text, '\r', len) == NULL);
+}
+
+static void
+check_writers(struct buf *out, const char *text, size_t len)
+{
+    size_t start, end;
+    out->len = 0;
+    json_add_bytes(out, text, len);
+    expect_json(out->bytes, out->len);
+    out->len = 0;
+    json_add_lossy(out, text, len);
+    expect_json(out->bytes, out->len);
+    if (json_scan(text, len, &start, &end) != JSON_NOT) {
+        expect(start < end && end <= len);
+        expect(json_utf8_valid(text, len));
+        out->len = 0;
+        json_compact(out, text + start, end - start);
+        expect_json(out->bytes, out->len);
+    }
+}
+
+/* The input as payload, key, header name and header value at once. An input as deep as a payload
+ * may be gives envelopes that are one level deeper than json_scan takes: those are not judged. */
+static void
+check_record(struct buf *out, const char *text, size_t len)
+{
+    struct buf scratch;
+    buf_init(&scratch);
+    const struct record_header headers[] = {{text, len, text, len}, {text, len / 2, NULL, 0}};
+    const struct record_input in = {.key = text,
+        .key_len = len,
+        .data = text,
+        .data_len = len,
+        .headers = headers,
+        .n_headers = 2};
+    struct record *record = record_new(&in, "AQA", 3, "{\"offset\":", 0, &scratch);
+    for (int i = 0; i < ENVELOPE_COUNT && len < JSON_DEPTH_MAX; i++) {
+        out->len = 0;
+        record_add_envelope(out, record, (enum envelope)i);
+        expect(out->len == record_envelope_len(record, (enum envelope)i));
+        expect_json(out->bytes, out->len);
+    }
+    record_unref(record);
+    buf_fini(&scratch);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct buf out;
+    buf_init(&out);
+    /* A copy of its own, not NULL when it is empty: the sanitizer sees what reads past it. */
+    char *text = malloc(size == 0 ? 1 : size);
+    if (size != 0) {
+        memcpy(text, data, size);
+    }
+    check_writers(&out, text, size);
+    check_record(&out, text, size);
+    free(text);
+    buf_fini(&out);
+    return 0;
+}

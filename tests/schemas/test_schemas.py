@@ -1,0 +1,109 @@
+"""The descriptions in schemas/: valid for their validators, equal to what the program generates, true of what it sends."""
+
+import json
+import os
+import subprocess
+
+import pytest
+import validators
+import yaml
+
+HEADGATE = os.path.join(validators.ROOT, "build", "headgate")
+DRAFT_07 = "http://json-schema.org/draft-07/schema#"
+
+
+def load(name):
+    with open(os.path.join(validators.SCHEMAS, name), encoding="utf-8") as f:
+        return json.load(f)
+
+
+def test_messages_are_told_right_from_wrong():
+    with open(os.path.join(validators.HERE, "cases.json"), encoding="utf-8") as f:
+        cases = json.load(f)
+    wrong = [
+        (case["what"], verdict)
+        for case, verdict in zip(cases, validators.verdicts(cases))
+        if (verdict == "") != case["valid"]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", ["record", "control", "problem", "config"])
+def test_schema_names_its_draft(name):
+    assert load(name + ".schema.json")["$schema"] == DRAFT_07
+
+
+def test_config_schema_is_what_the_program_prints():
+    printed = subprocess.run(
+        [HEADGATE, "config", "schema"], check=True, capture_output=True, text=True, timeout=20
+    ).stdout
+    with open(os.path.join(validators.SCHEMAS, "config.schema.json"), encoding="utf-8") as f:
+        assert f.read() == printed, "run `make schemas`"
+
+
+def config_files():
+    found = []
+    for top in ("examples", "deploy"):
+        for folder, _, names in os.walk(os.path.join(validators.ROOT, top)):
+            found += [os.path.join(folder, n) for n in names if n == "gateway.yaml"]
+    return sorted(found)
+
+
+def test_config_schema_takes_every_file_that_the_program_takes():
+    schema = load("config.schema.json")
+    files = config_files()
+    assert files
+    cases = []
+    for path in files:
+        with open(path, encoding="utf-8") as f:
+            cases.append({"schema": {**schema, "$id": path}, "value": yaml.safe_load(f)})
+    assert dict(zip(files, validators.verdicts(cases))) == {path: "" for path in files}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"listem": "127.0.0.1:1"}, {"streams": {"a": {"source": {"kafka": {"topics": ["a"]}}}}}, {"threads": -1}],
+)
+def test_config_schema_refuses_what_the_program_refuses(change, tmp_path):
+    value = {
+        "listen": "127.0.0.1:0",
+        "streams": {"a": {"source": {"kafka": {"brokers": "localhost:9092", "topics": ["a"]}}}},
+    }
+    schema = load("config.schema.json")
+    bad = {**value, **change}
+    verdicts = validators.verdicts(
+        [{"schema": {**schema, "$id": "good"}, "value": value}, {"schema": {**schema, "$id": "bad"}, "value": bad}]
+    )
+    assert verdicts[0] == "" and verdicts[1] != ""
+    for config, status in ((value, 0), (bad, 1)):
+        path = tmp_path / "gateway.yaml"
+        path.write_text(yaml.safe_dump(config))
+        assert subprocess.run([HEADGATE, "check", "-c", path], timeout=20, capture_output=True).returncode == status
+
+
+def test_openapi_is_valid():
+    modules = validators.install()
+    done = subprocess.run(
+        [os.path.join(modules, "node_modules", ".bin", "redocly"), "lint", "openapi.yaml", "--format=json"],
+        cwd=validators.SCHEMAS, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"},
+    )
+    problems = [p for p in json.loads(done.stdout[done.stdout.index("{"):])["problems"] if not p.get("ignored")]
+    assert done.returncode == 0 and not problems, done.stdout
+
+
+def test_asyncapi_is_valid():
+    done = validators.node("asyncapi", os.path.join(validators.SCHEMAS, "asyncapi.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_descriptions_name_the_same_parameters():
+    """One list of query parameters in both descriptions."""
+    with open(os.path.join(validators.SCHEMAS, "openapi.yaml"), encoding="utf-8") as f:
+        openapi = yaml.safe_load(f)
+    with open(os.path.join(validators.SCHEMAS, "asyncapi.yaml"), encoding="utf-8") as f:
+        asyncapi = yaml.safe_load(f)
+    query = {p["name"]: p["schema"] for p in openapi["components"]["parameters"].values() if p["in"] == "query"}
+    websocket = asyncapi["channels"]["stream"]["bindings"]["ws"]["query"]["properties"]
+    assert set(query) - set(websocket) == {"format"} and set(websocket) <= set(query)
+    assert all(websocket[name].get("enum") == query[name].get("enum") for name in websocket)
