@@ -61,7 +61,8 @@ class Gateway:
     def __init__(self, directory, config):
         self.port, self.admin_port = free_port(), free_port()
         self.config = {
-            "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{self.admin_port}", **config
+            "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{self.admin_port}", **config,
+            "drain": {"grace": "0s", "timeout": "5s", **config.get("drain", {})},
         }
         self.path = os.path.join(directory, f"gateway-{self.port}.yaml")
         self.log_path = os.path.join(directory, f"gateway-{self.port}.log")

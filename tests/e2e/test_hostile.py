@@ -109,7 +109,7 @@ def test_connect_trace_and_unknown_methods_are_refused_and_closed(gateway, line)
 def test_at_the_connection_limit_new_clients_are_refused_and_nothing_spins(kafka, gateways):
     topic = kafka.topic()
     kafka.produce(topic, "1")
-    gateway = gateways({"max_connections": 20}, s={"source": kafka.source(topic)})
+    gateway = gateways({"limits": {"connections": 20}}, s={"source": kafka.source(topic)})
     held = [gateway.subscribe("s", "sse") for _ in range(20)]
     refused = 0
     for _ in range(20):
@@ -179,7 +179,7 @@ def test_a_broken_websocket_frame_closes_with_its_code(gateway, name):
 
 
 def test_a_message_over_the_maximum_is_1009_before_it_is_stored(kafka, gateways):
-    gateway = gateways({"max_message": "4KiB"}, s={"source": kafka.source(kafka.topic())})
+    gateway = gateways({"limits": {"message": "4KiB"}}, s={"source": kafka.source(kafka.topic())})
     sub = gateway.subscribe("s", "ws")
     sub.http.send(ws_frame(1, b"x" * 5000))
     with pytest.raises(Ended) as ended:
@@ -341,7 +341,7 @@ def test_paths_are_not_files(gateway):
 
 
 def test_a_slow_header_is_cut_after_the_header_timeout(kafka, gateways):
-    gateway = gateways({"header_timeout": "2s"}, s={"source": kafka.source(kafka.topic())})
+    gateway = gateways({"timeouts": {"header": "2s"}}, s={"source": kafka.source(kafka.topic())})
     http = Connection(gateway.port)
     started = time.monotonic()
     http.sock.settimeout(0.3)
@@ -360,7 +360,7 @@ def test_a_slow_header_is_cut_after_the_header_timeout(kafka, gateways):
 
 
 def test_a_connection_that_says_nothing_is_cut(kafka, gateways):
-    gateway = gateways({"header_timeout": "1s"}, s={"source": kafka.source(kafka.topic())})
+    gateway = gateways({"timeouts": {"header": "1s"}}, s={"source": kafka.source(kafka.topic())})
     assert Connection(gateway.port).closed_within(5)
 
 

@@ -245,7 +245,7 @@ def test_the_log_is_json_lines_without_queries(gateway):
 
 
 def test_an_idle_keep_alive_connection_is_closed(kafka, gateways):
-    gateway = gateways({"idle_timeout": "1s"}, s={"source": kafka.source(kafka.topic())})
+    gateway = gateways({"timeouts": {"idle": "1s"}}, s={"source": kafka.source(kafka.topic())})
     http = gateway.get("/streams")
     http.body()
     assert http.closed_within(5)

@@ -46,7 +46,8 @@ def test_records_and_control_messages_are_valid(kafka, gateways, node, transport
 
 def test_a_gap_of_a_slow_subscriber_is_valid(kafka, gateways, node):
     topic = kafka.topic()
-    gateway = gateways(s={"source": kafka.source(topic), "ring": {"records": 64}})
+    gateway = gateways(s={"source": kafka.source(topic), "ring": {"records": 64},
+                         "slow": {"queue": {"records": 64}}})
     token = gateway.subscribe("s", "ndjson").hello["from"]
     kafka.burst(topic, 500)
     gateway.wait_metric("records_in_total", 500, stream="s")

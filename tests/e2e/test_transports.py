@@ -279,7 +279,7 @@ def test_a_heartbeat_comes_when_asked_for(kafka, gateways, transport):
 
 def test_a_websocket_that_does_not_pong_is_closed(kafka, gateways):
     topic = kafka.topic()
-    gateway = gateways({"pong_timeout": "1s"}, s={"source": kafka.source(topic)})
+    gateway = gateways({"timeouts": {"pong": "1s"}}, s={"source": kafka.source(topic)})
     sub = gateway.subscribe("s", "ws", heartbeat="1s")
     assert sub.http.closed_within(10)
 
