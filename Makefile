@@ -83,12 +83,7 @@ endif
 $(B)/gateway/version.o: $(B)/version.txt
 $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE_COMMIT='"$(COMMIT)"'
 
-$(B)/unit/%: tests/unit/%.c $(LIB)
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
-
-unit: $(UNIT_BINS)
-	@set -e; for t in $(UNIT_BINS); do echo "== $$t"; $$t; done
+-include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
 
 # --- end-to-end tests -------------------------------------------------------------------------
 # e2e runs against librdkafka's mock cluster, e2e-kafka against a real Apache Kafka (packages: maven,
@@ -125,13 +120,6 @@ e2e-kafka: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
-
-# --- end of the end-to-end tests
-
-clean:
-	rm -rf build
-
--include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
 
 # --- Unit tests -------------------------------------------------------------------------------------
 $(B)/unit/%: tests/unit/%.c $(LIB)
@@ -278,3 +266,21 @@ fuzz-replay: $(REPLAY_BINS)
 
 -include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/tests/fuzz/*.d build/fuzz/replay/*/*.d \
   build/fuzz/replay/tests/fuzz/*.d)
+
+# Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
+BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \
+  $(B)/gateway/mem.o
+BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare
+
+.PHONY: bench bench-tools
+.SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)
+bench-tools: $(BENCH_BINS)
+
+bench: $(BENCH_BINS) $(B)/headgate
+	python3 tests/bench/run.py --build $(B) $(BENCH_ARGS)
+
+$(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+-include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
