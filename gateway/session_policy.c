@@ -50,7 +50,7 @@ skip_to(struct session *session, uint64_t seq)
     session->stand = to;
     if (count > 0) {
         session_gap(session, "slow", count, session->id_before, id);
-        session_count(session, &outlet->counters->dropped[DROP_SLOW], count);
+        counter_add(&outlet->counters->dropped[DROP_SLOW], count);
     }
     free(session->id_before);
     session->id_before = id;
