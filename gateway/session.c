@@ -79,7 +79,7 @@ static bool
 needs_solo(const struct session *session)
 {
     return framer_of(session)->needs_first || session->bounded || session->limit != UINT64_MAX ||
-           session->stand.seq < session->skip_until;
+           session->pace.rate != 0 || session->stand.seq < session->skip_until;
 }
 
 static char *
@@ -156,6 +156,7 @@ take_params(struct session *session, struct params *params)
     session->queue_records =
         params->queue_records != 0 ? params->queue_records : config->queue_records;
     session->queue_bytes = config->queue_bytes;
+    pace_init(&session->pace, params->max_rate, shard_now_ms(session->conn->shard));
     session->limit = params->has_limit ? params->limit : UINT64_MAX;
     session->from = params->from;
     session->to = params->to;
@@ -332,6 +333,7 @@ stand_after(struct session *session, const struct batch *batch, size_t unit, siz
     if (session->limit != UINT64_MAX) {
         session->limit -= records;
     }
+    pace_spend(&session->pace, records);
     session_count(session, &counters->records_out[framer_of(session)->transport], records);
     if (records > 0) {
         histogram_add(&counters->delivery, clock_mono_ns() - batch->arrival_ns, records);
@@ -448,8 +450,13 @@ send_own(struct session *session)
     }
     size_t max = end - session->stand.seq < BATCH_RECORDS ? (size_t)(end - session->stand.seq)
                                                           : BATCH_RECORDS;
-    size_t n = ring_read(
-        stream_ring(session->feed->outlet->stream), session->stand.seq, records, max, BATCH_BYTES);
+    uint64_t allowed = pace_allows(&session->pace, shard_now_ms(session->conn->shard));
+    if (allowed < max) {
+        max = (size_t)allowed; /* the next tick brings more */
+    }
+    size_t n = max == 0 ? 0
+                        : ring_read(stream_ring(session->feed->outlet->stream), session->stand.seq,
+                              records, max, BATCH_BYTES);
     if (n == 0) {
         return false;
     }
@@ -655,7 +662,7 @@ session_tick(struct session *session, int64_t now_ms)
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
     }
-    if (session->bounded && session->state == SESSION_LIVE) {
-        session_pump(session); /* a read up to a time ends without a further record */
+    if ((session->bounded || session->pace.rate != 0) && session->state == SESSION_LIVE) {
+        session_pump(session); /* a read up to a time ends, and a pace goes on, without a record */
     }
 }

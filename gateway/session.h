@@ -13,6 +13,7 @@
 
 #include "batch.h"
 #include "conn.h"
+#include "pace.h"
 #include "params.h"
 #include "stream.h"
 #include "ws.h"
@@ -48,6 +49,7 @@ struct session {
     uint64_t skip_until;
     struct place to;  /* bounded read */
     uint64_t end_seq; /* bounded read without a `to`: ends before this record; 0: none */
+    struct pace pace; /* max_rate: then it is solo for ever */
     uint64_t limit;   /* records still to send; UINT64_MAX: no limit */
     bool bounded;     /* it is a bounded read */
     bool sent_any;
