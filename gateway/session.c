@@ -128,14 +128,11 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    struct record *before;
     stream_locate(stream, &session->from, &start);
-    session->stand.seq = start.seq;
-    ring_place(stream_ring(stream), &session->stand.seq, &session->stand.ordinal,
-        &session->stand.bytes, &before);
+    session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
-    char *here = token_before(stream, before);
-    record_unref(before);
+    char *here = token_before(stream, start.before);
+    record_unref(start.before);
     session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
     size_t chunk = begin_control(session);
     framer_of(session)->open(&session->out);
@@ -483,6 +480,14 @@ send_next(struct session *session)
     return send_own(session);
 }
 
+static bool
+at_head(const struct session *session)
+{
+    struct ring_state state;
+    ring_state(stream_ring(session->feed->outlet->stream), &state);
+    return session->stand.seq > state.head_seq;
+}
+
 /* A bounded read has all that it asked for. */
 static bool
 complete(const struct session *session)
@@ -493,15 +498,12 @@ complete(const struct session *session)
     if (!session->bounded) {
         return false;
     }
-    struct ring_state state;
-    struct stream *stream = session->feed->outlet->stream;
-    ring_state(stream_ring(stream), &state);
     switch (session->to.kind) {
-    case PLACE_TOKEN:
-        return session->stand.seq > state.head_seq && stream_reaches(stream, &session->to);
+    case PLACE_TOKEN: /* the second look: records may have come that made it reach */
+        return at_head(session) && stream_reaches(session->feed->outlet->stream, &session->to) &&
+               at_head(session);
     case PLACE_TIME:
-        return session->stand.seq > state.head_seq &&
-               shard_wall_ms(session->conn->shard) >= session->to.time_ms;
+        return at_head(session) && shard_wall_ms(session->conn->shard) >= session->to.time_ms;
     case PLACE_NONE:
     case PLACE_LATEST:
     case PLACE_EARLIEST:
@@ -517,7 +519,9 @@ finish(struct session *session)
     if (session->cut) {
         conn_kill(conn);
     } else if (session->ws != NULL && !session->close_received) {
-        conn->deadline_ms = shard_now_ms(conn->shard) + CLOSE_ANSWER_MS;
+        int64_t by = shard_now_ms(conn->shard) + CLOSE_ANSWER_MS;
+        conn->deadline_ms =
+            by < conn->deadline_ms ? by : conn->deadline_ms; /* set by session_end */
     } else {
         conn_linger(conn);
     }
@@ -619,6 +623,7 @@ session_end(struct session *session, const struct ending *ending)
         }
     }
     session->conn->deadline_ms = shard_now_ms(session->conn->shard) + GOODBYE_MS;
+    session->feed->outlet->hold_stale |= session->policy == SLOW_PAUSE;
     conn_want_write(session->conn);
 }
 
