@@ -99,7 +99,8 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    bool over = past_bound(session, &ring);
+    /* While LIVE its socket has taken everything: a long run of records is not its slowness. */
+    bool over = session->state == SESSION_BEHIND && past_bound(session, &ring);
     if (!over) {
         session->caught_up = true;
     }
