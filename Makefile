@@ -61,17 +61,19 @@ $(B)/%.o: %.c
 # The demo page, as bytes in the program.
 $(B)/gateway/page_data.c: gateway/page/embed.sh $(PAGE_FILES)
 	@mkdir -p $(@D)
-	sh $^ > $@.tmp
-	@mv $@.tmp $@
+	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
 $(B)/gateway/page_data.o: $(B)/gateway/page_data.c
-	$(CC) $(CPPFLAGS) -Igateway $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(B)/headgate: $(B)/gateway/main.o $(LIB)
+# C11 threads that ThreadSanitizer understands, for librdkafka's.
+TSAN_OBJS := $(if $(filter tsan,$(VARIANT)),$(B)/tests/tsan/c11_threads.o)
+
+$(B)/headgate: $(B)/gateway/main.o $(TSAN_OBJS) $(LIB)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # Only version.o knows the version and the commit, so a commit rebuilds one file.
@@ -122,9 +124,15 @@ accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
 
 # --- Unit tests -------------------------------------------------------------------------------------
-$(B)/unit/%: tests/unit/%.c $(LIB)
+# Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
+FAKES_test_kafka := fake_stream
+FAKES_test_synthetic := fake_stream
+fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
+
+.SECONDEXPANSION:
+$(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(call fakes,$*) $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
 
 # UNIT narrows the run: make unit UNIT="ring stream".
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
@@ -132,6 +140,7 @@ unit: $(UNIT_RUN:=.run) ## run the unit tests of VARIANT (UNIT="ring token": onl
 
 # Without this, GCC 12's TSan cannot place its shadow memory on kernels with 32 bits of mmap randomness.
 RUN_tsan := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+RUN_tsan := TSAN_OPTIONS=suppressions=tests/tsan.supp $(RUN_tsan)
 $(UNIT_RUN:=.run): %.run: %
 	@echo "== $*"; $(RUN_$(VARIANT)) timeout -k 5 300 $*
 
@@ -210,7 +219,7 @@ test-schemas: all ## the schemas against their validators, examples and the prog
 test-deploy: all ## the manifests, alert rules and dashboard, rendered and checked
 	$(PYTEST) tests/deploy
 
-test-examples: all ## run the examples
+test-examples: all e2e-tools tests/node_modules ## run the examples
 	$(PYTEST) examples
 
 test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packages
@@ -234,9 +243,13 @@ REPLAY_LIB := build/fuzz/replay/libheadgate.a
 .PHONY: fuzz fuzz-replay
 .SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
 
+build/fuzz/obj/gateway/version.o build/fuzz/replay/gateway/version.o: \
+  FUZZ_CPPFLAGS += -DHEADGATE_VERSION='"fuzz"' -DHEADGATE_COMMIT='""'
+
+# -w: clang warns of other things than the compiler of the release, whose warnings fuzz-replay has.
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) -w $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 build/fuzz/replay/%.o: %.c
 	@mkdir -p $(@D)

@@ -22,7 +22,7 @@
 
 #define BATCH_MOST 1000
 #define TICK_MS 100
-#define BATCH_BYTES (UINT64_C(1) << 20) /* between two commits */
+#define BATCH_BYTES (UINT64_C(1) << 20) /* about what one batch holds */
 #define STOP_MS 4000
 
 static const uint64_t one = 1;
@@ -46,26 +46,37 @@ start_fetching(struct source *source, struct kafka_topic *topic, int32_t partiti
         log_event(LOG_ERROR, "kafka", stream_name(source->stream),
             "topic %s partition %" PRId32 ": %s", topic->name, partition,
             rd_kafka_err2str(rd_kafka_last_error()));
-        stream_source_error(source->stream, "start");
+        stream_source_error(source->stream, "fetch");
     }
     part->state = KAFKA_PARTITION_READING;
     part->progress_ns = clock_mono_ns();
 }
 
+/* Records of the partition that wait for room would come after a restart at other offsets: they are
+ * let go, to be fetched again. */
 static void
-stop_fetching(struct kafka_topic *topic, int32_t partition)
+stop_fetching(struct source *source, struct kafka_topic *topic, int32_t partition)
 {
     struct kafka_partition *part = &topic->partitions[partition];
-    if (part->state != KAFKA_PARTITION_IDLE) {
-        (void)rd_kafka_consume_stop(topic->handle, partition);
-        part->state = KAFKA_PARTITION_IDLE;
+    if (part->state == KAFKA_PARTITION_IDLE) {
+        return;
+    }
+    (void)rd_kafka_consume_stop(topic->handle, partition);
+    part->state = KAFKA_PARTITION_IDLE;
+    for (size_t i = source->batch_at; i < source->batch_len; i++) {
+        rd_kafka_message_t *message = source->batch[i];
+        if (message != NULL && message->rkt != NULL && message->partition == partition &&
+            rd_kafka_topic_opaque(message->rkt) == topic) {
+            rd_kafka_message_destroy(message);
+            source->batch[i] = NULL;
+        }
     }
 }
 
 void
 kafka_restart(struct source *source, struct kafka_topic *topic, int32_t partition)
 {
-    stop_fetching(topic, partition);
+    stop_fetching(source, topic, partition);
     start_fetching(source, topic, partition);
 }
 
@@ -136,7 +147,7 @@ gone(struct source *source, const struct kafka_event *event)
 {
     struct kafka_partition *part = partition_of(event->topic, event->partition);
     if (part->state != KAFKA_PARTITION_IDLE) {
-        stop_fetching(event->topic, event->partition);
+        stop_fetching(source, event->topic, event->partition);
         part->lost_to = 0;
         stream_lane_remove(source->stream, part->lane);
         stream_source_error(source->stream, "partition_gone");
@@ -205,12 +216,11 @@ apply_events(struct source *source)
     }
 }
 
-/* Tell losses, each in one place of room. Returns the places taken. */
-static size_t
+/* Tell losses, each in one place of room. */
+static void
 tell_losses(struct source *source, size_t room)
 {
-    size_t told = 0;
-    while (source->n_owed > 0 && told < room) {
+    while (source->n_owed > 0 && room > 0) {
         struct kafka_owed owed = source->owed[--source->n_owed];
         struct kafka_partition *part = &owed.topic->partitions[owed.partition];
         uint64_t next = stream_lane_next(source->stream, part->lane);
@@ -221,14 +231,11 @@ tell_losses(struct source *source, size_t room)
         }
         if (low > next) {
             stream_lost(source->stream, part->lane, low - 1, low - next, "retention");
-            told++;
+            room--;
         }
         kafka_restart(source, owed.topic, owed.partition);
     }
-    if (told > 0) {
-        stream_commit(source->stream);
-    }
-    return told;
+    stream_commit(source->stream);
 }
 
 /* What librdkafka reports in a record's place. */
@@ -241,7 +248,7 @@ complain(struct source *source, const rd_kafka_message_t *message)
         struct kafka_partition *part = partition_of(topic, message->partition);
         stream_source_error(source->stream, "out_of_range");
         if (part->state == KAFKA_PARTITION_READING) {
-            stop_fetching(topic, message->partition);
+            stop_fetching(source, topic, message->partition);
             part->state = KAFKA_PARTITION_ASKING;
             kafka_topics_ask_range(source->topics, topic, message->partition);
         }
@@ -250,7 +257,7 @@ complain(struct source *source, const rd_kafka_message_t *message)
     if (message->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
         message->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
         message->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) {
-        reason = "unknown_topic";
+        reason = "topic_missing";
         kafka_topics_kick(source->topics);
     } else if (message->err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
         reason = "authorization";
@@ -306,23 +313,23 @@ drop_oversize(struct source *source, const struct kafka_topic *topic,
     }
 }
 
-/* Returns the bytes staged. */
-static size_t
+/* false: there was no room after all; the message is to be offered again. */
+static bool
 stage(struct source *source, const rd_kafka_message_t *message, int64_t arrival_ns)
 {
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         complain(source, message);
-        return 0;
+        return true;
     }
     struct kafka_topic *topic = rd_kafka_topic_opaque(message->rkt);
     struct kafka_partition *part = partition_of(topic, message->partition);
     if (part->state != KAFKA_PARTITION_READING) {
-        return 0; /* left over from before it was stopped */
+        return true; /* left over from before it was stopped */
     }
     part->progress_ns = arrival_ns;
     if (message->len > stream_max_record_bytes(source->stream)) {
         drop_oversize(source, topic, part, message);
-        return 0;
+        return true;
     }
     rd_kafka_timestamp_type_t kind;
     struct record_input in = {.lane = part->lane,
@@ -334,7 +341,28 @@ stage(struct source *source, const rd_kafka_message_t *message, int64_t arrival_
         .data_len = message->len,
         .n_headers = lend_headers(source, message)};
     in.headers = in.n_headers == 0 ? NULL : source->headers;
-    return stream_stage(source->stream, &in, arrival_ns) ? message->len : 0;
+    return stream_stage(source->stream, &in, arrival_ns) >= 0;
+}
+
+/* Stage what was taken from librdkafka, at most room records, and show it. */
+static void
+stage_batch(struct source *source, size_t room)
+{
+    int64_t arrival_ns = clock_mono_ns();
+    while (source->batch_at < source->batch_len && room > 0) {
+        rd_kafka_message_t *message = source->batch[source->batch_at];
+        source->batch[source->batch_at] = NULL; /* not for stop_fetching, which stage may call */
+        if (message != NULL && !stage(source, message, arrival_ns)) {
+            source->batch[source->batch_at] = message;
+            break;
+        }
+        source->batch_at++;
+        if (message != NULL) {
+            rd_kafka_message_destroy(message);
+            room--;
+        }
+    }
+    stream_commit(source->stream);
 }
 
 /* Up to librdkafka 2.1 a fetcher that met one of its thresholds looks again only after a second:
@@ -353,54 +381,58 @@ nudge_when_low(struct source *source)
     }
 }
 
-static size_t
-batch_size(const struct source *source, size_t room)
+/* Take a batch from librdkafka without waiting. true: there may be more. Up to 2.0.2 at least,
+ * rd_kafka_consume_batch_queue with a time-out waits for the whole batch or all of that time, which
+ * would delay a lone record; with 0 it takes what is there. */
+static bool
+refill(struct source *source, size_t room)
 {
-    size_t most = BATCH_BYTES / (size_t)(source->mean_bytes + 1) + 1;
+    size_t most = (size_t)(BATCH_BYTES / (source->mean_bytes + 1) + 1);
     most = most < BATCH_MOST ? most : BATCH_MOST;
-    return room < most ? room : most;
-}
-
-static void
-stage_batch(struct source *source, size_t n)
-{
-    int64_t arrival_ns = clock_mono_ns();
-    uint64_t bytes = 0;
-    size_t uncommitted = 0;
-    for (size_t i = 0; i < n; i++) {
-        bytes += source->batch[i]->len;
-        uncommitted += stage(source, source->batch[i], arrival_ns);
-        rd_kafka_message_destroy(source->batch[i]);
-        if (uncommitted >= BATCH_BYTES) {
-            stream_commit(source->stream);
-            uncommitted = 0;
-        }
+    most = most < room ? most : room;
+    ssize_t n = rd_kafka_consume_batch_queue(source->queue, 0, source->batch, most);
+    source->batch_at = 0;
+    source->batch_len = n < 0 ? 0 : (size_t)n;
+    if (n <= 0) {
+        return false;
     }
-    stream_commit(source->stream);
-    source->mean_bytes = (source->mean_bytes * 3 + bytes / n) / 4;
+    uint64_t bytes = 0;
+    for (ssize_t i = 0; i < n; i++) {
+        bytes += source->batch[i]->len;
+    }
+    source->mean_bytes = (source->mean_bytes * 3 + bytes / (uint64_t)n) / 4;
+    nudge_when_low(source);
+    return (size_t)n == most;
 }
 
-/* Take what there is room for. true: there may be more, and room. */
+/* Move what there is room for. true: go on at once, there may be more. */
 static bool
 take(struct source *source)
 {
     size_t room = stream_room(source->stream);
-    if (room > 0 && source->n_owed > 0) {
-        room -= tell_losses(source, room);
-    }
     if (room == 0) {
         source->held_ns = source->held_ns == 0 ? clock_mono_ns() : source->held_ns;
         return false;
     }
     source->held_ns = 0;
-    size_t want = batch_size(source, room);
-    ssize_t n = rd_kafka_consume_batch_queue(source->queue, 0, source->batch, want);
-    if (n <= 0) {
-        return false;
+    if (source->n_owed > 0) {
+        tell_losses(source, room);
+        return true;
     }
-    stage_batch(source, (size_t)n);
-    nudge_when_low(source);
-    return (size_t)n == want;
+    bool more = source->batch_at < source->batch_len || refill(source, room);
+    stage_batch(source, room);
+    return more || source->batch_at < source->batch_len;
+}
+
+static void
+drop_batch(struct source *source)
+{
+    for (size_t i = source->batch_at; i < source->batch_len; i++) {
+        if (source->batch[i] != NULL) {
+            rd_kafka_message_destroy(source->batch[i]);
+        }
+    }
+    source->batch_at = source->batch_len = 0;
 }
 
 static void
@@ -517,7 +549,8 @@ close_client(struct source *source)
 {
     if (source->topics != NULL) {
         kafka_topics_join(source->topics);
-        kafka_topics_each(source->topics, stop_fetching);
+        drop_batch(source);
+        kafka_topics_each(source->topics, source, stop_fetching);
         kafka_topics_free(source->topics);
     }
     if (source->queue != NULL) {

@@ -49,7 +49,8 @@ struct source {
     struct kafka_log log;
 
     /* Of the source thread. */
-    rd_kafka_message_t **batch;
+    rd_kafka_message_t **batch; /* taken from librdkafka; batch_at to batch_len wait for room */
+    size_t batch_at, batch_len;
     struct record_header *headers;
     size_t headers_cap;
     const char *down_reason; /* NULL while up */

@@ -4,6 +4,7 @@
 
 #include "../gateway/clock.h"
 #include "../gateway/mem.h"
+#include "../gateway/version.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -224,7 +225,7 @@ static void
 set_defaults(rd_kafka_conf_t *conf, const char *stream)
 {
     char client_id[160];
-    snprintf(client_id, sizeof client_id, "headgate/%s %s", HEADGATE_VERSION, stream);
+    snprintf(client_id, sizeof client_id, "headgate/%s %s", version_text, stream);
     const char *const defaults[][2] = {
         {"client.id", client_id},
         {"socket.nagle.disable", "true"},

@@ -10,10 +10,6 @@
 #include <regex.h>
 #include <stdint.h>
 
-#ifndef HEADGATE_VERSION
-#define HEADGATE_VERSION "0.1.0"
-#endif
-
 struct kafka_settings {
     char *brokers;                /* bootstrap addresses, host:port separated by commas */
     struct config_strings topics; /* names, or regular expressions that start with ^ */

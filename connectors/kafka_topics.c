@@ -373,7 +373,7 @@ look(struct kafka_topics *topics)
     if (stopping(topics)) {
         verdict.hurry = true;
     } else if (rc != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        verdict_set(&verdict, "unreachable", "no broker answers: %s", rd_kafka_err2str(rc));
+        verdict_set(&verdict, "unreachable", "no broker answers");
     } else {
         judge_answer(topics, answer, &verdict);
     }
@@ -609,12 +609,12 @@ kafka_topics_find(struct kafka_topics *topics, const char *name)
 }
 
 void
-kafka_topics_each(
-    struct kafka_topics *topics, void (*f)(struct kafka_topic *topic, int32_t partition))
+kafka_topics_each(struct kafka_topics *topics, struct source *source,
+    void (*f)(struct source *source, struct kafka_topic *topic, int32_t partition))
 {
     for (size_t i = 0; i < topics->n_known; i++) {
         for (int32_t p = 0; p < topics->known[i]->n_partitions; p++) {
-            f(topics->known[i], p);
+            f(source, topics->known[i], p);
         }
     }
 }

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct source;
 struct kafka_partition; /* the source thread's; see kafka_internal.h */
 
 /* A topic that was seen once; kept until the stop, so that messages can point to it. */
@@ -83,8 +84,8 @@ void kafka_topics_join(struct kafka_topics *topics);
 
 /* kafka_topics_each: call f for each partition that the source thread knows. Only once both threads
  * have ended. */
-void kafka_topics_each(
-    struct kafka_topics *topics, void (*f)(struct kafka_topic *topic, int32_t partition));
+void kafka_topics_each(struct kafka_topics *topics, struct source *source,
+    void (*f)(struct source *source, struct kafka_topic *topic, int32_t partition));
 
 /* kafka_topics_free: after the join; frees the topics and their handles. */
 void kafka_topics_free(struct kafka_topics *topics);

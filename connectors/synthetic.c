@@ -126,7 +126,8 @@ restore_pad(struct source *source, size_t len)
     memset(source->payload, 'x', HEAD_MOST < len ? HEAD_MOST : len);
 }
 
-static void
+/* false: there was no room after all. */
+static bool
 stage_one(struct source *source, int64_t now_ns)
 {
     const struct synthetic_settings *settings = source->settings;
@@ -142,13 +143,15 @@ stage_one(struct source *source, int64_t now_ns)
     size_t len = make_payload(source, now_ns);
     in.data = source->payload;
     in.data_len = len;
+    bool taken = true;
     if (len > stream_max_record_bytes(source->stream)) {
         stream_lost(source->stream, in.lane, in.offset, 1, "too_large");
     } else {
-        stream_stage(source->stream, &in, now_ns);
+        taken = stream_stage(source->stream, &in, now_ns) >= 0;
     }
     restore_pad(source, len);
-    source->made++;
+    source->made += taken;
+    return taken;
 }
 
 /* How many records are due: by the rate since the start, at most a batch, the room, what is left.
@@ -237,8 +240,7 @@ synthetic_main(void *source_)
             forgive(source, clock_mono_ns());
             continue;
         }
-        for (size_t i = 0; i < n; i++) {
-            stage_one(source, now);
+        for (size_t i = 0; i < n && stage_one(source, now); i++) {
         }
         stream_commit(source->stream);
     }

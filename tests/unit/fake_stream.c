@@ -1,0 +1,414 @@
+/* fake_stream: see fake_stream.h. */
+#include "fake_stream.h"
+
+#include "../../gateway/clock.h"
+#include "../../gateway/mem.h"
+#include "../../gateway/stream_source.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define FAKE_REASONS 32
+
+struct stream {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t room, room_left, max_record_bytes;
+    bool discard, up, disorder;
+    size_t ups, downs, commits, repeats, n_lanes, n_staged, n_records, cap;
+    struct fake_record *records; /* n_records committed, then n_staged */
+    struct fake_lane lanes[FAKE_LANES];
+    struct {
+        const char *reason;
+        size_t count;
+    } errors[FAKE_REASONS];
+};
+
+struct stream *
+fake_stream_new(size_t room, size_t max_record_bytes)
+{
+    struct stream *stream = mem_calloc(1, sizeof *stream);
+    pthread_mutex_init(&stream->lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&stream->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    stream->room = room;
+    stream->max_record_bytes = max_record_bytes;
+    return stream;
+}
+
+void
+fake_stream_free(struct stream *stream)
+{
+    for (size_t i = 0; i < stream->n_records + stream->n_staged && !stream->discard; i++) {
+        free(stream->records[i].key);
+        free(stream->records[i].data);
+    }
+    free(stream->records);
+    pthread_cond_destroy(&stream->changed);
+    pthread_mutex_destroy(&stream->lock);
+    free(stream);
+}
+
+static void
+changed(struct stream *stream)
+{
+    pthread_cond_broadcast(&stream->changed);
+    pthread_mutex_unlock(&stream->lock);
+}
+
+void
+fake_stream_set_room(struct stream *stream, size_t room)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->room = room;
+    changed(stream);
+}
+
+void
+fake_stream_discard(struct stream *stream)
+{
+    stream->discard = true;
+}
+
+#define GETTER(type, name, field)                                                                  \
+    type name(struct stream *stream)                                                               \
+    {                                                                                              \
+        pthread_mutex_lock(&stream->lock);                                                         \
+        type value = stream->field;                                                                \
+        pthread_mutex_unlock(&stream->lock);                                                       \
+        return value;                                                                              \
+    }
+
+GETTER(size_t, fake_stream_count, n_records)
+GETTER(size_t, fake_stream_lanes, n_lanes)
+GETTER(size_t, fake_stream_commits, commits)
+GETTER(size_t, fake_stream_repeats, repeats)
+GETTER(size_t, fake_stream_ups, ups)
+GETTER(size_t, fake_stream_downs, downs)
+GETTER(bool, fake_stream_is_up, up)
+GETTER(bool, fake_stream_disorder, disorder)
+
+static size_t
+error_count(struct stream *stream, const char *reason)
+{
+    for (size_t i = 0; i < FAKE_REASONS && stream->errors[i].reason != NULL; i++) {
+        if (strcmp(stream->errors[i].reason, reason) == 0) {
+            return stream->errors[i].count;
+        }
+    }
+    return 0;
+}
+
+size_t
+fake_stream_errors(struct stream *stream, const char *reason)
+{
+    pthread_mutex_lock(&stream->lock);
+    size_t count = error_count(stream, reason);
+    pthread_mutex_unlock(&stream->lock);
+    return count;
+}
+
+const struct fake_record *
+fake_stream_record(struct stream *stream, size_t i)
+{
+    return &stream->records[i];
+}
+
+static struct fake_lane *
+lane_of(struct stream *stream, const char *group, uint32_t partition)
+{
+    for (size_t i = 0; i < stream->n_lanes; i++) {
+        if (strcmp(stream->lanes[i].group, group) == 0 && stream->lanes[i].partition == partition) {
+            return &stream->lanes[i];
+        }
+    }
+    return NULL;
+}
+
+struct fake_lane
+fake_stream_lane(struct stream *stream, const char *group, uint32_t partition)
+{
+    pthread_mutex_lock(&stream->lock);
+    struct fake_lane *lane = lane_of(stream, group, partition);
+    struct fake_lane copy = lane == NULL ? (struct fake_lane){.removed = true} : *lane;
+    pthread_mutex_unlock(&stream->lock);
+    return copy;
+}
+
+static struct timespec
+deadline(int seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += seconds;
+    return until;
+}
+
+bool
+fake_stream_wait(
+    struct stream *stream, size_t (*what)(struct stream *stream), size_t n, int seconds)
+{
+    struct timespec until = deadline(seconds);
+    int rc = 0;
+    while (what(stream) < n && rc == 0) {
+        struct timespec soon = deadline(0);
+        soon.tv_nsec += 20000000;
+        soon.tv_sec += soon.tv_nsec / 1000000000;
+        soon.tv_nsec %= 1000000000;
+        pthread_mutex_lock(&stream->lock);
+        pthread_cond_timedwait(&stream->changed, &stream->lock, &soon);
+        pthread_mutex_unlock(&stream->lock);
+        rc = soon.tv_sec > until.tv_sec;
+    }
+    return what(stream) >= n;
+}
+
+bool
+fake_stream_wait_up(struct stream *stream, bool up, int seconds)
+{
+    struct timespec until = deadline(seconds);
+    pthread_mutex_lock(&stream->lock);
+    int rc = 0;
+    while (stream->up != up && rc == 0) {
+        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
+    }
+    bool is = stream->up == up;
+    pthread_mutex_unlock(&stream->lock);
+    return is;
+}
+
+bool
+fake_stream_wait_error(struct stream *stream, const char *reason, int seconds)
+{
+    struct timespec until = deadline(seconds);
+    pthread_mutex_lock(&stream->lock);
+    int rc = 0;
+    while (error_count(stream, reason) == 0 && rc == 0) {
+        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
+    }
+    bool is = error_count(stream, reason) != 0;
+    pthread_mutex_unlock(&stream->lock);
+    return is;
+}
+
+bool
+fake_stream_wait_end(
+    struct stream *stream, const char *group, uint32_t partition, uint64_t next, int seconds)
+{
+    struct timespec until = deadline(seconds);
+    pthread_mutex_lock(&stream->lock);
+    int rc = 0;
+    struct fake_lane *lane;
+    while (((lane = lane_of(stream, group, partition)) == NULL || lane->next < next) && rc == 0) {
+        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
+    }
+    bool is = lane != NULL && lane->next >= next;
+    pthread_mutex_unlock(&stream->lock);
+    return is;
+}
+
+/* The interface that the source sees. */
+
+const char *
+stream_name(const struct stream *stream)
+{
+    (void)stream;
+    return "test";
+}
+
+size_t
+stream_room(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->disorder |= stream->n_staged != 0;
+    stream->room_left = stream->room;
+    size_t room = stream->room_left;
+    pthread_mutex_unlock(&stream->lock);
+    return room;
+}
+
+size_t
+stream_max_record_bytes(const struct stream *stream)
+{
+    return stream->max_record_bytes;
+}
+
+uint32_t
+stream_lane_add(struct stream *stream, const char *group, uint32_t partition, uint64_t next)
+{
+    pthread_mutex_lock(&stream->lock);
+    struct fake_lane *lane = lane_of(stream, group, partition);
+    if (lane == NULL) {
+        lane = &stream->lanes[stream->n_lanes++];
+        snprintf(lane->group, sizeof lane->group, "%s", group);
+        lane->partition = partition;
+        lane->start = lane->next = next;
+    } else {
+        stream->disorder |= !lane->removed;
+    }
+    lane->removed = false;
+    uint32_t index = (uint32_t)(lane - stream->lanes);
+    changed(stream);
+    return index;
+}
+
+void
+stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->lanes[lane].start = stream->lanes[lane].next = next;
+    stream->lanes[lane].resets++;
+    changed(stream);
+}
+
+void
+stream_lane_remove(struct stream *stream, uint32_t lane)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->disorder |= stream->lanes[lane].removed;
+    stream->lanes[lane].removed = true;
+    changed(stream);
+}
+
+void
+stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->lanes[lane].end = end_offset;
+    changed(stream);
+}
+
+uint64_t
+stream_lane_next(const struct stream *stream, uint32_t lane)
+{
+    return stream->lanes[lane].next; /* written by the same thread alone */
+}
+
+static char *
+copy_bytes(const void *bytes, size_t len)
+{
+    return bytes == NULL ? NULL : mem_strndup(bytes, len);
+}
+
+static struct fake_record
+keep(const struct record_input *in, int64_t arrival_ns)
+{
+    struct fake_record record = {.lane = in->lane,
+        .offset = in->offset,
+        .time_ms = in->time_ms,
+        .arrival_ns = arrival_ns,
+        .key = copy_bytes(in->key, in->key_len),
+        .key_len = in->key_len,
+        .data = copy_bytes(in->data, in->data_len),
+        .data_len = in->data_len,
+        .n_headers = in->n_headers};
+    for (size_t i = 0; i < in->n_headers && i < FAKE_HEADERS; i++) {
+        const struct record_header *header = &in->headers[i];
+        snprintf(record.headers[i].name, sizeof record.headers[i].name, "%.*s",
+            (int)header->name_len, header->name);
+        record.headers[i].is_null = header->value == NULL;
+        if (header->value != NULL) {
+            snprintf(record.headers[i].value, sizeof record.headers[i].value, "%.*s",
+                (int)header->value_len, (const char *)header->value);
+        }
+    }
+    return record;
+}
+
+int
+stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
+{
+    pthread_mutex_lock(&stream->lock);
+    struct fake_lane *lane = &stream->lanes[in->lane];
+    int staged = 1;
+    if (stream->room_left == 0) {
+        staged = -1;
+    } else if (in->offset < lane->next) {
+        stream->repeats++;
+        staged = 0;
+    } else {
+        size_t n = stream->n_records + stream->n_staged;
+        if (n == stream->cap && !stream->discard) {
+            stream->cap = stream->cap == 0 ? 1024 : stream->cap * 2;
+            stream->records = mem_realloc(stream->records, stream->cap * sizeof *stream->records);
+        }
+        if (!stream->discard) {
+            stream->records[n] = keep(in, arrival_ns);
+        }
+        stream->n_staged++;
+        stream->room_left--;
+        stream->disorder |= lane->removed;
+        lane->next = in->offset + 1;
+    }
+    pthread_mutex_unlock(&stream->lock);
+    return staged;
+}
+
+void
+stream_lost(
+    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
+{
+    pthread_mutex_lock(&stream->lock);
+    struct fake_lane *of = &stream->lanes[lane];
+    stream->disorder |= stream->room_left == 0 || last_offset < of->next || count == 0;
+    stream->room_left--;
+    of->lost += count;
+    of->next = last_offset + 1;
+    snprintf(of->lost_reason, sizeof of->lost_reason, "%s", reason);
+    changed(stream);
+}
+
+void
+stream_commit(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->n_records += stream->n_staged;
+    stream->commits += stream->n_staged > 0;
+    stream->n_staged = 0;
+    changed(stream);
+}
+
+void
+stream_source_up(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->ups += !stream->up;
+    stream->up = true;
+    changed(stream);
+}
+
+void
+stream_source_down(struct stream *stream, const char *why)
+{
+    (void)why;
+    pthread_mutex_lock(&stream->lock);
+    stream->downs += stream->up;
+    stream->up = false;
+    changed(stream);
+}
+
+void
+stream_source_error(struct stream *stream, const char *reason)
+{
+    pthread_mutex_lock(&stream->lock);
+    for (size_t i = 0; i < FAKE_REASONS; i++) {
+        if (stream->errors[i].reason == NULL || strcmp(stream->errors[i].reason, reason) == 0) {
+            stream->errors[i].reason = reason;
+            stream->errors[i].count++;
+            break;
+        }
+    }
+    changed(stream);
+}
+
+void
+stream_source_alive(struct stream *stream)
+{
+    (void)stream;
+}
