@@ -167,15 +167,16 @@ feed_join(struct feed *feed, struct session *session)
         }
         return true;
     }
-    if (!TAILQ_EMPTY(&feed->live)) {
-        feed_advance(feed);
+    if (!TAILQ_EMPTY(&feed->live) && feed_advance(feed)) {
+        shard_wake(feed->outlet->shard);
     }
     bool empty = TAILQ_EMPTY(&feed->live);
-    if (!empty && session->stand.seq < feed->stand.seq) {
+    /* Behind, it reads on; ahead, it waits for a feed that is on its way: those who are LIVE there
+     * must not pay for a newcomer with their bound. */
+    if (!empty && session->stand.seq != feed->stand.seq) {
         return false;
     }
-    if (empty || session->stand.seq > feed->stand.seq) {
-        release_to_own_pace(feed);
+    if (empty) {
         drop_cache(feed);
         feed->stand = session->stand;
         feed->id.len = 0;
@@ -252,6 +253,9 @@ outlet_hold_update(struct outlet *outlet)
     struct session *session;
     TAILQ_FOREACH(session, &outlet->pausers, pause_link)
     {
+        if (session->state == SESSION_ENDING) {
+            continue;
+        }
         const struct stand *stand = &session->stand;
         uint64_t sent = stand->seq - 1;
         hold.limit_seq = least(hold.limit_seq, add_capped(sent, session->queue_records));

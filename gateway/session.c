@@ -102,14 +102,11 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    struct record *before;
     stream_locate(stream, &session->from, &start);
-    session->stand.seq = start.seq;
-    ring_place(stream_ring(stream), &session->stand.seq, &session->stand.ordinal,
-        &session->stand.bytes, &before);
+    session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
-    char *here = token_before(stream, before);
-    record_unref(before);
+    char *here = token_before(stream, start.before);
+    record_unref(start.before);
     session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
     size_t chunk = session_begin_control(session);
     session_framer(session)->open(&session->out);
@@ -258,6 +255,7 @@ session_end(struct session *session, const struct ending *ending)
         }
     }
     session->conn->deadline_ms = shard_now_ms(session->conn->shard) + GOODBYE_MS;
+    session->feed->outlet->hold_stale |= session->policy == SLOW_PAUSE;
     conn_want_write(session->conn);
 }
 

@@ -99,7 +99,10 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    bool over = past_bound(session, &ring);
+    /* While LIVE its socket has taken everything: a long run of records is not its slowness; but a
+     * paced one waits by its own wish. */
+    bool lags = session->state == SESSION_BEHIND || session->max_rate != 0;
+    bool over = lags && past_bound(session, &ring);
     if (!over) {
         session->caught_up = true;
     }

@@ -147,6 +147,14 @@ session_deliver(struct session *session, struct batch *batch, size_t unit)
     }
 }
 
+static bool
+at_head(const struct session *session)
+{
+    struct ring_state state;
+    ring_state(stream_ring(session->feed->outlet->stream), &state);
+    return session->stand.seq > state.head_seq;
+}
+
 /* A bounded read has all that it asked for. */
 static bool
 complete(const struct session *session)
@@ -157,15 +165,12 @@ complete(const struct session *session)
     if (!session->bounded) {
         return false;
     }
-    struct ring_state state;
-    struct stream *stream = session->feed->outlet->stream;
-    ring_state(stream_ring(stream), &state);
     switch (session->to.kind) {
-    case PLACE_TOKEN:
-        return session->stand.seq > state.head_seq && stream_reaches(stream, &session->to);
+    case PLACE_TOKEN: /* the second look: records may have come that made it reach */
+        return at_head(session) && stream_reaches(session->feed->outlet->stream, &session->to) &&
+               at_head(session);
     case PLACE_TIME:
-        return session->stand.seq > state.head_seq &&
-               shard_wall_ms(session->conn->shard) >= session->to.time_ms;
+        return at_head(session) && shard_wall_ms(session->conn->shard) >= session->to.time_ms;
     case PLACE_NONE:
     case PLACE_LATEST:
     case PLACE_EARLIEST:
@@ -181,7 +186,8 @@ finish(struct session *session)
     if (session->cut) {
         conn_kill(conn);
     } else if (session->ws != NULL && !session->close_received) {
-        conn->deadline_ms = shard_now_ms(conn->shard) + CLOSE_ANSWER_MS;
+        int64_t by = shard_now_ms(conn->shard) + CLOSE_ANSWER_MS;
+        conn->deadline_ms = by < conn->deadline_ms ? by : conn->deadline_ms; /* session_end's */
     } else {
         conn_linger(conn);
     }
