@@ -32,7 +32,7 @@ feed_free(struct feed *feed)
 void
 outlet_fini(struct outlet *outlet)
 {
-    assert(outlet->n_sessions == 0);
+    assert(outlet->n_sessions == 0 && outlet->pinned_bytes == 0);
     while (outlet->feeds != NULL) {
         struct feed *feed = outlet->feeds;
         outlet->feeds = feed->next;
@@ -214,6 +214,38 @@ feed_find(struct feed *feed, uint64_t seq, size_t *unit)
         }
     }
     return NULL;
+}
+
+uint64_t
+outlet_pin_limit_bytes(const struct config_stream *config)
+{
+    uint64_t quarter = config->ring_bytes / 4;
+    uint64_t least_useful = 4 * config->max_record_bytes;
+    return quarter > least_useful ? quarter : least_useful;
+}
+
+bool
+outlet_pin(struct outlet *outlet, struct batch *batch)
+{
+    if (batch->pins == 0) {
+        uint64_t limit = outlet_pin_limit_bytes(stream_config(outlet->stream));
+        if (outlet->pinned_bytes + batch->bytes.cap > limit) {
+            return false;
+        }
+        outlet->pinned_bytes += batch->bytes.cap;
+    }
+    batch->pins++;
+    batch_ref(batch);
+    return true;
+}
+
+void
+outlet_unpin(struct outlet *outlet, struct batch *batch)
+{
+    if (--batch->pins == 0) {
+        outlet->pinned_bytes -= batch->bytes.cap;
+    }
+    batch_unref(batch);
 }
 
 bool

@@ -211,7 +211,9 @@ session_free(struct session *session)
         ws_parser_fini(session->ws);
         free(session->ws);
     }
-    batch_unref(session->pinned);
+    if (session->pinned != NULL) {
+        outlet_unpin(outlet, session->pinned);
+    }
     buf_fini(&session->out);
     free(session->id_before);
     free(session->from.lanes);

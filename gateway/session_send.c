@@ -40,7 +40,7 @@ flush_pinned(struct session *session)
     if (session->pin_at < session->pin_end) {
         return false;
     }
-    batch_unref(session->pinned);
+    outlet_unpin(session->feed->outlet, session->pinned);
     session->pinned = NULL;
     return true;
 }
@@ -69,15 +69,20 @@ flush(struct session *session)
     return true;
 }
 
+/* Remember the rest of a unit. When too many large ones are owed already, the connection has to go:
+ * a unit cannot be left in the middle, and memory is bounded. */
 static void
 owe_rest(struct session *session, struct batch *batch, size_t at, size_t end)
 {
     if (end - at <= COPY_REST_BYTES) {
         buf_add(&session->out, batch->bytes.bytes + at, end - at);
-    } else {
-        session->pinned = batch_ref(batch);
+    } else if (outlet_pin(session->feed->outlet, batch)) {
+        session->pinned = batch;
         session->pin_at = at;
         session->pin_end = end;
+    } else {
+        session->why = DISCONNECT_TOO_SLOW;
+        conn_kill(session->conn);
     }
 }
 
