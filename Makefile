@@ -123,6 +123,11 @@ e2e-kafka: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
 
+# The demo page in Chromium; screenshots in build/page/.
+.PHONY: page
+page: $(B)/headgate tests/node_modules ## the demo page in Chromium
+	HEADGATE=$(abspath $(B))/headgate node --test tests/e2e/page.test.mjs
+
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
