@@ -250,7 +250,9 @@ lanes_start_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
     struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
-    memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    if (lanes->n > 0) {
+        memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    }
     for (size_t i = 0; i < lanes->n; i++) {
         rows[lanes->items[i].row].next = lanes->items[i].start;
     }
