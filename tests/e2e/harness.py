@@ -265,7 +265,9 @@ class Kafka:
         ))
 
     def _deliver(self, topic, records, timeout_s=60):
-        """All of them; waits for the reports by poll(): flush() takes a second more."""
+        """All of them. librdkafka 2.0 at times does not wake its broker thread for what is to be
+        sent, which then goes out at the next tick, up to a second later: a metadata request
+        wakes it."""
         failures, delivered = [], 0
 
         def report(error, _message):
@@ -283,7 +285,11 @@ class Kafka:
         deadline = time.monotonic() + timeout_s
         while delivered < sent:
             assert time.monotonic() < deadline, f"{sent - delivered} records are not delivered"
-            self.producer.poll(0.05)
+            if self.producer.poll(0.02) == 0 and delivered < sent:
+                try:
+                    self.producer.list_topics(topic, timeout=1)
+                except confluent_kafka.KafkaException:
+                    pass
         assert not failures, failures[0]
 
 

@@ -178,6 +178,7 @@ def test_a_broken_websocket_frame_closes_with_its_code(gateway, name):
         sub.next(5)
     assert ended.value.code in (code if isinstance(code, tuple) else (code,))
     assert sub.http.closed_within(5)
+    sub.close()
     gateway.wait_subscribers(0)
 
 
