@@ -61,11 +61,10 @@ $(B)/%.o: %.c
 # The demo page, as bytes in the program.
 $(B)/gateway/page_data.c: gateway/page/embed.sh $(PAGE_FILES)
 	@mkdir -p $(@D)
-	sh $^ > $@.tmp
-	@mv $@.tmp $@
+	$(Q)sh $^ >$@.tmp && mv $@.tmp $@
 
 $(B)/gateway/page_data.o: $(B)/gateway/page_data.c
-	$(CC) $(CPPFLAGS) -Igateway $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJS)
 	@rm -f $@
@@ -123,6 +122,11 @@ e2e-kafka: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
+
+# The demo page in Chromium; screenshots in build/page/.
+.PHONY: page
+page: $(B)/headgate tests/node_modules ## the demo page in Chromium
+	HEADGATE=$(abspath $(B))/headgate node --test tests/e2e/page.test.mjs
 
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
@@ -220,7 +224,7 @@ test-schemas: all ## the schemas against their validators, examples and the prog
 test-deploy: all ## the manifests, alert rules and dashboard, rendered and checked
 	$(PYTEST) tests/deploy
 
-test-examples: all ## run the examples
+test-examples: all e2e-tools tests/node_modules ## run the examples
 	$(PYTEST) examples
 
 test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packages
@@ -244,9 +248,13 @@ REPLAY_LIB := build/fuzz/replay/libheadgate.a
 .PHONY: fuzz fuzz-replay
 .SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
 
+build/fuzz/obj/gateway/version.o build/fuzz/replay/gateway/version.o: \
+  FUZZ_CPPFLAGS += -DHEADGATE_VERSION='"fuzz"' -DHEADGATE_COMMIT='""'
+
+# -w: clang warns of other things than the compiler of the release, whose warnings fuzz-replay has.
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) -w $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 build/fuzz/replay/%.o: %.c
 	@mkdir -p $(@D)

@@ -106,7 +106,12 @@ found(struct source *source, const struct kafka_event *event)
         return;
     }
     bool anew = part->has_lane;
-    part->lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
+    uint32_t lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
+    if (lane == STREAM_LANE_REFUSED) {
+        stream_source_error(source->stream, "lane_refused");
+        return;
+    }
+    part->lane = lane;
     part->has_lane = true;
     if (anew) {
         stream_lane_reset(source->stream, part->lane, next);

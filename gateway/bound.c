@@ -2,14 +2,15 @@
 #include "bound.h"
 
 #include "../connectors/connector.h"
+#include "feed.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
 
-/* Descriptors of a service thread (event loop, wake, timers) and of the process (log, admin,
- * files). */
+/* Of a service thread: event loop, wake, a spare for when there are no more. Of the process: 64
+ * connections to the admin listener, the log, signals, files. */
 #define THREAD_DESCRIPTORS UINT64_C(8)
-#define PROCESS_DESCRIPTORS UINT64_C(64)
+#define PROCESS_DESCRIPTORS UINT64_C(128)
 
 static uint64_t
 add(uint64_t a, uint64_t b)
@@ -47,8 +48,9 @@ bound_stream_bytes(const struct config_stream *stream)
 static uint64_t
 thread_bytes_of(const struct config_stream *stream)
 {
-    uint64_t batch = larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes);
-    return multiply(BOUND_BATCHES, smaller_of(stream->ring_bytes, batch));
+    uint64_t shared =
+        multiply(BOUND_BATCHES, larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes));
+    return add(shared, outlet_pin_limit_bytes(stream));
 }
 
 static uint64_t
@@ -61,7 +63,7 @@ connection_bytes(const struct config *config)
             break;
         }
     }
-    return add(bytes, config->max_message_bytes);
+    return add(bytes, larger_of(config->max_message_bytes, BOUND_HEAD_BYTES));
 }
 
 /* All but the connections. */
@@ -108,16 +110,15 @@ uint64_t
 bound_auto_connections(const struct config *config, uint64_t descriptor_limit)
 {
     uint64_t fixed = fixed_descriptors(config);
-    if (descriptor_limit <= fixed) {
-        return 1;
-    }
-    return smaller_of(descriptor_limit - fixed, BOUND_AUTO_CONNECTIONS);
+    uint64_t left = descriptor_limit <= fixed ? 0 : descriptor_limit - fixed;
+    return larger_of(smaller_of(left, BOUND_AUTO_CONNECTIONS), config->threads);
 }
 
 static void
 print_bytes(FILE *out, const char *what, uint64_t bytes, const char *note)
 {
-    fprintf(out, "  %-34s %12.1f MiB  %s\n", what, (double)bytes / 1048576.0, note);
+    fprintf(out, "  %-34s %12.1f MiB%s%s\n", what, (double)bytes / 1048576.0,
+        note[0] == '\0' ? "" : "  ", note);
 }
 
 static void

@@ -5,14 +5,14 @@
  *   a stream    ring.bytes + BOUND_SLOT_BYTES for each of ring.records (the ring's own table)
  *               + 2 max_record (one record being read, one being encoded)
  *               + what its connector says (memory_bound_bytes)
- *   a thread    for each stream the encoded batches that it may keep for sharing:
- *               BOUND_BATCHES (4) of BOUND_BATCH_BYTES (256 KiB) for each of 3 transports and
- *               3 envelopes, so 36 batches or 9 MiB; no batch holds more than the ring, and one
- *               record larger than a batch is a batch of its own, so each is
- *               min(ring.bytes, max(256 KiB, max_record))
+ *   a thread    for each stream the encoded batches that it keeps for sharing: BOUND_BATCHES (4 of
+ *               each of 15 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 3
+ *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes
+ *               64 KiB of records before framing and slack, or one record that is larger
+ *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
- *               did not take) + limits.message (a client's message being read)
- *               + BOUND_TLS_BYTES where a listener is encrypted
+ *               did not take) + the larger of limits.message (a client's message being read) and
+ *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
  *   kernel      2 limits.send_buffer a connection, beside the process: the kernel doubles SO_SNDBUF
  * Sums stop at UINT64_MAX. Thread  any: no state. */
 #ifndef HEADGATE_BOUND_H
@@ -22,10 +22,11 @@
 
 #define BOUND_BASE_BYTES (UINT64_C(24) << 20)
 #define BOUND_SLOT_BYTES UINT64_C(16)
-#define BOUND_BATCHES UINT64_C(36)
+#define BOUND_BATCHES UINT64_C(60)
 #define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
 #define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)
 #define BOUND_LEFTOVER_BYTES (UINT64_C(8) << 10)
+#define BOUND_HEAD_BYTES (UINT64_C(32) << 10)
 #define BOUND_TLS_BYTES                                                                            \
     (UINT64_C(40) << 10) /* OpenSSL: a 16 KiB record each way, and its state                       \
                           */
@@ -50,8 +51,9 @@ uint64_t bound_stream_bytes(const struct config_stream *stream);
 /* bound_descriptor_limit: RLIMIT_NOFILE's hard limit, up to which the program may raise its own. */
 uint64_t bound_descriptor_limit(void);
 
-/* bound_auto_connections: how many connections descriptor_limit leaves, from 1 to
- * BOUND_AUTO_CONNECTIONS. config->threads is resolved; config->max_connections is not read. */
+/* bound_auto_connections: how many connections descriptor_limit leaves, at most
+ * BOUND_AUTO_CONNECTIONS and at least one a thread. config->threads is resolved;
+ * config->max_connections is not read. */
 uint64_t bound_auto_connections(const struct config *config, uint64_t descriptor_limit);
 
 /* bound_print: a table for people, the last line of memory its total; a warning where the

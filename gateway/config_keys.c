@@ -44,7 +44,9 @@ check_origin(const char *text, struct err *err)
     }
     if (!good) {
         err_set(err, ERR_INVALID,
-            "is not an origin: * or one like https://app.example.com, in lower case, no path");
+            "'%.80s' is not an origin: * or one like https://app.example.com, in lower case, no "
+            "path",
+            text);
         return -1;
     }
     return 0;

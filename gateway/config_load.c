@@ -25,11 +25,29 @@ count_processors(void)
     return n < 1 ? 1 : n > 64 ? 64 : (uint64_t)n;
 }
 
+/* Each thread takes its share of the connections, so none may be left with nothing. */
+static void
+check_shares(
+    struct config_parse *parse, const struct config_node *root, const struct config *config)
+{
+    if (config->max_connections == 0 || config->max_connections >= config->threads) {
+        return;
+    }
+    const struct config_node *limits = config_yaml_find(root, "limits");
+    size_t outer = config_parse_enter(parse, "limits");
+    size_t inner = config_parse_enter(parse, "connections");
+    config_parse_error(
+        parse, config_yaml_find(limits, "connections"), "must be at least the number of threads");
+    config_parse_leave(parse, inner);
+    config_parse_leave(parse, outer);
+}
+
 static void
 parse_document(struct config_parse *parse, struct config_node *root, struct config *config)
 {
     config_parse_expand(parse, root);
     config_parse_section(parse, &config_keys_root, root, config);
+    check_shares(parse, root, config);
     config_listen_parse(
         parse, config_yaml_find(root, "listen"), config_yaml_find(root, "admin"), config);
     config_streams_parse(
@@ -39,11 +57,15 @@ parse_document(struct config_parse *parse, struct config_node *root, struct conf
 static void
 resolve(struct config *config)
 {
-    if (config->threads == 0) {
+    bool threads_auto = config->threads == 0;
+    if (threads_auto) {
         config->threads = count_processors();
     }
     if (config->max_connections == 0) {
         config->max_connections = bound_auto_connections(config, bound_descriptor_limit());
+    }
+    if (threads_auto && config->threads > config->max_connections) {
+        config->threads = config->max_connections;
     }
 }
 

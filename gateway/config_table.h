@@ -2,7 +2,19 @@
  * printed configuration and the reference are made.
  *
  * A section is a YAML mapping that fills one C struct; each key names a field by its offset, and
- * the key's kind fixes the field's C type. A connector exports one section.  Thread init. */
+ * the key's kind fixes the field's C type. A connector exports one section.
+ *
+ * To write a connector's section: a struct of settings with a field for each key, of the C type
+ * that stands beside the kind below; an array of struct config_key with designated initialisers
+ * (name, kind, offset, bounds, fallback, prose; what is left out is none); a const struct
+ * config_section with sizeof the struct; both named in the connector's row. Then the parser,
+ * headgate config print, the schema and the reference know it. The settings are zeroed, filled,
+ * passed to the connector's check() only if every key was good, and freed by the table. A key that
+ * is not given has its fallback, else 0, false, NULL or an empty list. What the table cannot say
+ * belongs in a key's check (one value) or the connector's check() (values together). CONFIG_CUSTOM
+ * is the gateway's own (config_listen.c, config_streams.c): a connector has no use for it. Thread
+ * init.
+ */
 #ifndef HEADGATE_CONFIG_TABLE_H
 #define HEADGATE_CONFIG_TABLE_H
 
@@ -41,7 +53,7 @@ struct config_key {
     const char *const *choices; /* of ENUM and ENUM_SET, NULL-terminated */
     const struct config_section *child;
     /* check: a further check of a scalar (already interpolated), of each item of STRINGS. May be
-     * NULL. Errors -1 and err->text, to follow the value: "is not ...". */
+     * NULL. Errors -1 and err->text, a whole sentence. */
     int (*check)(const char *text, struct err *err);
     const char *prose;     /* one or two sentences, with the unit */
     const char *zero_word; /* of a number: a word that stands for 0 and need not be within

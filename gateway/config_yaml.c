@@ -111,6 +111,10 @@ on_scalar(struct builder *builder, const yaml_event_t *event)
     int line = mark_line(&event->start_mark);
     int column = mark_column(&event->start_mark);
     if (expects_key(builder)) {
+        if (len > CONFIG_YAML_KEY_MAX) {
+            fail_event(builder, event, "a key of more than 200 bytes");
+            return;
+        }
         builder->key = mem_strndup(text, len);
         builder->key_line = line;
         builder->key_column = column;

@@ -14,6 +14,8 @@
 
 #define CONFIG_YAML_BYTES_MAX (1024 * 1024)
 #define CONFIG_YAML_DEPTH_MAX 64
+/* Of a key; YAML reads a quoted key of at most 1024 characters, and config print escapes some. */
+#define CONFIG_YAML_KEY_MAX 200
 
 enum config_node_kind { CONFIG_NODE_SCALAR, CONFIG_NODE_LIST, CONFIG_NODE_MAP };
 

@@ -26,7 +26,8 @@ n=0
 for file; do
     path=/${file##*/}
     [ "$path" != /index.html ] || path=/
-    printf '    {"%s", "%s", file_%d, sizeof file_%d},\n' "$path" "$(type_of "$file")" "$n" "$n"
+    type=$(type_of "$file")
+    printf '    {"%s", "%s", file_%d, sizeof file_%d},\n' "$path" "$type" "$n" "$n"
     n=$((n + 1))
 done
 printf '};\nconst size_t page_files_n = %d;\n' "$n"

@@ -61,13 +61,15 @@ class Gateway:
     def __init__(self, directory, config):
         self.port, self.admin_port = free_port(), free_port()
         self.config = {
-            "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{self.admin_port}", **config
+            "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{self.admin_port}", **config,
+            "drain": {"grace": "0s", "timeout": "5s", **config.get("drain", {})},
         }
         self.path = os.path.join(directory, f"gateway-{self.port}.yaml")
         self.log_path = os.path.join(directory, f"gateway-{self.port}.log")
         with open(self.path, "w", encoding="utf-8") as file:
             json.dump(self.config, file, indent=2)  # JSON is YAML
         self.process = None
+        self._subscriptions = []
 
     def start(self, ready=True, limits=()):
         """limits: arguments of prlimit, as --nofile=64."""
@@ -151,7 +153,9 @@ class Gateway:
         return Http(self.port).get(target, headers, **kwargs)
 
     def subscribe(self, stream, transport, **params):
-        return Subscription(self.port, f"/streams/{stream}", transport, **params)
+        sub = Subscription(self.port, f"/streams/{stream}", transport, **params)
+        self._subscriptions.append(sub)
+        return sub
 
     def wait_subscribers(self, count, timeout_s=20):
         self.wait_metric("subscribers", count, timeout_s)
@@ -191,6 +195,8 @@ class Gateway:
 
     def stop(self):
         """SIGTERM, exit 0, and no report of a sanitizer in the log."""
+        for sub in self._subscriptions:
+            sub.close()
         if self.process and self.process.poll() is None:
             self.terminate()
         if self.process:
@@ -203,6 +209,7 @@ class Kafka:
     """What both kinds of Kafka can do. One lives as long as the test session."""
 
     name = None
+    client_options = {}
 
     def __init__(self):
         self._producer = None
@@ -224,7 +231,11 @@ class Kafka:
     def source(self, topics, start="earliest", **more):
         """The source: of a stream's configuration."""
         topics = [topics] if isinstance(topics, str) else topics
-        return {"kafka": {"brokers": self.bootstrap, "topics": topics, "start": start, **more}}
+        options = {**self.client_options, **more.pop("librdkafka_options", {})}
+        return {"kafka": {
+            "brokers": self.bootstrap, "topics": topics, "start": start,
+            "librdkafka_options": options, **more,
+        }}
 
     @property
     def producer(self):
@@ -239,37 +250,40 @@ class Kafka:
         return self._producer
 
     def produce(self, topic, *records):
-        """Records are payloads, or dicts of value, key, headers, partition, timestamp; delivered when this
-        returns."""
-        failures = []
-
-        def delivered(error, _message):
-            if error:
-                failures.append(error)
-
-        for record in records:
-            if not isinstance(record, dict):
-                record = {"value": record}
-            self.producer.produce(topic, on_delivery=delivered, **record)
-        assert self.producer.flush(30) == 0, "not delivered in 30 s"
-        assert not failures, failures[0]
+        """Records are payloads, or dicts of value, key, headers, partition, timestamp; delivered
+        when this returns."""
+        self._deliver(
+            topic, (rec if isinstance(rec, dict) else {"value": rec} for rec in records)
+        )
 
     def burst(self, topic, count, partitions=1, size=100, first=0):
         """count small JSON objects, {"n":first} and on, spread evenly over the partitions."""
-        failures = []
+        pad = "x" * max(0, size - 24)
+        self._deliver(topic, (
+            {"value": f'{{"n":{n},"pad":"{pad}"}}', "partition": n % partitions}
+            for n in range(first, first + count)
+        ))
 
-        def delivered(error, _message):
+    def _deliver(self, topic, records, timeout_s=60):
+        """All of them; waits for the reports by poll(): flush() takes a second more."""
+        failures, delivered = [], 0
+
+        def report(error, _message):
+            nonlocal delivered
+            delivered += 1
             if error:
                 failures.append(error)
 
-        pad = "x" * max(0, size - 24)
-        producer = self.producer
-        for n in range(first, first + count):
-            value = f'{{"n":{n},"pad":"{pad}"}}'
-            producer.produce(topic, value, partition=n % partitions, on_delivery=delivered)
-            if n % 1000 == 0:
-                producer.poll(0)
-        assert producer.flush(60) == 0, "not delivered in 60 s"
+        sent = 0
+        for record in records:
+            self.producer.produce(topic, on_delivery=report, **record)
+            sent += 1
+            if sent % 1000 == 0:
+                self.producer.poll(0)
+        deadline = time.monotonic() + timeout_s
+        while delivered < sent:
+            assert time.monotonic() < deadline, f"{sent - delivered} records are not delivered"
+            self.producer.poll(0.05)
         assert not failures, failures[0]
 
 
@@ -277,6 +291,8 @@ class MockKafka(Kafka):
     """librdkafka's mock cluster: 5 MiB a partition, no deletion, no look-up by time."""
 
     name = "mock"
+    # A record that is produced does not wake a fetch that waits in the mock cluster.
+    client_options = {"fetch.wait.max.ms": 10}
 
     def __init__(self):
         super().__init__()

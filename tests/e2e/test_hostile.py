@@ -1,0 +1,405 @@
+"""Clients that mean harm, or are broken: what reliability is about. Each test that checks for a spin
+would fail on a server that polls a connection which it never reads."""
+
+import re
+import socket
+import struct
+import time
+
+import pytest
+
+from harness import wait_for
+from wire import Connection, Ended, Http, WebSocket, ws_frame
+
+pytestmark = pytest.mark.mock_only
+
+IDLE_SHARE = 0.1  # of a core: the machine is shared, a spin takes all of one
+
+
+@pytest.fixture
+def gateway(kafka, gateways):
+    topic = kafka.topic()
+    kafka.produce(topic, "1")
+    gateway = gateways(s={"source": kafka.source(topic)})
+    gateway.wait_metric("records_in_total", 1, stream="s")
+    gateway.produce = lambda *records: kafka.produce(topic, *records)
+    return gateway
+
+
+def assert_alive(gateway):
+    """It serves others, and nothing spins."""
+    assert gateway.cpu_share() < IDLE_SHARE
+    http = gateway.get("/streams/s?from=earliest&limit=1&envelope=data")
+    assert http.body() == b"1\n"
+    http.close()
+
+
+# -- A: a subscriber that says something, or half-closes
+
+
+@pytest.mark.parametrize("transport", ["sse", "ndjson"])
+def test_a_stray_byte_of_a_subscriber_does_not_spin(gateway, transport):
+    sub = gateway.subscribe("s", transport)
+    sub.http.send(b"x")
+    assert sub.http.closed_within(1.5)
+    gateway.wait_subscribers(0, timeout_s=2)
+    assert_alive(gateway)
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
+def test_a_half_closed_subscriber_is_gone_within_a_second(gateway, transport):
+    sub = gateway.subscribe("s", transport)
+    sub.http.sock.shutdown(socket.SHUT_WR)
+    assert sub.http.closed_within(1.5)
+    gateway.wait_subscribers(0, timeout_s=2)
+    assert_alive(gateway)
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_subscriber_that_goes_is_noticed_within_a_second(gateway, transport, reset):
+    sub = gateway.subscribe("s", transport)
+    gateway.wait_subscribers(1)
+    if reset:
+        sub.http.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sub.close()
+    gateway.wait_subscribers(0, timeout_s=1.5)
+    assert_alive(gateway)
+
+
+# -- B, C: upgrades that are none
+
+
+@pytest.mark.parametrize("upgrade", ["foo", "h2c", "websocket2", "HTTP/2.0", "TLS/1.0", ""])
+@pytest.mark.parametrize("warm", [False, True])
+def test_an_unknown_upgrade_is_never_switched_to(gateway, upgrade, warm):
+    http = Http(gateway.port)
+    if warm:
+        http.get("/streams").body()
+    http.get("/streams/s?from=earliest&limit=1&envelope=data", {
+        "Connection": "Upgrade, HTTP2-Settings", "Upgrade": upgrade, "HTTP2-Settings": "AAMAAABkAAQAAP__",
+    })
+    assert http.status != 101
+    http.close()
+    assert_alive(gateway)
+
+
+def test_http_2_with_prior_knowledge_is_refused(gateway):
+    http = Connection(gateway.port)
+    http.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    answer = http.rest(5)
+    assert answer == b"" or answer.startswith((b"HTTP/1.1 505", b"HTTP/1.1 400"))
+
+
+# -- D: methods
+
+
+@pytest.mark.parametrize("line", ["CONNECT example.org:443", "CONNECT /", "TRACE /streams/s", "BREW /streams/s"])
+def test_connect_trace_and_unknown_methods_are_refused_and_closed(gateway, line):
+    http = Http(gateway.port)
+    http.send(f"{line} HTTP/1.1\r\nHost: a\r\n\r\n")
+    http.response(5)
+    assert http.status in (400, 405, 501)
+    if line.startswith("CONNECT") or http.headers.get("connection") == "close":
+        assert http.closed_within(3)
+    http.close()
+    assert_alive(gateway)
+
+
+# -- E: limits
+
+
+def test_at_the_connection_limit_new_clients_are_refused_and_nothing_spins(kafka, gateways):
+    topic = kafka.topic()
+    kafka.produce(topic, "1")
+    gateway = gateways({"limits": {"connections": 20}, "threads": 1}, s={"source": kafka.source(topic)})
+    held = [gateway.subscribe("s", "sse") for _ in range(20)]
+    refused = 0
+    for _ in range(20):
+        try:
+            http = Http(gateway.port)
+            http.send("GET /streams HTTP/1.1\r\nHost: a\r\n\r\n")
+            http.response(3)
+            refused += http.status == 503
+            http.close()
+        except (OSError, Ended):
+            refused += 1
+    assert refused == 20
+    assert gateway.cpu_share() < IDLE_SHARE
+    kafka.produce(topic, "2")
+    assert all(len(sub.records(1)) == 1 for sub in held), "those who are in are served"
+    held[0].close()
+    gateway.wait_subscribers(19)
+    assert gateway.subscribe("s", "sse").hello
+
+
+def test_out_of_descriptors_nothing_spins_and_the_log_stays_short(kafka, gateways):
+    topic = kafka.topic()
+    kafka.produce(topic, "1")
+    gateway = gateways(s={"source": kafka.source(topic)}, limits=["--nofile=256:256"])
+    lines = len(gateway.log().splitlines())
+    held = [Connection(gateway.port) for _ in range(400)]
+    time.sleep(0.5)
+    assert gateway.cpu_share(2) < IDLE_SHARE
+    assert len(gateway.log().splitlines()) - lines < 20
+    assert gateway.admin("/livez").status == 200
+    for one in held:
+        one.close()
+    wait_for(lambda: gateway.get("/streams").status == 200, "service after the flood")
+
+
+# -- F: WebSocket frames
+
+
+FRAMES = {
+    "unmasked": (ws_frame(1, b"hi", masked=False), 1002),
+    "reserved bit": (ws_frame(1, b"hi", rsv=4), 1002),
+    "reserved opcode": (ws_frame(3, b"hi"), 1002),
+    "reserved control opcode": (ws_frame(11, b""), 1002),
+    "continuation of nothing": (ws_frame(0, b"hi"), 1002),
+    "a fragmented ping": (ws_frame(9, b"hi", fin=False), 1002),
+    "a long ping": (ws_frame(9, b"x" * 126), 1002),
+    "a close of one byte": (ws_frame(8, b"\x03"), 1002),
+    "a bad close code": (ws_frame(8, struct.pack(">H", 1005)), 1002),
+    "text in a text": (ws_frame(1, b"a", fin=False) + ws_frame(1, b"b"), 1002),
+    "invalid UTF-8": (ws_frame(1, b"\xff\xfe"), 1007),
+    "invalid UTF-8 of a close": (ws_frame(8, b"\x03\xe8\xff"), 1007),
+    "a terabyte": (b"\x81\xff" + struct.pack(">Q", 1 << 40) + b"\0\0\0\0", 1009),
+    "a length with its top bit": (b"\x81\xff" + b"\xff" * 8 + b"\0\0\0\0", (1002, 1009)),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_broken_websocket_frame_closes_with_its_code(gateway, name):
+    frame, code = FRAMES[name]
+    sub = gateway.subscribe("s", "ws")
+    sub.http.send(frame)
+    with pytest.raises(Ended) as ended:
+        sub.next(5)
+    assert ended.value.code in (code if isinstance(code, tuple) else (code,))
+    assert sub.http.closed_within(5)
+    gateway.wait_subscribers(0)
+
+
+def test_a_message_over_the_maximum_is_1009_before_it_is_stored(kafka, gateways):
+    gateway = gateways({"limits": {"message": "4KiB"}}, s={"source": kafka.source(kafka.topic())})
+    sub = gateway.subscribe("s", "ws")
+    sub.http.send(ws_frame(1, b"x" * 5000))
+    with pytest.raises(Ended) as ended:
+        sub.next(5)
+    assert ended.value.code == 1009
+
+
+def test_an_endless_message_of_small_fragments_is_1009(gateway):
+    before = gateway.rss_bytes()
+    sub = gateway.subscribe("s", "ws")
+    part = ws_frame(0, b"0123456789", fin=False)
+    code = None
+    try:
+        sub.http.send(ws_frame(1, b"", fin=False))
+        for _ in range(300):
+            sub.http.send(part * 1000)
+        sub.next(5)
+    except Ended as ended:
+        code = ended.code
+    except OSError:
+        code = 1009  # the reset overtook the close frame
+    assert code in (1009, None)
+    gateway.wait_subscribers(0)
+    assert gateway.rss_bytes() - before < 8 << 20
+
+
+def test_many_pings_are_answered_or_the_connection_ends_and_memory_stays(gateway):
+    before = gateway.rss_bytes()
+    sub = gateway.subscribe("s", "ws")
+    sub.http.sock.settimeout(2)
+    try:
+        for _ in range(2000):
+            sub.http.send(ws_frame(9, b"x" * 125) * 20)
+    except OSError:
+        pass  # it stopped reading us, or closed: both are fine
+    assert gateway.rss_bytes() - before < 8 << 20
+    other = gateway.subscribe("s", "sse", **{"from": "earliest"})
+    assert len(other.records(1)) == 1
+    sub.close()
+    gateway.wait_subscribers(1)
+
+
+def test_ten_pings_in_a_segment_have_a_pong_for_the_last(gateway):
+    sub = gateway.subscribe("s", "ws")
+    sub.http.send(b"".join(ws_frame(9, b"%d" % n) for n in range(10)))
+    seen = []
+    while b"9" not in seen:
+        opcode, payload = sub.http.frame(time.monotonic() + 5)
+        assert opcode == 10
+        seen.append(payload)
+
+
+def test_a_flood_of_client_messages_ends_or_costs_others_nothing(gateway):
+    sub = gateway.subscribe("s", "ws")
+    sub.http.sock.settimeout(2)
+    try:
+        for _ in range(500):
+            sub.http.send(ws_frame(1, b'{"op":"ping"}') * 100)
+    except OSError:
+        pass
+    other = gateway.subscribe("s", "sse", **{"from": "earliest"})
+    assert len(other.records(1, 5)) == 1
+    sub.close()
+
+
+# -- G: HTTP that could smuggle
+
+
+SMUGGLED = "GET /streams/s?from=earliest&limit=1&envelope=data HTTP/1.1\r\nHost: a\r\n\r\n"
+GET = "GET /streams HTTP/1.1\r\n"
+BAD_REQUESTS = {
+    "no Host": GET + "\r\n",
+    "two Hosts": GET + "Host: a\r\nHost: b\r\n\r\n",
+    "a Host with a slash": GET + "Host: a/b\r\n\r\n",
+    "a Host list": GET + "Host: a, b\r\n\r\n",
+    "bare LF everywhere": "GET /streams HTTP/1.1\nHost: a\n\n",
+    "bare LF in a header": GET + "Host: a\nX: y\r\n\r\n",
+    "bare CR in a value": GET + "Host: a\r\nX: y\rz\r\n\r\n",
+    "NUL in a value": GET + "Host: a\r\nX: y\0z\r\n\r\n",
+    "space before the colon": GET + "Host : a\r\n\r\n",
+    "space before a name": GET + " Host: a\r\n\r\n",
+    "obs-fold": GET + "Host: a\r\nX: y\r\n z\r\n\r\n",
+    "no name": GET + "Host: a\r\n: y\r\n\r\n",
+    "no colon": GET + "Host: a\r\nnothing\r\n\r\n",
+    "a name with a space": GET + "Host: a\r\nA B: y\r\n\r\n",
+    "CL and TE": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE and CL": "POST /streams HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\n",
+    "two CLs": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+    "a CL list": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 6\r\n\r\n",
+    "a negative CL": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+    "a signed CL": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
+    "a hex CL": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\n",
+    "a huge CL": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+    "an empty CL": "POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
+    "TE on 1.0": "POST /streams HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "TE identity": "POST /streams HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
+    "TE gzip": "POST /streams HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "TE twice": "POST /streams HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    "TE with a tab": "POST /streams HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+    "HTTP/2.0": "GET /streams HTTP/2.0\r\nHost: a\r\n\r\n",
+    "HTTP/1.2x": "GET /streams HTTP/1.2x\r\nHost: a\r\n\r\n",
+    "http in small letters": "GET /streams http/1.1\r\nHost: a\r\n\r\n",
+    "no version": "GET /streams\r\nHost: a\r\n\r\n",
+    "two spaces": "GET  /streams HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a tab": "GET\t/streams HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a space in the target": "GET /stre ams HTTP/1.1\r\nHost: a\r\n\r\n",
+    "no slash": "GET streams HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a fragment": "GET /streams#x HTTP/1.1\r\nHost: a\r\n\r\n",
+    "a control byte in the target": "GET /streams\x01 HTTP/1.1\r\nHost: a\r\n\r\n",
+    "garbage": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", BAD_REQUESTS)
+def test_a_malformed_request_is_refused_and_what_follows_is_not_served(gateway, name):
+    http = Http(gateway.port)
+    http.send((BAD_REQUESTS[name] + SMUGGLED).encode("latin-1"))
+    http.response(5)
+    assert http.status in (400, 501, 505), http.status
+    rest = http.rest(5)
+    assert not re.search(rb"HTTP/1\.[01] \d{3}", rest) and b"\n1\n" not in rest, rest
+    assert gateway.metric("records_out_total", stream="s") == 0
+
+
+def test_a_body_is_not_taken_for_the_next_request(gateway):
+    http = Http(gateway.port)
+    http.send(f"POST /streams HTTP/1.1\r\nHost: a\r\nContent-Length: {len(SMUGGLED)}\r\n\r\n{SMUGGLED}")
+    http.response(5)
+    assert http.status in (404, 405, 413)
+    http.body()
+    try:
+        assert http.rest(3) == b""
+    except TimeoutError:
+        pass
+    assert gateway.metric("records_out_total", stream="s") == 0
+
+
+def test_a_chunked_body_is_not_taken_for_the_next_request(gateway):
+    http = Http(gateway.port)
+    body = f"{len(SMUGGLED):x}\r\n{SMUGGLED}\r\n0\r\n\r\n"
+    http.send(f"POST /streams HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}")
+    http.response(5)
+    assert http.status in (404, 405, 411, 413, 501)
+    http.body()
+    try:
+        assert http.rest(3) == b""
+    except TimeoutError:
+        pass
+    assert gateway.metric("records_out_total", stream="s") == 0
+
+
+def test_paths_are_not_files(gateway):
+    for path in ("/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/streams/..%2f..%2fetc%2fpasswd",
+                 "/streams/%00", "/streams/s%00", "//etc/passwd"):
+        assert gateway.get(path).status in (400, 404), path
+
+
+# -- time
+
+
+def test_a_slow_header_is_cut_after_the_header_timeout(kafka, gateways):
+    gateway = gateways({"timeouts": {"header": "2s"}}, s={"source": kafka.source(kafka.topic())})
+    http = Connection(gateway.port)
+    started = time.monotonic()
+    http.sock.settimeout(0.3)
+    try:
+        http.send("GET /streams HTTP/1.1\r\n")
+        while time.monotonic() - started < 8:
+            http.send("X")  # a trickle must not put it off
+            try:
+                if http.sock.recv(4096) == b"":
+                    break
+            except socket.timeout:
+                pass
+    except OSError:
+        pass
+    assert 1.5 < time.monotonic() - started < 6
+
+
+def test_a_connection_that_says_nothing_is_cut(kafka, gateways):
+    gateway = gateways({"timeouts": {"header": "1s"}}, s={"source": kafka.source(kafka.topic())})
+    assert Connection(gateway.port).closed_within(5)
+
+
+@pytest.mark.accept
+def test_the_default_header_timeout_is_ten_seconds(gateway):
+    http = Connection(gateway.port)
+    http.send("GET /streams HTTP/1.1\r\n")
+    assert not http.closed_within(8)
+    assert http.closed_within(5)
+
+
+def test_a_head_that_arrives_byte_by_byte_is_understood(gateway):
+    http = Http(gateway.port)
+    for byte in SMUGGLED.encode():
+        http.send(bytes([byte]))
+    assert http.response().body() == b"1\n"
+
+
+def test_five_hundred_clients_that_never_finish_their_request_disturb_nobody(gateway):
+    held = [Connection(gateway.port) for _ in range(500)]
+    for one in held:
+        one.send("GET /streams/s HTTP/1.1\r\nHost:")
+    assert_alive(gateway)
+    for one in held:
+        one.close()
+
+
+def test_a_websocket_handshake_with_frames_behind_it_is_served(gateway):
+    http = WebSocket(gateway.port)
+    http.send(
+        "GET /streams/s?from=earliest HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    http.send(ws_frame(9, b"early"))
+    assert http.response().status == 101
+    assert http.headers["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+    opcodes = [http.frame(time.monotonic() + 5)[0] for _ in range(3)]
+    assert sorted(opcodes) == [1, 1, 10]
