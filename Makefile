@@ -308,3 +308,7 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 $(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(B)/tests/unit/fake_stream.o $(TSAN_OBJS) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
+
+.PHONY: kafka-faults
+kafka-faults: $(B)/faults/kafka_probe ## the Kafka source through faults of a real Apache Kafka
+	KAFKA_PROBE=$(B)/faults/kafka_probe $(PYTHON) -m pytest -q tests/faults/test_kafka_source.py
