@@ -123,6 +123,11 @@ e2e-kafka: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
 
+# The demo page in Chromium; screenshots in build/page/.
+.PHONY: page
+page: $(B)/headgate tests/node_modules ## the demo page in Chromium
+	HEADGATE=$(abspath $(B))/headgate node --test tests/e2e/page.test.mjs
+
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
@@ -297,3 +302,9 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
 -include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
+
+# --- The Kafka source alone -------------------------------------------------------------------
+# Its measurements against kcat and its tests with a real broker; see tests/faults/kafka_probe.c.
+$(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(B)/tests/unit/fake_stream.o $(TSAN_OBJS) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)

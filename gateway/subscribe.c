@@ -110,9 +110,6 @@ check_allowed(
         return refuse_with(refusal, 400, "queue: at most %llu records on this stream",
             (unsigned long long)config->queue_records);
     }
-    if (params->max_rate != 0) {
-        return refuse_with(refusal, 400, "max_rate: not available in this version");
-    }
     return true;
 }
 
