@@ -109,8 +109,8 @@ def test_memory_stays_within_the_bound_that_check_prints(kafka, gateways, subs):
 
 
 def memory_bound(text):
-    """The bytes that headgate check prints."""
-    found = re.search(r"memory\D*([\d.]+)\s*(MiB|GiB|KiB|bytes|B)", text, re.IGNORECASE)
+    """The bytes that headgate check prints: memory's total."""
+    found = re.search(r"memory, at most:\n(?:.*\n)*?\s+total +([\d.]+) (KiB|MiB|GiB)\n", text)
     assert found, text
-    unit = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}.get(found.group(2).lower(), 1)
+    unit = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[found.group(2)]
     return int(float(found.group(1)) * unit)
