@@ -302,3 +302,9 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
 -include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
+
+# --- The Kafka source alone -------------------------------------------------------------------
+# Its measurements against kcat and its tests with a real broker; see tests/faults/kafka_probe.c.
+$(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(B)/tests/unit/fake_stream.o $(TSAN_OBJS) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)

@@ -40,7 +40,7 @@ struct connector {
      * reached is no error: it is retried for ever. Errors NULL and err. Thread init. */
     struct source *(*start)(const void *settings, struct stream *stream, struct err *err);
 
-    /* wake: the stream has room again. Called with no lock held. Thread any. Blocks no. */
+    /* wake: the stream has room again. Calls nothing of the stream. Thread any. Blocks no. */
     void (*wake)(struct source *source);
 
     /* stop: end the threads, leave groups, free. After it returns nothing is published.

@@ -24,6 +24,7 @@ struct kafka_partition {
     int64_t progress_ns; /* when a record came last, or when none was owed */
 };
 
+#define KAFKA_BATCH_MOST 1000 /* records */
 #define KAFKA_LOG_SLOTS 16
 
 /* Rate limits of librdkafka's log lines, by facility. */
@@ -65,13 +66,29 @@ struct source {
     int64_t log_oversize_ns, log_error_ns;
 };
 
-/* kafka_stats: librdkafka's statistics (JSON, every 5 s) give each lane its end offset and find
- * partitions that owe records but do not move. Thread source. */
-void kafka_stats_apply(struct source *source, const char *json, size_t len);
+/* kafka_lanes_apply: do what the topics thread found. Thread source, as all of kafka_lane. */
+void kafka_lanes_apply(struct source *source);
 
-/* kafka_restart: stop and start a partition's fetching at the stream's next offset. Thread source.
+/* kafka_lanes_tell_losses: what retention took, each partition's in one place of room. */
+void kafka_lanes_tell_losses(struct source *source, size_t room);
+
+/* kafka_lane_partition: the row of a partition; lent until the next call with a higher partition.
  */
-void kafka_restart(struct source *source, struct kafka_topic *topic, int32_t partition);
+struct kafka_partition *kafka_lane_partition(struct kafka_topic *topic, int32_t partition);
+
+/* kafka_lane_stop: fetch it no more, and let go of its records that wait for room.
+ * kafka_lane_restart: then fetch it from the stream's next offset. */
+void kafka_lane_stop(struct source *source, struct kafka_topic *topic, int32_t partition);
+void kafka_lane_restart(struct source *source, struct kafka_topic *topic, int32_t partition);
+
+/* kafka_records_take: move what there is and what there is room for. true: go on at once, there may
+ * be more. kafka_records_drop: free what was taken from librdkafka and not staged. */
+bool kafka_records_take(struct source *source);
+void kafka_records_drop(struct source *source);
+
+/* kafka_stats_apply: librdkafka's statistics (JSON, every 5 s) give each lane its end offset and
+ * find partitions that owe records but do not move. Thread source. */
+void kafka_stats_apply(struct source *source, const char *json, size_t len);
 
 /* kafka_may_log: true once in ten seconds for each *last_ns. */
 bool kafka_may_log(int64_t *last_ns);

@@ -70,7 +70,7 @@ watch(struct source *source, struct kafka_topic *topic, int32_t partition, bool 
             " though there is more; fetching it anew",
             topic->name, partition, stream_lane_next(source->stream, part->lane));
         stream_source_error(source->stream, "stalled");
-        kafka_restart(source, topic, partition);
+        kafka_lane_restart(source, topic, partition);
     }
 }
 

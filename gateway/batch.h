@@ -39,6 +39,7 @@ struct unit {
 
 struct batch {
     unsigned refs;
+    unsigned pins;      /* connections that owe the rest of a large unit of it; see outlet_pin */
     struct stand stand; /* before it */
     struct buf bytes;
     struct buf ids; /* the id before the batch, then one for each unit's end */

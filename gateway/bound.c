@@ -2,6 +2,7 @@
 #include "bound.h"
 
 #include "../connectors/connector.h"
+#include "feed.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -47,7 +48,9 @@ bound_stream_bytes(const struct config_stream *stream)
 static uint64_t
 thread_bytes_of(const struct config_stream *stream)
 {
-    return multiply(BOUND_BATCHES, larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes));
+    uint64_t shared =
+        multiply(BOUND_BATCHES, larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes));
+    return add(shared, outlet_pin_limit_bytes(stream));
 }
 
 static uint64_t

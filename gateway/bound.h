@@ -9,6 +9,7 @@
  *               each of 15 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 3
  *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes
  *               64 KiB of records before framing and slack, or one record that is larger
+ *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
  *               did not take) + the larger of limits.message (a client's message being read) and
  *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted

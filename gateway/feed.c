@@ -32,7 +32,7 @@ feed_free(struct feed *feed)
 void
 outlet_fini(struct outlet *outlet)
 {
-    assert(outlet->n_sessions == 0);
+    assert(outlet->n_sessions == 0 && outlet->pinned_bytes == 0);
     while (outlet->feeds != NULL) {
         struct feed *feed = outlet->feeds;
         outlet->feeds = feed->next;
@@ -167,15 +167,16 @@ feed_join(struct feed *feed, struct session *session)
         }
         return true;
     }
-    if (!TAILQ_EMPTY(&feed->live)) {
-        feed_advance(feed);
+    if (!TAILQ_EMPTY(&feed->live) && feed_advance(feed)) {
+        shard_wake(feed->outlet->shard);
     }
     bool empty = TAILQ_EMPTY(&feed->live);
-    if (!empty && session->stand.seq < feed->stand.seq) {
+    /* Behind, it reads on; ahead, it waits for a feed that is on its way: those who are LIVE there
+     * must not pay for a newcomer with their bound. */
+    if (!empty && session->stand.seq != feed->stand.seq) {
         return false;
     }
-    if (empty || session->stand.seq > feed->stand.seq) {
-        release_to_own_pace(feed);
+    if (empty) {
         drop_cache(feed);
         feed->stand = session->stand;
         feed->id.len = 0;
@@ -215,6 +216,38 @@ feed_find(struct feed *feed, uint64_t seq, size_t *unit)
     return NULL;
 }
 
+uint64_t
+outlet_pin_limit_bytes(const struct config_stream *config)
+{
+    uint64_t quarter = config->ring_bytes / 4;
+    uint64_t least_useful = 4 * config->max_record_bytes;
+    return quarter > least_useful ? quarter : least_useful;
+}
+
+bool
+outlet_pin(struct outlet *outlet, struct batch *batch)
+{
+    if (batch->pins == 0) {
+        uint64_t limit = outlet_pin_limit_bytes(stream_config(outlet->stream));
+        if (outlet->pinned_bytes + batch->bytes.cap > limit) {
+            return false;
+        }
+        outlet->pinned_bytes += batch->bytes.cap;
+    }
+    batch->pins++;
+    batch_ref(batch);
+    return true;
+}
+
+void
+outlet_unpin(struct outlet *outlet, struct batch *batch)
+{
+    if (--batch->pins == 0) {
+        outlet->pinned_bytes -= batch->bytes.cap;
+    }
+    batch_unref(batch);
+}
+
 bool
 outlet_wake(struct outlet *outlet)
 {
@@ -252,6 +285,9 @@ outlet_hold_update(struct outlet *outlet)
     struct session *session;
     TAILQ_FOREACH(session, &outlet->pausers, pause_link)
     {
+        if (session->state == SESSION_ENDING) {
+            continue;
+        }
         const struct stand *stand = &session->stand;
         uint64_t sent = stand->seq - 1;
         hold.limit_seq = least(hold.limit_seq, add_capped(sent, session->queue_records));

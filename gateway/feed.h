@@ -39,7 +39,8 @@ struct outlet {
     struct feed *feeds;
     struct session_list pausers;
     size_t n_sessions;
-    bool hold_stale; /* the hold must be computed again before the shard sleeps */
+    uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
+    bool hold_stale;       /* the hold must be computed again before the shard sleeps */
 };
 
 void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream);
@@ -47,6 +48,13 @@ void outlet_fini(struct outlet *outlet); /* no session may be left */
 
 /* outlet_feed: the feed of format, made when there is none. */
 struct feed *outlet_feed(struct outlet *outlet, const struct format *format);
+
+/* outlet_pin: keep batch alive for a connection that stalled inside a large unit of it. What all of
+ * them keep is bounded by outlet_pin_limit_bytes; beyond, nothing is pinned and false is returned.
+ */
+bool outlet_pin(struct outlet *outlet, struct batch *batch);
+void outlet_unpin(struct outlet *outlet, struct batch *batch);
+uint64_t outlet_pin_limit_bytes(const struct config_stream *config);
 
 /* outlet_wake: records may have come. Returns true when there is more to do than was done. */
 bool outlet_wake(struct outlet *outlet);

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* An offset that takes six bytes in a token: more records than a partition sees in years. */
+#define ROOMY_NEXT ((UINT64_C(1) << 42) - 2)
+
 struct lane {
     char *group;
     char *source_prefix; /* {"topic":"t","partition":0,"offset": */
@@ -98,30 +101,87 @@ find(struct lanes *lanes, const char *group, uint32_t partition)
     return NULL;
 }
 
-uint32_t
-lanes_add(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next)
+/* Whether the token of all rows and of (hash, partition) stays within TOKEN_MAX while offsets grow
+ * up to ROOMY_NEXT. */
+static bool
+fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
 {
+    struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
+    size_t n = 0;
+    for (size_t i = 0; i <= lanes->n; i++) {
+        bool here = n == i && (i == lanes->n || !row_before(&lanes->rows[i], hash, partition));
+        if (here) {
+            rows[n++] = (struct token_lane){hash, partition, ROOMY_NEXT};
+        }
+        if (i < lanes->n) {
+            rows[n] = lanes->rows[i];
+            rows[n].next = rows[n].next > ROOMY_NEXT ? rows[n].next : ROOMY_NEXT;
+            n++;
+        }
+    }
+    struct buf token;
+    buf_init(&token);
+    token_encode(&token, rows, n);
+    bool fits = token.len <= TOKEN_MAX;
+    buf_fini(&token);
+    free(rows);
+    return fits;
+}
+
+/* Why a new lane cannot be, or NULL. */
+static const char *
+refusal(const struct lanes *lanes, const char *group, uint32_t partition)
+{
+    uint32_t hash = token_group_hash(group);
+    if (partition >= TOKEN_PARTITION_LIMIT) {
+        return "its number is beyond what a resume token can hold";
+    }
+    for (size_t i = 0; i < lanes->n; i++) {
+        if (lanes->rows[lanes->items[i].row].group == hash &&
+            strcmp(lanes->items[i].group, group) != 0) {
+            return "resume tokens could not tell its name from that of another one in the stream";
+        }
+    }
+    return fits_token(lanes, hash, partition)
+               ? NULL
+               : "the stream has more partitions than a resume token can hold";
+}
+
+static struct lane *
+append(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next)
+{
+    size_t row = insert_row(lanes, token_group_hash(group), partition, next);
+    lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
+    struct lane *lane = &lanes->items[lanes->n++];
+    *lane = (struct lane){
+        .group = mem_strdup(group),
+        .source_prefix = make_prefix(group, partition),
+        .partition = partition,
+        .row = row,
+        .start = next,
+        .end = next,
+    };
+    return lane;
+}
+
+const char *
+lanes_add(
+    struct lanes *lanes, const char *group, uint32_t partition, uint64_t next, uint32_t *index)
+{
+    const char *why = NULL;
     pthread_mutex_lock(&lanes->lock);
     struct lane *lane = find(lanes, group, partition);
     if (lane != NULL) {
         lane->removed = false;
         lanes->rows[lane->row].next = next;
-    } else {
-        size_t row = insert_row(lanes, token_group_hash(group), partition, next);
-        lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
-        lane = &lanes->items[lanes->n++];
-        *lane = (struct lane){
-            .group = mem_strdup(group),
-            .source_prefix = make_prefix(group, partition),
-            .partition = partition,
-            .row = row,
-            .start = next,
-            .end = next,
-        };
+    } else if ((why = refusal(lanes, group, partition)) == NULL) {
+        lane = append(lanes, group, partition, next);
     }
-    uint32_t index = (uint32_t)(lane - lanes->items);
+    if (lane != NULL) {
+        *index = (uint32_t)(lane - lanes->items);
+    }
     pthread_mutex_unlock(&lanes->lock);
-    return index;
+    return why;
 }
 
 void
@@ -190,7 +250,9 @@ lanes_start_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
     struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
-    memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    if (lanes->n > 0) {
+        memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    }
     for (size_t i = 0; i < lanes->n; i++) {
         rows[lanes->items[i].row].next = lanes->items[i].start;
     }
@@ -230,21 +292,36 @@ lanes_wants(struct lanes *lanes, const struct place *from, uint32_t index, uint6
     return row == NULL || offset >= row->next;
 }
 
+/* The lane's next offset at here. A lane that is behind here was reset since. */
+static uint64_t
+next_at(const struct lanes *lanes, const struct lane *lane, const struct place *here)
+{
+    const struct token_lane *own = &lanes->rows[lane->row];
+    if (here->kind == PLACE_NONE) {
+        return own->next;
+    }
+    const struct token_lane *row = row_of(here, own->group, own->partition);
+    return row == NULL || row->next > own->next ? lane->start : row->next;
+}
+
 bool
-lanes_reach(struct lanes *lanes, const struct place *to)
+lanes_reach(struct lanes *lanes, const struct place *to, const struct place *here)
 {
     bool reached = true;
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n && reached; i++) {
-        const struct token_lane *row = row_of(to, lanes->rows[i].group, lanes->rows[i].partition);
-        reached = row == NULL || lanes->rows[i].next >= row->next;
+        const struct lane *lane = &lanes->items[i];
+        const struct token_lane *own = &lanes->rows[lane->row];
+        const struct token_lane *row = row_of(to, own->group, own->partition);
+        reached = lane->removed || row == NULL || next_at(lanes, lane, here) >= row->next;
     }
     pthread_mutex_unlock(&lanes->lock);
     return reached;
 }
 
 size_t
-lanes_places(struct lanes *lanes, const struct place *from, struct lane_place **places)
+lanes_places(struct lanes *lanes, const struct place *from, const struct place *here,
+    struct lane_place **places)
 {
     pthread_mutex_lock(&lanes->lock);
     size_t n = lanes->n;
@@ -256,7 +333,7 @@ lanes_places(struct lanes *lanes, const struct place *from, struct lane_place **
         (*places)[i] = (struct lane_place){
             .known = row != NULL,
             .asked = row != NULL ? row->next : lane->start,
-            .next = own->next,
+            .next = next_at(lanes, lane, here),
             .end = own->next > lane->end ? own->next : lane->end,
             .start = lane->start,
             .removed = lane->removed,

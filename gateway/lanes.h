@@ -18,8 +18,14 @@ struct lanes;
 struct lanes *lanes_new(void);
 void lanes_free(struct lanes *lanes); /* NULL-safe */
 
+/* lanes_add: see stream_source.h. Returns NULL and *lane, or why there is no such lane: a literal.
+ * A token must be able to tell the lanes apart and to hold them all, so a group whose hash is that
+ * of another, a partition from TOKEN_PARTITION_LIMIT on, and a lane too many are refused. Cost
+ * O(lanes). */
+const char *lanes_add(
+    struct lanes *lanes, const char *group, uint32_t partition, uint64_t next, uint32_t *lane);
+
 /* See stream_source.h for these. */
-uint32_t lanes_add(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next);
 void lanes_reset(struct lanes *lanes, uint32_t lane, uint64_t next);
 void lanes_remove(struct lanes *lanes, uint32_t lane);
 void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
@@ -38,20 +44,25 @@ void lanes_start_token(struct lanes *lanes, struct buf *token);
  * token's place, or the token does not know the lane (it appeared later). */
 bool lanes_wants(struct lanes *lanes, const struct place *from, uint32_t lane, uint64_t offset);
 
-/* lanes_reach: the position has come to every place of to. */
-bool lanes_reach(struct lanes *lanes, const struct place *to);
+/* lanes_reach: the position here has come to every place of to in the lanes there are.
+ *
+ * here, of this and of lanes_places, is what a committed record's id says: lanes move on as records
+ * are staged, but a subscriber's world ends at the newest record in the ring. A place without lanes
+ * is where every lane began; PLACE_NONE stands for the position now. */
+bool lanes_reach(struct lanes *lanes, const struct place *to, const struct place *here);
 
 /* What a token says about one lane, for stream_locate. */
 struct lane_place {
     bool known;     /* the token has the lane */
     uint64_t asked; /* the token's next offset; the lane's start when not known */
-    uint64_t next;  /* the lane's next offset */
-    uint64_t end;   /* the larger of next and the upstream's end */
+    uint64_t next;  /* the lane's next offset at here */
+    uint64_t end;   /* the larger of what is staged and the upstream's end */
     uint64_t start; /* where the lane began, or was reset to */
     bool removed;
 };
 /* lanes_places: one row a lane into *places (the caller frees). Returns the count. */
-size_t lanes_places(struct lanes *lanes, const struct place *from, struct lane_place **places);
+size_t lanes_places(struct lanes *lanes, const struct place *from, const struct place *here,
+    struct lane_place **places);
 
 void lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out);
 

@@ -87,70 +87,120 @@ missed(const struct search *search)
     return sum;
 }
 
-/* Why the token cannot be honoured, or NULL. */
+/* Why the token cannot be honoured, or NULL. One without a lane was given before there were any. */
 static const char *
-refusal(const struct lane_place *places, size_t n)
+refusal(const struct place *from, const struct lane_place *places, size_t n)
 {
-    bool any_known = false;
+    bool any_known = n == 0 || from->n_lanes == 0;
     for (size_t i = 0; i < n; i++) {
         any_known |= places[i].known;
         if (places[i].known && places[i].asked > places[i].end) {
             return "the token is past the end of the source";
         }
     }
-    return any_known || n == 0 ? NULL : "the token is of another stream";
+    return any_known ? NULL : "the token is of another stream";
+}
+
+void
+stream_place_of(const struct record *record, struct place *place)
+{
+    struct err err;
+    *place = (struct place){.kind = PLACE_TOKEN};
+    if (record != NULL && token_decode(record->text + record->id_off, record->id_len, &place->lanes,
+                              &place->n_lanes, &err) != 0) {
+        *place = (struct place){.kind = PLACE_NONE}; /* longer than TOKEN_MAX */
+    }
+}
+
+/* Search [low, head] for what from has not seen. */
+static void
+search_ring(struct stream *stream, const struct lane_place *places, size_t n, uint64_t low,
+    struct stream_start *start)
+{
+    uint64_t head_seq = start->seq - 1;
+    struct search search = {mem_calloc(n + 1, sizeof *search.lanes), n, 0, head_seq + 1};
+    bool ahead = false; /* another replica has read further than this one has yet */
+    for (size_t i = 0; i < n; i++) {
+        ahead |= places[i].known && places[i].asked > places[i].next;
+        search.lanes[i].place = places[i];
+        search.lanes[i].oldest = places[i].next;
+        if (places[i].asked >= places[i].next || places[i].removed) {
+            settle(&search, &search.lanes[i]);
+        }
+    }
+    look_back(&search, stream_ring(stream), low, head_seq);
+    start->seq = search.first_wanted;
+    start->skip_until = ahead ? UINT64_MAX : head_seq + 1;
+    start->missed = missed(&search);
+    start->resumed = true;
+    free(search.lanes);
+}
+
+/* The oldest record to search: of a ring that moves faster than it is searched, a share at the tail
+ * is given up, more with each attempt. */
+static uint64_t
+search_from(struct stream *stream, unsigned attempt)
+{
+    struct ring_state state;
+    ring_state(stream_ring(stream), &state);
+    uint64_t given_up = attempt == 0  ? 0
+                        : attempt < 4 ? state.records >> (4 - attempt)
+                                      : state.records;
+    return state.tail_seq + given_up;
 }
 
 static void
-locate_token(struct stream *stream, const struct place *from, struct stream_start *start)
+locate_token(
+    struct stream *stream, const struct place *from, unsigned attempt, struct stream_start *start)
 {
     struct lane_place *places;
-    size_t n = lanes_places(stream_lanes(stream), from, &places);
-    struct ring_state state;
-    ring_state(stream_ring(stream), &state);
-    start->seq = state.head_seq + 1;
-    start->reason = refusal(places, n);
+    struct place here;
+    uint64_t low = search_from(stream, attempt);
+    *start = (struct stream_start){.seq = UINT64_MAX};
+    ring_place(stream_ring(stream), &start->seq, &start->ordinal, &start->bytes, &start->before);
+    stream_place_of(start->before, &here);
+    record_unref(start->before);
+    size_t n = lanes_places(stream_lanes(stream), from, &here, &places);
+    start->reason = refusal(from, places, n);
     if (start->reason == NULL) {
-        struct search search = {mem_calloc(n + 1, sizeof *search.lanes), n, 0, state.head_seq + 1};
-        bool ahead = false; /* another replica has read further than this one has yet */
-        for (size_t i = 0; i < n; i++) {
-            ahead |= places[i].known && places[i].asked > places[i].next;
-            search.lanes[i].place = places[i];
-            search.lanes[i].oldest = places[i].next;
-            if (places[i].asked >= places[i].next || places[i].removed) {
-                settle(&search, &search.lanes[i]);
-            }
-        }
-        look_back(&search, stream_ring(stream), state.tail_seq, state.head_seq);
-        *start = (struct stream_start){
-            .seq = search.first_wanted,
-            .skip_until = ahead ? UINT64_MAX : state.head_seq + 1,
-            .missed = missed(&search),
-            .resumed = true,
-        };
-        free(search.lanes);
+        search_ring(stream, places, n, low, start);
     }
+    free(here.lanes);
     free(places);
+}
+
+static uint64_t
+first_seq(struct stream *stream, const struct place *from)
+{
+    switch (from->kind) {
+    case PLACE_EARLIEST:
+        return 1;
+    case PLACE_TIME:
+        return ring_find_time(stream_ring(stream), from->time_ms);
+    case PLACE_NONE:
+    case PLACE_LATEST:
+    case PLACE_TOKEN:
+        break;
+    }
+    return UINT64_MAX;
 }
 
 void
 stream_locate(struct stream *stream, const struct place *from, struct stream_start *start)
 {
-    struct ring_state state;
-    ring_state(stream_ring(stream), &state);
-    *start = (struct stream_start){.seq = state.head_seq + 1};
-    switch (from->kind) {
-    case PLACE_NONE:
-    case PLACE_LATEST:
-        break;
-    case PLACE_EARLIEST:
-        start->seq = state.tail_seq;
-        break;
-    case PLACE_TIME:
-        start->seq = ring_find_time(stream_ring(stream), from->time_ms);
-        break;
-    case PLACE_TOKEN:
-        locate_token(stream, from, start);
-        break;
+    struct ring *ring = stream_ring(stream);
+    if (from->kind != PLACE_TOKEN) {
+        *start = (struct stream_start){.seq = first_seq(stream, from)};
+        ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
+        return;
+    }
+    for (unsigned attempt = 0;; attempt++) {
+        locate_token(stream, from, attempt, start);
+        uint64_t wanted = start->seq;
+        ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
+        if (start->seq == wanted) {
+            return;
+        }
+        record_unref(start->before); /* the ring has moved past it since */
     }
 }

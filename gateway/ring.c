@@ -242,7 +242,9 @@ uint64_t
 ring_keep_end(struct ring *ring, uint64_t from, uint64_t queue_records, uint64_t queue_bytes)
 {
     pthread_mutex_lock(&ring->lock);
-    assert(from >= ring->tail_seq);
+    if (from < ring->tail_seq) { /* the tail moved on since the caller looked */
+        from = ring->tail_seq;
+    }
     uint64_t end = ring->head_seq + 1;
     if (from < end) {
         if (end - from > queue_records) {
@@ -251,7 +253,8 @@ ring_keep_end(struct ring *ring, uint64_t from, uint64_t queue_records, uint64_t
         /* Record s fits while bytes_before(s + 1) - bytes_before(from) <= queue_bytes. */
         uint64_t last = at(ring, from)->bytes_before + queue_bytes;
         uint64_t over = first_with_bytes(ring, from + 1, end, last + 1);
-        if (over < end) {
+        uint64_t end_bytes = end > ring->head_seq ? ring->head_bytes : at(ring, end)->bytes_before;
+        if (end_bytes > last) {
             end = over - 1 > from ? over - 1 : from + 1;
         }
     }

@@ -63,7 +63,7 @@ void ring_place(
 uint64_t ring_trim_point(struct ring *ring, uint64_t queue_records, uint64_t queue_bytes);
 
 /* ring_keep_end: the first seq after from that no longer fits a queue of those bounds that begins
- * at from (>= tail); at least from + 1. O(log n). any. */
+ * at from, or at the tail if that is later; at least from + 1. O(log n). any. */
 uint64_t ring_keep_end(
     struct ring *ring, uint64_t from, uint64_t queue_records, uint64_t queue_bytes);
 

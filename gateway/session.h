@@ -13,7 +13,6 @@
 
 #include "batch.h"
 #include "conn.h"
-#include "pace.h"
 #include "params.h"
 #include "stream.h"
 #include "ws.h"
@@ -26,6 +25,7 @@ enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
 
 struct session {
     TAILQ_ENTRY(session) live_link;  /* in feed->live while LIVE */
+    TAILQ_ENTRY(session) pace_link;  /* in the shard's paced list when max_rate is set */
     TAILQ_ENTRY(session) pause_link; /* in the outlet's pausers when policy is pause */
     struct conn *conn;
     struct feed *feed;
@@ -47,11 +47,12 @@ struct session {
 
     struct place from; /* resume filter, until stand.seq >= skip_until */
     uint64_t skip_until;
-    struct place to;  /* bounded read */
-    uint64_t end_seq; /* bounded read without a `to`: ends before this record; 0: none */
-    struct pace pace; /* max_rate: then it is solo for ever */
-    uint64_t limit;   /* records still to send; UINT64_MAX: no limit */
-    bool bounded;     /* it is a bounded read */
+    struct place to;   /* bounded read */
+    uint64_t end_seq;  /* bounded read without a `to`: ends before this record; 0: none */
+    uint64_t limit;    /* records still to send; UINT64_MAX: no limit */
+    uint64_t max_rate; /* records a second; 0: unpaced */
+    int64_t pace_ns;   /* paced: when the next record may go */
+    bool bounded;      /* it is a bounded read */
     bool sent_any;
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */

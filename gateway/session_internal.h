@@ -23,6 +23,37 @@ void session_gap(
 /* session_check_limits: on a tick: a stalled session past its bound, a source held for too long. */
 void session_check_limits(struct session *session, int64_t now_ms);
 
-void session_count(struct session *session, atomic_uint_fast64_t *counter, uint64_t n);
+/* session_begin_control, session_end_control: what is appended to out between them is one piece of
+ * the body: a chunk where the format has chunks. */
+size_t session_begin_control(struct session *session);
+void session_end_control(struct session *session, size_t chunk);
+
+/* session_needs_solo: its bytes cannot be those of all, now. */
+bool session_needs_solo(const struct session *session);
+
+/* session_must_wait: max_rate lets nothing through yet. */
+bool session_must_wait(const struct session *session);
+
+/* session_send_next: send one batch from its stand: a cached one, or one of its own. False: there
+ * is nothing to read now. */
+bool session_send_next(struct session *session);
+
+static inline const struct framer *
+session_framer(const struct session *session)
+{
+    return session->feed->format.framer;
+}
+
+static inline struct stream_counters *
+session_counters(const struct session *session)
+{
+    return session->feed->outlet->counters;
+}
+
+static inline void
+counter_add(atomic_uint_fast64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
 
 #endif

@@ -50,7 +50,7 @@ skip_to(struct session *session, uint64_t seq)
     session->stand = to;
     if (count > 0) {
         session_gap(session, "slow", count, session->id_before, id);
-        session_count(session, &outlet->counters->dropped[DROP_SLOW], count);
+        counter_add(&outlet->counters->dropped[DROP_SLOW], count);
     }
     free(session->id_before);
     session->id_before = id;
@@ -99,7 +99,10 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    bool over = past_bound(session, &ring);
+    /* While LIVE its socket has taken everything: a long run of records is not its slowness; but a
+     * paced one waits by its own wish. */
+    bool lags = session->state == SESSION_BEHIND || session->max_rate != 0;
+    bool over = lags && past_bound(session, &ring);
     if (!over) {
         session->caught_up = true;
     }

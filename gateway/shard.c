@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define TICK_US (250 * LWS_US_PER_MS)
+/* The grain of max_rate. */
+#define PACE_US (5 * LWS_US_PER_MS)
 /* Connections accepted in one go before others get a turn. */
 #define ACCEPT_BUDGET 64
 /* Descriptors of a context that are not connections: its wake pipe, listeners, a spare. */
@@ -46,6 +48,8 @@ struct shard {
     struct port *ports;
     size_t n_ports;
     struct conn_list conns;
+    struct session_list paced;
+    lws_sorted_usec_list_t pace;
     uint64_t max_connections;
     int spare;
     uint64_t refused_local;
@@ -291,6 +295,7 @@ shard_new(const struct shard_options *options, struct err *err)
     shard->max_connections = options->max_connections;
     snprintf(shard->name, sizeof shard->name, "%s", options->name);
     TAILQ_INIT(&shard->conns);
+    TAILQ_INIT(&shard->paced);
     shard->spare = listener_spare();
     update_now(shard);
     struct lws_context_creation_info info = {
@@ -458,6 +463,36 @@ void
 shard_request(struct shard *shard, struct conn *conn, const struct http_request *request)
 {
     shard->handler.request(shard->handler.self, conn, request);
+}
+
+static void
+on_pace(lws_sorted_usec_list_t *pace)
+{
+    struct shard *shard = lws_container_of(pace, struct shard, pace);
+    update_now(shard);
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, pace_link);
+        session_pump(session);
+    }
+    if (!TAILQ_EMPTY(&shard->paced)) {
+        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
+    }
+}
+
+void
+shard_pace(struct shard *shard, struct session *session)
+{
+    if (TAILQ_EMPTY(&shard->paced)) {
+        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
+    }
+    TAILQ_INSERT_TAIL(&shard->paced, session, pace_link);
+}
+
+void
+shard_unpace(struct shard *shard, struct session *session)
+{
+    TAILQ_REMOVE(&shard->paced, session, pace_link);
 }
 
 void

@@ -77,6 +77,10 @@ void shard_request(struct shard *shard, struct conn *conn, const struct http_req
 /* shard_outlet: of the stream with that index in options.streams. */
 struct outlet *shard_outlet(struct shard *shard, size_t stream);
 
+/* shard_pace, shard_unpace: a paced session is pumped every few milliseconds. */
+void shard_pace(struct shard *shard, struct session *session);
+void shard_unpace(struct shard *shard, struct session *session);
+
 /* shard_add, shard_remove: a connection's place in the shard's list. */
 void shard_add(struct shard *shard, struct conn *conn);
 void shard_remove(struct shard *shard, struct conn *conn);

@@ -20,6 +20,8 @@ const char *const disconnect_reason_names[DISCONNECT_REASON_COUNT] = {
     DISCONNECT_REASONS(REASON_NAME)};
 
 #define STAGE_MAX 1024
+/* What the encoding buffer may keep from one commit to the next. */
+#define SCRATCH_KEEP (256 * 1024)
 #define ERROR_REASONS_MAX 16
 
 struct error_count {
@@ -36,6 +38,7 @@ struct stream {
     const struct config_stream *config;
     struct ring *ring;
     struct lanes *lanes;
+    pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
 
     /* The source thread's own: what waits for the next commit. */
@@ -68,6 +71,7 @@ stream_new(const struct config_stream *config, size_t n_shards)
     stream->listeners = mem_calloc(n_shards, sizeof *stream->listeners);
     buf_init(&stream->scratch);
     buf_init(&stream->token);
+    pthread_mutex_init(&stream->source_lock, NULL);
     pthread_mutex_init(&stream->health_lock, NULL);
     snprintf(stream->health.why, sizeof stream->health.why, "not yet connected");
     atomic_store(&stream->alive_ns, clock_mono_ns());
@@ -84,16 +88,22 @@ int
 stream_start(struct stream *stream, struct err *err)
 {
     atomic_store(&stream->alive_ns, clock_mono_ns());
-    stream->source = stream->config->connector->start(stream->config->settings, stream, err);
-    return stream->source == NULL ? -1 : 0;
+    struct source *source = stream->config->connector->start(stream->config->settings, stream, err);
+    pthread_mutex_lock(&stream->source_lock);
+    stream->source = source;
+    pthread_mutex_unlock(&stream->source_lock);
+    return source == NULL ? -1 : 0;
 }
 
 void
 stream_stop(struct stream *stream)
 {
-    if (stream->source != NULL) {
-        stream->config->connector->stop(stream->source);
-        stream->source = NULL;
+    pthread_mutex_lock(&stream->source_lock);
+    struct source *source = stream->source;
+    stream->source = NULL;
+    pthread_mutex_unlock(&stream->source_lock);
+    if (source != NULL) {
+        stream->config->connector->stop(source);
     }
 }
 
@@ -111,6 +121,7 @@ stream_free(struct stream *stream)
     lanes_free(stream->lanes);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
+    pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);
     free(stream->listeners);
     free(stream->counters);
@@ -176,7 +187,13 @@ stream_room(struct stream *stream)
 uint32_t
 stream_lane_add(struct stream *stream, const char *group, uint32_t partition, uint64_t next)
 {
-    return lanes_add(stream->lanes, group, partition, next);
+    uint32_t lane = STREAM_LANE_REFUSED;
+    const char *why = lanes_add(stream->lanes, group, partition, next, &lane);
+    if (why != NULL) {
+        log_event(LOG_ERROR, "source", stream_name(stream), "%s partition %u is not read: %s",
+            group, partition, why);
+    }
+    return lane;
 }
 
 void
@@ -207,9 +224,30 @@ static void
 stage(struct stream *stream, struct record *record)
 {
     uint64_t charge = record_charge_bytes(record);
+    if (stream->n_staged == STAGE_MAX) {
+        stream_commit(stream);
+    }
     stream->staged[stream->n_staged++] = record;
-    stream->room_records--;
+    stream->room_records -= stream->room_records > 0;
     stream->room_bytes -= charge < stream->room_bytes ? charge : stream->room_bytes;
+}
+
+static bool
+is_too_large(const struct stream *stream, const struct record_input *in)
+{
+    size_t left = STREAM_KEY_HEADERS_MAX;
+    if (in->data_len > stream_max_record_bytes(stream) || in->key_len > left) {
+        return true;
+    }
+    left -= in->key_len;
+    for (size_t i = 0; i < in->n_headers; i++) {
+        const struct record_header *header = &in->headers[i];
+        if (header->name_len > left || header->value_len > left - header->name_len) {
+            return true;
+        }
+        left -= header->name_len + header->value_len;
+    }
+    return false;
 }
 
 int
@@ -218,13 +256,17 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
     if (stream->room_records == 0 || stream->room_bytes == 0) {
         return -1;
     }
-    stream->token.len = 0;
-    const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
-    if (prefix == NULL) {
+    if (in->offset < lanes_next(stream->lanes, in->lane)) {
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[DROP_REPEAT], 1, memory_order_relaxed);
         return 0;
     }
+    if (is_too_large(stream, in)) {
+        stream_lost(stream, in->lane, in->offset, 1, "too_large");
+        return 1;
+    }
+    stream->token.len = 0;
+    const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
     stage(stream, record_new(in, stream->token.bytes, stream->token.len, prefix, arrival_ns,
                       &stream->scratch));
     return 1;
@@ -246,7 +288,7 @@ void
 stream_lost(
     struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
 {
-    assert(stream->n_staged < STAGE_MAX && count > 0);
+    assert(count > 0);
     struct buf from;
     buf_init(&from);
     lanes_token(stream->lanes, &from);
@@ -285,6 +327,9 @@ stream_commit(struct stream *stream)
     }
     ring_append_take(stream->ring, stream->staged, stream->n_staged);
     stream->n_staged = 0;
+    if (stream->scratch.cap > SCRATCH_KEEP) { /* the last large record may have been the only one */
+        buf_fini(&stream->scratch);
+    }
     atomic_fetch_add_explicit(&stream->records_in, records, memory_order_relaxed);
     wake_listeners(stream);
 }
@@ -347,8 +392,12 @@ stream_listen(struct stream *stream, size_t shard, bool on)
 void
 stream_hold(struct stream *stream, size_t shard, struct ring_hold hold)
 {
-    if (ring_hold_set(stream->ring, shard, hold) && stream->source != NULL) {
-        stream->config->connector->wake(stream->source);
+    if (ring_hold_set(stream->ring, shard, hold)) {
+        pthread_mutex_lock(&stream->source_lock);
+        if (stream->source != NULL) {
+            stream->config->connector->wake(stream->source);
+        }
+        pthread_mutex_unlock(&stream->source_lock);
     }
 }
 
@@ -387,7 +436,15 @@ stream_wants(struct stream *stream, const struct place *from, const struct recor
 bool
 stream_reaches(struct stream *stream, const struct place *to)
 {
-    return lanes_reach(stream->lanes, to);
+    uint64_t seq = UINT64_MAX, ordinal, bytes;
+    struct record *newest;
+    struct place here;
+    ring_place(stream->ring, &seq, &ordinal, &bytes, &newest);
+    stream_place_of(newest, &here);
+    record_unref(newest);
+    bool reaches = lanes_reach(stream->lanes, to, &here);
+    free(here.lanes);
+    return reaches;
 }
 
 void

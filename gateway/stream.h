@@ -88,7 +88,10 @@ bool stream_token_before(struct stream *stream, uint64_t seq, struct buf *out);
 
 /* What a subscriber's `from` comes to. */
 struct stream_start {
-    uint64_t seq;        /* the first record to look at */
+    uint64_t seq;     /* the first record to look at */
+    uint64_t ordinal; /* as ring_place gives them for seq */
+    uint64_t bytes;
+    struct record *before;
     uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
     uint64_t missed;     /* records that the token asks for and the ring no longer holds */
     bool resumed;        /* the token was honoured */
@@ -96,13 +99,16 @@ struct stream_start {
 };
 
 /* stream_locate: find where from begins in the ring. For a token: the first record with an offset
- * that it has not seen. Thread any.  Cost O(ring) for tokens and times, O(1) else. */
+ * that it has not seen; what it asks for and is no longer there is counted in missed, however fast
+ * the ring moves on meanwhile.
+ * Owns  start->before is the caller's to unref.  Thread any.  Cost O(ring) for tokens and times,
+ * O(1) else. */
 void stream_locate(struct stream *stream, const struct place *from, struct stream_start *start);
 
 /* stream_wants: true when record is at or past the token's place in its lane. */
 bool stream_wants(struct stream *stream, const struct place *from, const struct record *record);
 
-/* stream_passed: true when the committed position has reached every lane of to. any. */
+/* stream_reaches: true when the committed position has reached every lane of to. any. */
 bool stream_reaches(struct stream *stream, const struct place *to);
 
 /* State for /readyz, /streams and /metrics. any. */

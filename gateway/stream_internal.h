@@ -10,4 +10,8 @@ struct lanes;
 /* stream_lanes: lent for the stream's life. Thread any. */
 struct lanes *stream_lanes(struct stream *stream);
 
+/* stream_place_of: the position after record as its id says it; NULL: where every lane began. Owns
+ * place->lanes is the caller's to free. Thread any. */
+void stream_place_of(const struct record *record, struct place *place);
+
 #endif

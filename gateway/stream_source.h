@@ -28,13 +28,15 @@ const char *stream_name(const struct stream *stream); /* any */
  * wake() is called. Cheap: one lock. */
 size_t stream_room(struct stream *stream);
 
-/* stream_max_record_bytes: a payload larger than this is not to be staged but to be reported with
- * stream_lost(reason "too_large"). any. */
+/* stream_max_record_bytes: a payload larger than this is a loss: reported with stream_lost(reason
+ * "too_large"), or by stream_stage itself. any. */
 size_t stream_max_record_bytes(const struct stream *stream);
 
 /* stream_lane_add: a new lane whose next offset is next. group is the topic (or file) name,
  * partition its number, from 0. Adding a (group, partition) that was removed revives its index.
- * Returns the lane's index, dense from 0. */
+ * Returns the lane's index, dense from 0; STREAM_LANE_REFUSED, which is logged with the reason,
+ * when tokens cannot hold it (see lanes_add): the connector then leaves that partition alone. */
+#define STREAM_LANE_REFUSED UINT32_MAX
 uint32_t stream_lane_add(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next);
 
@@ -52,14 +54,18 @@ void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);
 uint64_t stream_lane_next(const struct stream *stream, uint32_t lane);
 
 /* stream_stage: encode one record and queue it for the next commit. A record whose offset is below
- * the lane's next is a repeat: dropped, counted, 0 is returned. 1: staged. -1: the room that
+ * the lane's next is a repeat: dropped, counted, 0 is returned. 1: staged; one whose payload is
+ * over stream_max_record_bytes(), or whose key and headers are over STREAM_KEY_HEADERS_MAX bytes
+ * together, as a loss ("too_large") in its place. -1: the room that
  * stream_room() found is used up (in bytes, perhaps before its count): nothing was taken; keep the
  * record, commit, and offer it again once stream_room() is above 0. */
+#define STREAM_KEY_HEADERS_MAX (UINT32_C(1) << 20)
 int stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns);
 
 /* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this
  * stream (reason: "too_large", "retention", ...: a literal). Every subscriber gets a gap in its
- * place; counted in headgate_records_dropped_total. Takes one place of stream_room(). */
+ * place; counted in headgate_records_dropped_total. Takes one place of stream_room(), and is taken
+ * without one too: a loss must be told. */
 void stream_lost(
     struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason);
 

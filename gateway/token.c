@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define VERSION 0x01
-#define PARTITION_LIMIT 100000
 #define VARINT_MAX 10
 #define RAW_MAX (TOKEN_MAX / 4 * 3)
 
@@ -57,7 +56,7 @@ group_length(const struct token_lane *lanes, size_t n)
         len++;
     }
     assert(len == n || lanes[len].group > lanes[0].group);
-    assert(lanes[len - 1].partition < PARTITION_LIMIT);
+    assert(lanes[len - 1].partition < TOKEN_PARTITION_LIMIT);
     return len;
 }
 
@@ -194,7 +193,7 @@ take_partitions(struct reader *reader, uint32_t group)
     if (wrong != NULL) {
         return wrong;
     }
-    if (partitions > PARTITION_LIMIT) {
+    if (partitions > TOKEN_PARTITION_LIMIT) {
         return "too many partitions";
     }
     for (uint32_t partition = 0; partition < partitions; partition++) {

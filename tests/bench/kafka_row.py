@@ -120,7 +120,7 @@ class Topic:
         port = free_port()
         source = f"{{kafka: {{brokers: '127.0.0.1:{port}', topics: [{TOPIC}], start: earliest}}}}"
         bootstrap = None
-        with Headgate(self.options.build, source, "{policy: pause}", f"?envelope={envelope}") as server:
+        with Headgate(self.options.build, source, os.environ.get('SLOW','{policy: pause}'), f"?envelope={envelope}") as server:
             server.pids["broker"] = self.broker.pid
             opener = threading.Timer(1.0, lambda: bootstrap.start())
             bootstrap = Bootstrap(port, self.broker.port)

@@ -162,7 +162,7 @@ half of the work, so that latencies may fall."""
 
     def run(self):
         n = self.options.scale(2000)
-        window = {"warmup": max(4, 2 * self.options.warmup_s), "window": max(4, self.options.window_s)}
+        window = {"warmup": max(8, self.options.warmup_s), "window": max(5, self.options.window_s)}
         if self.options.quick:
             window = {"warmup": 1, "window": 1.5}
         for number in range(self.options.rounds):

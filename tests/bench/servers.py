@@ -88,12 +88,14 @@ class Server:
 
 
 class Bare(Server):
+    """With the send buffer that headgate gives its sockets: with more than that bare only fills more memory."""
+
     name = "bare"
 
     def __init__(self, build, size, batch=1, rate=0):
         super().__init__()
         self.command = [os.path.join(build, "bench", "bare"), "--size", str(size), "--batch", str(batch),
-                        "--rate", str(rate)]
+                        "--rate", str(rate), "--sndbuf", "65536"]
 
     def start(self):
         port = free_port()
@@ -106,6 +108,8 @@ class Bare(Server):
 CONFIG = """\
 listen: 127.0.0.1:{port}
 admin: 127.0.0.1:{admin}
+drain: {{grace: 0s, timeout: 2s}}
+limits: {{connections: 11000}}
 streams:
   bench:
     source: {source}

@@ -181,7 +181,8 @@ take_message(struct sub_conn *conn, const char *text, size_t len)
         take_gap(conn, text, len);
     } else if (starts_with(text, len, "{\"event\":\"hello\"")) {
         conn->has_hello = true;
-    } else if (!starts_with(text, len, "{\"event\":\"end\"")) {
+    } else if (!starts_with(text, len, "{\"event\":\"end\"") &&
+               !starts_with(text, len, "{\"event\":\"closing\"")) {
         conn->bad++;
     }
 }

@@ -68,9 +68,9 @@ def test_memory_stays_within_the_bound_that_check_prints(kafka, gateways, subs):
     total = 5000 if SCALE_FULL else 600
     topic = kafka.topic(4)
     gateway = gateways(
-        {"limits": {"connections": total + 50}},
+        {"limits": {"connections": total + total // 5}},
         s={
-            "source": kafka.source(topic, librdkafka_options={"queued.max.messages.kbytes": 4096}),
+            "source": kafka.source(topic, prefetch="4MiB"),
             "ring": {"records": 8192, "bytes": "16MiB"},
         },
     )

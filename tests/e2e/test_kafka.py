@@ -184,8 +184,7 @@ def test_records_that_retention_took_are_a_counted_gap(kafka, gateways, subs):
     topic = kafka.topic()
     gateway = gateways(s={
         "source": kafka.source(topic, librdkafka_options={
-            "queued.max.messages.kbytes": 64, "fetch.message.max.bytes": 65536,
-            "fetch.max.bytes": 65536, "topic.metadata.refresh.interval.ms": 1000,
+            "fetch.message.max.bytes": 65536, "fetch.max.bytes": 65536,
             "message.max.bytes": 65536, "receive.message.max.bytes": 1000000,
         }),
         "ring": {"records": 256}, "slow": {"policy": "pause", "queue": {"records": 100}},

@@ -28,9 +28,9 @@ def validate(node, messages):
 def test_records_and_control_messages_are_valid(kafka, gateways, node, transport, envelope):
     topic = kafka.topic()
     kafka.produce(topic, *[sent for sent, _ in PAYLOADS], {"value": None, "key": "k"})
-    for raw in AWKWARD:
-        kafka.produce(topic, {"value": "1", "key": raw, "headers": [("h", raw), ("h", None)]})
-    kafka.produce(topic, b"x" * 5000)
+    kafka.produce(topic, *[
+        {"value": "1", "key": raw, "headers": [("h", raw), ("h", None)]} for raw in AWKWARD
+    ], b"x" * 5000)
     count = len(PAYLOADS) + len(AWKWARD) + 2
     gateway = gateways(s={"source": kafka.source(topic), "max_record": "4KiB"})
     gateway.wait_metric("records_in_total", count - 1, stream="s")

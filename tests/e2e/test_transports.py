@@ -152,8 +152,9 @@ AWKWARD = [b"a\nb", b"a\r\nb\r\rc", b"\x00", b"a\x00b", b"\xff\xfe", b"", b'"},{
 def test_no_key_and_no_header_can_break_a_frame(kafka, gateways, transport, envelope):
     gateway, topic = one_stream(kafka, gateways)
     sub = gateway.subscribe("s", transport, envelope=envelope)
-    for raw in AWKWARD:
-        kafka.produce(topic, {"value": "1", "key": raw, "headers": [("h", raw), ("h", b"twice")]})
+    kafka.produce(topic, *[
+        {"value": "1", "key": raw, "headers": [("h", raw), ("h", b"twice")]} for raw in AWKWARD
+    ])
     for raw, message in zip(AWKWARD, sub.records(len(AWKWARD))):
         record = json.loads(message.text)
         for shown in (record["key"], record["headers"]["h"][0]):

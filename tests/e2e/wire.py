@@ -124,7 +124,8 @@ class Http(Connection):
         for line in lines:
             name, value = line.split(":", 1)
             assert name.lower() not in self.headers or name.lower() == "vary", f"{name} twice"
-            self.headers[name.lower()] = value.strip()
+            before = self.headers.get(name.lower())
+            self.headers[name.lower()] = f"{before}, {value.strip()}" if before else value.strip()
         self._chunk_left, self._ended = 0, False
         return self
 

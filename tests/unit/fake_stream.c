@@ -17,6 +17,7 @@ struct stream {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
+    int64_t cost_ns;
     bool discard, up, disorder;
     size_t ups, downs, commits, repeats, n_lanes, n_staged, n_records, cap;
     struct fake_record *records; /* n_records committed, then n_staged */
@@ -74,6 +75,12 @@ void
 fake_stream_discard(struct stream *stream)
 {
     stream->discard = true;
+}
+
+void
+fake_stream_set_cost(struct stream *stream, int64_t ns)
+{
+    stream->cost_ns = ns;
 }
 
 #define GETTER(type, name, field)                                                                  \
@@ -324,6 +331,8 @@ keep(const struct record_input *in, int64_t arrival_ns)
 int
 stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
 {
+    for (int64_t begun = clock_mono_ns(); clock_mono_ns() - begun < stream->cost_ns;) {
+    }
     pthread_mutex_lock(&stream->lock);
     struct fake_lane *lane = &stream->lanes[in->lane];
     int staged = 1;

@@ -43,6 +43,9 @@ void fake_stream_set_room(struct stream *stream, size_t room);
 /* fake_stream_discard: count records, keep none: for load. */
 void fake_stream_discard(struct stream *stream);
 
+/* fake_stream_set_cost: make each record take about this long to stage: a slower stream. */
+void fake_stream_set_cost(struct stream *stream, int64_t ns);
+
 size_t fake_stream_count(struct stream *stream); /* committed records */
 size_t fake_stream_lanes(struct stream *stream);
 size_t fake_stream_errors(struct stream *stream, const char *reason);

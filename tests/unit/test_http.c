@@ -83,6 +83,8 @@ static const struct bad bads[] = {
     {"GET / HTTP/1.1x\r\n" HOST "\r\n", 400, 0},
     {"GET / http/1.1\r\n" HOST "\r\n", 400, 0},
     {"GET / HTTP/11\r\n" HOST "\r\n", 400, 0},
+    {"GET / HTTP/1x1\r\n" HOST "\r\n", 400, 0},
+    {"GET / HTTP/1.x\r\n" HOST "\r\n", 400, 0},
     {"GET / HTTP/1.\r\n" HOST "\r\n", 400, 0},
     {"GET / HTTP/1.10\r\n" HOST "\r\n", 400, 0},
     {"GET / HTTP/a.1\r\n" HOST "\r\n", 400, 0},
@@ -266,7 +268,8 @@ END_TEST
 START_TEST(hosts_that_exist_are_taken)
 {
     static const char *const hosts[] = {"a", "a:", "a:0", "example.org:65535", "127.0.0.1:8080",
-        "[::1]", "[2001:db8::1]:80", "my_host.local", "xn--bcher-kva.example", "a."};
+        "[::1]", "[2001:db8::1]:80", "my_host.local", "xn--bcher-kva.example", "a.",
+        "09azAZ-._.example"};
     for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
         char head[128];
         snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", hosts[i]);
@@ -369,6 +372,19 @@ START_TEST(endless_method_is_cut_off_at_the_limit)
 }
 END_TEST
 
+START_TEST(endless_target_is_cut_off_early)
+{
+    static char head[HTTP_HEAD_MAX];
+    int status;
+    memset(head, 'a', sizeof head);
+    memcpy(head, "GET /", 5);
+    size_t most = 3 + HTTP_TARGET_MAX + 64;
+    ck_assert_int_eq(parse_len(head, most, &status), HTTP_PARSE_MORE);
+    ck_assert_int_eq(parse_len(head, most + 1, &status), HTTP_PARSE_BAD);
+    ck_assert_int_eq(status, 414);
+}
+END_TEST
+
 START_TEST(header_count_is_bounded)
 {
     char head[HTTP_HEAD_MAX];
@@ -417,6 +433,8 @@ START_TEST(percent_decoding_refuses_broken_escapes_and_nul)
     decode_is("a%20b+c", false, "a b+c");
     decode_is("a%20b+c", true, "a b c");
     decode_is("%C3%a4%41", false, "\303\244A");
+    decode_is("%4f%4F%4A%5a%30%39", false, "OOJZ09");
+    decode_is("%fA%aF", false, "\372\257");
     decode_is("%2500", false, "%00");
     decode_is("%", false, NULL);
     decode_is("%4", false, NULL);
@@ -453,6 +471,7 @@ START_TEST(accept_takes_the_most_specific_range)
         {"Accept: text/*;q=0.5, text/html;q=0.1, */*\r\n", "text/html", 100, 3},
         {"Accept: */*;q=0.9, text/html;q=0\r\n", "text/html", 0, 3},
         {"Accept: text/html;q=0.1\r\nAccept: text/html;q=0.25\r\n", "text/html", 250, 3},
+        {"Accept: text/html;q=0.25, text/html;q=0.1\r\n", "text/html", 250, 3},
         {"Accept: text/html;charset=utf-8\r\n", "text/html", 1000, 3},
         {"Accept: text/html ; level=1 ; Q=0.125\r\n", "text/html", 125, 3},
         {"Accept: text/html;x=\"a,b;q=0\";q=1.000\r\n", "text/html", 1000, 3},
@@ -499,6 +518,7 @@ UNIT_MAIN("http", malformed_heads_get_their_status, malformed_heads_are_refused_
     absolute_form_keeps_path_and_query, hosts_that_exist_are_taken, methods_are_told_apart_by_case,
     connect_is_parsed_but_never_kept_alive, keep_alive_follows_version_and_connection,
     bodies_are_recognised, long_targets_get_414_and_long_heads_431,
-    endless_method_is_cut_off_at_the_limit, header_count_is_bounded,
-    list_headers_are_searched_over_all_lines, percent_decoding_refuses_broken_escapes_and_nul,
-    accept_takes_the_most_specific_range, reason_phrases_are_known)
+    endless_method_is_cut_off_at_the_limit, endless_target_is_cut_off_early,
+    header_count_is_bounded, list_headers_are_searched_over_all_lines,
+    percent_decoding_refuses_broken_escapes_and_nul, accept_takes_the_most_specific_range,
+    reason_phrases_are_known)

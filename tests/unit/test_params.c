@@ -220,6 +220,10 @@ START_TEST(places_are_read_in_all_their_forms)
     ck_assert(params.from.time_ms == NOW);
     accept("from=2026-01-31T14%3A00%3A00%2B02%3A00");
     ck_assert(params.from.time_ms == NOW);
+    accept("from=9999-12-31T23:59:59Z");
+    ck_assert_int_eq(params.from.kind, PLACE_TIME);
+    accept("from=0000-01-01T00:00:00Z");
+    ck_assert_int_eq(params.from.kind, PLACE_TIME);
     accept("to=A2");
     ck_assert_int_eq(params.to.kind, PLACE_TOKEN);
     params_fini(&params);
@@ -293,6 +297,10 @@ START_TEST(unknown_parameters_name_the_nearest_known_one)
     refused("maxrate=1", "maxrate: unknown parameter; the nearest known one is \"max_rate\"");
     refused("keys=1", "keys: unknown parameter; the nearest known one is \"");
     refused("limit%20=1", "limit : unknown parameter; the nearest known one is \"limit\"");
+    refused("max-rates=1", "max-rates: unknown parameter; the nearest known one is \"max_rate\"");
+    refused("envlope=1", "envlope: unknown parameter; the nearest known one is \"envelope\"");
+    refused("queqe=1", "queqe: unknown parameter; the nearest known one is \"queue\"");
+    refused("sow=1", "sow: unknown parameter; the nearest known one is \"slow\"");
     refused("%C3%A4=1", "??: unknown parameter");
     refused("from;to=latest", "from;to: unknown parameter");
 }
@@ -317,6 +325,7 @@ START_TEST(client_bytes_cannot_break_an_error_text)
                                         "\"5??X-Evil: y\"");
     refused("%0d%0aX-Evil:=y", "??X-Evil:: unknown parameter");
     refused("from=%22%7d%5c%ff%1b[31m", "from: ");
+    refused("limit=%7f%7e%1f", "limit: must be a number from 1 to 9007199254740992, not \"?~?\"");
     refused("slow=%25n%25s%25n", "slow: must be drop_oldest, drop_newest");
     refused("%25n%25s=1", "%n%s: unknown parameter");
     memset(query, 'a', sizeof query);

@@ -74,6 +74,16 @@ START_TEST(subprotocol_of_another_case_or_name_is_not_answered)
 }
 END_TEST
 
+START_TEST(keys_may_use_the_whole_alphabet)
+{
+    ck_assert_int_eq(
+        handshake(GET, UP VERSION "Sec-WebSocket-Key: AZaz09+/mMnN5678bByYgA==\r\n", ""), 101);
+    buf_fini(&out);
+    ck_assert_int_eq(
+        handshake(GET, UP VERSION "Sec-WebSocket-Key: AZaz09-_mMnN5678bByYgA==\r\n", ""), 400);
+}
+END_TEST
+
 START_TEST(faulty_handshakes_are_refused_and_append_nothing)
 {
     static const struct {
@@ -100,6 +110,8 @@ START_TEST(faulty_handshakes_are_refused_and_append_nothing)
         {GET, UP VERSION "Sec-WebSocket-Key:\r\n", 400},
         {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n", 400},
         {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=\r\n", 400},
+        {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQA=\r\n", 400},
+        {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=A\r\n", 400},
         {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQAA\r\n", 400},
         {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j*Q==\r\n", 400},
         {GET, UP VERSION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==AAAA\r\n", 400},
@@ -331,6 +343,20 @@ START_TEST(fragments_together_are_bounded)
 }
 END_TEST
 
+START_TEST(message_of_exactly_the_limit_may_end_with_an_empty_fragment)
+{
+    struct buf in;
+    char want[128];
+    buf_init(&in);
+    add_frame(&in, WS_OP_BINARY, NULL, LIMIT);
+    add_frame(&in, FIN, "", 0);
+    snprintf(want, sizeof want, "B%d:%.64s ", LIMIT,
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    run(&in, 0, 997, want);
+    buf_fini(&in);
+}
+END_TEST
+
 START_TEST(many_empty_fragments_cost_no_memory)
 {
     struct ws_parser parser;
@@ -546,11 +572,12 @@ END_TEST
 
 UNIT_MAIN("ws", handshake_of_the_rfc_gets_its_accept_value,
     offered_subprotocol_is_answered_with_extra_lines,
-    subprotocol_of_another_case_or_name_is_not_answered,
+    subprotocol_of_another_case_or_name_is_not_answered, keys_may_use_the_whole_alphabet,
     faulty_handshakes_are_refused_and_append_nothing, other_upgrades_are_no_websocket,
     messages_and_control_frames_come_out_at_any_split, control_frames_interleave_with_fragments,
     all_three_length_forms_are_read, broken_heads_end_the_connection,
     huge_length_is_refused_from_the_head, fragments_together_are_bounded,
+    message_of_exactly_the_limit_may_end_with_an_empty_fragment,
     many_empty_fragments_cost_no_memory, announced_bytes_are_not_allocated_before_they_come,
     data_frames_must_fit_the_open_message, text_must_be_utf8, bad_utf8_fails_before_the_frame_ends,
     binary_messages_may_hold_any_bytes_after_text, close_codes_are_checked,

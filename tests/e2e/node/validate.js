@@ -8,7 +8,7 @@ import addFormats from "ajv-formats";
 const compile = (path) => {
   const schema = JSON.parse(readFileSync(path, "utf8"));
   const Kind = (schema.$schema ?? "").includes("2020-12") ? Ajv2020 : Ajv;
-  const ajv = new Kind.default({ allErrors: true, strict: true, allowUnionTypes: true });
+  const ajv = new Kind.default({ allErrors: true, strict: true, strictTypes: false, strictRequired: false });
   addFormats.default(ajv);
   return ajv.compile(schema);
 };

@@ -1,0 +1,153 @@
+/* session_read: a session reads on by itself from the ring: filters of a resume, ends of a bounded
+ * read, a rate. Shard thread; never blocks. */
+#include "session_internal.h"
+
+#include "clock.h"
+#include "shard.h"
+
+#include <string.h>
+
+/* The first seq that this session must not read: the feed's stand if that is ahead, its own end. */
+static uint64_t
+read_end(const struct session *session)
+{
+    uint64_t end = UINT64_MAX;
+    if (!session->solo && session->stand.seq < session->feed->stand.seq) {
+        end = session->feed->stand.seq;
+    }
+    if (session->keep_end != 0 && session->keep_end < end) {
+        end = session->keep_end;
+    }
+    if (session->end_seq != 0 && session->end_seq < end) {
+        end = session->end_seq;
+    }
+    return end;
+}
+
+static bool
+past_to(const struct session *session, const struct record *record)
+{
+    if (session->to.kind == PLACE_TIME) {
+        return !record->is_gap && record->time_ms >= session->to.time_ms;
+    }
+    return session->to.kind == PLACE_TOKEN &&
+           stream_wants(session->feed->outlet->stream, &session->to, record);
+}
+
+static bool
+wanted(const struct session *session, const struct record *record)
+{
+    if (record->seq < session->skip_until && session->from.kind == PLACE_TOKEN &&
+        !stream_wants(session->feed->outlet->stream, &session->from, record)) {
+        return false;
+    }
+    return !past_to(session, record);
+}
+
+#define SECOND_NS INT64_C(1000000000)
+
+/* How many records a paced session may send now: what its rate has let through since pace_ns, but
+ * no more than a fiftieth of a second's worth, so that a pause is not made up for in a burst. */
+static uint64_t
+may_send(const struct session *session)
+{
+    if (session->max_rate == 0) {
+        return UINT64_MAX;
+    }
+    int64_t now = clock_mono_ns();
+    if (now < session->pace_ns) {
+        return 0;
+    }
+    uint64_t due = 1 + (uint64_t)(now - session->pace_ns) / (SECOND_NS / session->max_rate);
+    uint64_t most = session->max_rate / 50 + 1;
+    return due < most ? due : most;
+}
+
+bool
+session_must_wait(const struct session *session)
+{
+    return may_send(session) == 0;
+}
+
+static void
+pace(struct session *session, uint64_t sent)
+{
+    if (session->max_rate != 0 && sent > 0) {
+        int64_t interval = SECOND_NS / (int64_t)session->max_rate;
+        int64_t oldest = clock_mono_ns() - (int64_t)(session->max_rate / 50 + 1) * interval;
+        int64_t from = session->pace_ns > oldest ? session->pace_ns : oldest;
+        session->pace_ns = from + (int64_t)sent * interval;
+    }
+}
+
+/* Keep of records[0..n) those that this session gets, at most left; the others are unreferenced. */
+static size_t
+choose(const struct session *session, struct record **records, size_t n, uint64_t left)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (left > 0 && wanted(session, records[i])) {
+            left -= left != UINT64_MAX && !records[i]->is_gap;
+            records[kept++] = records[i];
+        } else {
+            record_unref(records[i]);
+        }
+    }
+    return kept;
+}
+
+static struct stand
+stand_past(const struct record *record)
+{
+    return (struct stand){
+        record->seq + 1, record->ordinal, record->bytes_before + record_charge_bytes(record)};
+}
+
+/* Send one batch of its own from the ring. False: there is nothing to read now. */
+static bool
+send_own(struct session *session)
+{
+    struct record *records[BATCH_RECORDS];
+    uint64_t end = read_end(session);
+    uint64_t left = may_send(session);
+    if (session->stand.seq >= end || left == 0) {
+        return false;
+    }
+    left = left < session->limit ? left : session->limit;
+    size_t max = end - session->stand.seq < BATCH_RECORDS ? (size_t)(end - session->stand.seq)
+                                                          : BATCH_RECORDS;
+    size_t n = ring_read(
+        stream_ring(session->feed->outlet->stream), session->stand.seq, records, max, BATCH_BYTES);
+    if (n == 0) {
+        return false;
+    }
+    struct stand past = stand_past(records[n - 1]);
+    size_t kept = session->solo ? choose(session, records, n, left) : n;
+    if (kept == 0) {
+        session->stand = past;
+        return true;
+    }
+    struct batch *batch = batch_encode(&session->feed->format, session->stand, session->id_before,
+        strlen(session->id_before), records, kept, !session->sent_any);
+    for (size_t i = 0; i < kept; i++) {
+        record_unref(records[i]);
+    }
+    session_deliver(session, batch, 0);
+    pace(session, kept);
+    batch_unref(batch);
+    return true;
+}
+
+bool
+session_send_next(struct session *session)
+{
+    size_t unit;
+    struct batch *batch = session->solo || session->keep_end != 0
+                              ? NULL
+                              : feed_find(session->feed, session->stand.seq, &unit);
+    if (batch != NULL) {
+        session_deliver(session, batch, unit);
+        return true;
+    }
+    return send_own(session);
+}
