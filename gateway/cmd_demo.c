@@ -145,6 +145,8 @@ add_config(struct buf *yaml, const struct demo *demo)
     const char *brokers = mock_cluster_bootstrap(demo->cluster);
     buf_addf(yaml, "listen: \"%s%s%s:%d\"\n", v6 ? "[" : "", demo->host, v6 ? "]" : "", demo->port);
     buf_addf(yaml, "admin: 127.0.0.1:%d\n", demo->admin_port);
+    buf_adds(
+        yaml, "drain: {grace: 0s, timeout: 2s}\n"); /* Ctrl-C has no load balancer to wait for */
     buf_adds(yaml, "streams:\n");
     add_stream(yaml, DEMO_ORDERS_TOPIC, brokers);
     add_stream(yaml, DEMO_PRICES_TOPIC, brokers);
