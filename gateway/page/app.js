@@ -465,9 +465,11 @@ function toggleSlow() {
 }
 
 function drawSlow() {
-  const waiting = slow.running && slow.last ? distance(slow.last, newestToken()) : null;
-  slow.parts.behind.value = Math.max(0, waiting ?? 0);
-  slow.parts["behind-text"].textContent = `${waiting === null ? "–" : number.format(Math.max(0, waiting))} of ${slow.queue}`;
+  const behind = slow.running && slow.last ? distance(slow.last, newestToken()) : null;
+  // What is on its way counts as neither here nor there.
+  const waiting = behind === null ? null : Math.min(Math.max(behind, 0), slow.queue);
+  slow.parts.behind.value = waiting ?? 0;
+  slow.parts["behind-text"].textContent = `${waiting === null ? "–" : number.format(waiting)} of ${slow.queue}`;
   if (!slow.dirty) return;
   slow.dirty = false;
   const produced = distance(slow.first, slow.last);
