@@ -156,9 +156,8 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
     conn_reply(conn, request,
         &(struct reply){.status = 200,
             .content_type = page->type,
-            .headers =
-                "Cache-Control: no-cache\r\n"
-                "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:\r\n",
+            .headers = "Cache-Control: no-cache\r\n"
+                       "Content-Security-Policy: " PAGE_CSP "\r\n",
             .body = (const char *)page->bytes,
             .body_len = page->len});
 }
