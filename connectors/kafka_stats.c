@@ -103,7 +103,8 @@ kafka_stats_apply(struct source *source, const char *text, size_t len)
         log_event(LOG_WARN, "kafka", stream_name(source->stream), "statistics: %s", error.text);
         return;
     }
-    bool queue_empty = rd_kafka_queue_length(source->queue) == 0;
+    bool queue_empty =
+        rd_kafka_queue_length(source->queue) == 0 && source->batch_at == source->batch_len;
     const char *name;
     json_t *object;
     json_object_foreach(json_object_get(root, "topics"), name, object)
