@@ -93,7 +93,7 @@ $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE
 # python3-websockets, python3-confluent-kafka, kcat, prometheus; node, npm and chromium for some.
 
 .PHONY: kafka e2e e2e-kafka accept e2e-tools
-E2E_TOOLS := $(B)/e2e/mockbroker $(B)/e2e/sub
+E2E_TOOLS := $(B)/e2e/mockbroker $(B)/e2e/sub $(B)/e2e/lws_naive
 E2E := HEADGATE=$(B)/headgate E2E_TOOLS=$(B)/e2e /usr/bin/python3 -m pytest -q tests/e2e $(E2E_ARGS)
 
 e2e-tools: $(E2E_TOOLS)
@@ -105,6 +105,10 @@ $(B)/e2e/mockbroker: tests/e2e/mockbroker.c
 $(B)/e2e/sub: tests/e2e/sub.c tests/e2e/sub_conn.c tests/e2e/sub_conn.h $(B)/gateway/buf.o $(B)/gateway/mem.o
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $(filter %.c %.o,$^) $(ALL_LDFLAGS)
+
+$(B)/e2e/lws_naive: tests/e2e/lws_naive.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(shell pkg-config --libs libwebsockets)
 
 # The jars of Kafka, once.
 kafka:
