@@ -87,7 +87,7 @@ endif
 $(B)/gateway/version.o: $(B)/version.txt
 $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE_COMMIT='"$(COMMIT)"'
 
--include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
+-include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d) $(wildcard $(B)/tests/unit/*.d)
 
 # --- end-to-end tests -------------------------------------------------------------------------
 # e2e runs against librdkafka's mock cluster, e2e-kafka against a real Apache Kafka (packages: maven,
