@@ -269,6 +269,113 @@ START_TEST(the_stalled_half_costs_the_others_nothing)
 }
 END_TEST
 
+/* ---- clients that come, stall, leave and come back ---- */
+
+#define GUESTS 24
+
+struct guest {
+    struct subscriber *subscriber; /* NULL: away */
+    char id[512];                  /* "": it has not been here */
+    uint64_t next;
+    enum transport transport;
+    bool ends; /* the gateway may end it: limit, disconnect */
+};
+
+static void
+guest_come(struct gateway *gateway, struct guest *guest, unsigned *seed)
+{
+    static const char *const slows[] = {
+        "drop_oldest", "drop_newest", "pause", "disconnect", "drop_oldest&limit=50"};
+    char path[1024];
+    int slow = rand_r(seed) % 5;
+    int minor = rand_r(seed) % 4 != 0;
+    guest->transport = (enum transport)(rand_r(seed) % 3);
+    guest->ends = slow >= 3;
+    guest->subscriber = subscriber_open(gateway->port, rand_r(seed) % 2 == 0 ? SMALL_RCVBUF : 0);
+    int len = snprintf(path, sizeof path, "/streams/s?slow=%s&queue=%d%s", slows[slow],
+        1 + rand_r(seed) % 100, rand_r(seed) % 6 == 0 ? "&max_rate=1000" : "");
+    if (guest->id[0] != '\0') {
+        snprintf(path + len, sizeof path - (size_t)len, "&from=%s", guest->id);
+    } else {
+        snprintf(path + len, sizeof path - (size_t)len, "&from=earliest");
+        guest->subscriber->any_order = true; /* until the first record says where */
+    }
+    guest->subscriber->next = guest->next;
+    subscriber_get(guest->subscriber, guest->transport,
+        guest->transport == TRANSPORT_WS ? 1 : minor, path, "");
+}
+
+static void
+guest_leave(struct guest *guest)
+{
+    struct subscriber *subscriber = guest->subscriber;
+    if (subscriber->id[0] != '\0') {
+        snprintf(guest->id, sizeof guest->id, "%s", subscriber->id);
+        guest->next = subscriber->next;
+    }
+    subscriber_close(subscriber);
+    guest->subscriber = NULL;
+}
+
+static void
+guest_read(struct guest *guest)
+{
+    struct subscriber *subscriber = guest->subscriber;
+    subscriber_poll(subscriber, 0);
+    if (subscriber->received > 0) {
+        subscriber->any_order = false;
+    }
+    if (subscriber->eof || subscriber->close_code != 0) {
+        ck_assert(guest->ends);
+        guest_leave(guest);
+    }
+}
+
+/* Everyone reads to the end; who was sent away comes back as long as it takes. */
+static void
+guest_finish(struct gateway *gateway, struct guest *guest, unsigned *seed)
+{
+    int64_t until_ms = subscriber_now_ms() + PATIENCE_MS;
+    while (guest->subscriber == NULL || guest->subscriber->next < gateway->produced) {
+        ck_assert_int_lt(subscriber_now_ms(), until_ms);
+        if (guest->subscriber == NULL) {
+            guest_come(gateway, guest, seed);
+        }
+        subscriber_poll(NULL, 1);
+        guest_read(guest);
+    }
+    guest_leave(guest);
+}
+
+START_TEST(whoever_comes_stalls_leaves_and_returns_can_account_for_every_record)
+{
+    for (unsigned seed = 1; seed <= 2; seed++) {
+        unsigned dice = seed;
+        struct gateway *gateway = fixture_run();
+        struct guest guests[GUESTS];
+        memset(guests, 0, sizeof guests);
+        for (int turn = 0; turn < 4000; turn++) {
+            struct guest *guest = &guests[rand_r(&dice) % GUESTS];
+            if (guest->subscriber == NULL) {
+                guest_come(gateway, guest, &dice);
+            } else if (rand_r(&dice) % 30 == 0) {
+                guest_leave(guest);
+            } else {
+                guest_read(guest);
+            }
+            if (rand_r(&dice) % 3 == 0) {
+                size_t size = rand_r(&dice) % 50 == 0 ? 100 * KIB : (size_t)rand_r(&dice) % 500;
+                fixture_publish(gateway, 1 + (uint64_t)rand_r(&dice) % 20, size);
+            }
+        }
+        for (int i = 0; i < GUESTS; i++) {
+            guest_finish(gateway, &guests[i], &dice);
+        }
+        fixture_stop(gateway);
+    }
+}
+END_TEST
+
 /* ---- where reads begin and end ---- */
 
 START_TEST(a_reader_resumes_where_it_left_on_every_transport)
@@ -666,6 +773,7 @@ UNIT_MAIN("session", a_stalled_reader_gets_gaps_that_add_up_exactly,
     a_pause_subscriber_holds_the_source_until_it_catches_up,
     a_pause_subscriber_that_leaves_lets_the_source_go,
     a_pause_subscriber_holds_for_pause_limit_at_most, the_stalled_half_costs_the_others_nothing,
+    whoever_comes_stalls_leaves_and_returns_can_account_for_every_record,
     a_reader_resumes_where_it_left_on_every_transport, a_bounded_read_ends_where_it_was_asked_to,
     a_read_up_to_a_token_that_is_to_come_waits_for_it, a_loss_of_the_source_is_told_to_everyone,
     an_idle_subscriber_hears_a_heartbeat,
