@@ -87,7 +87,7 @@ endif
 $(B)/gateway/version.o: $(B)/version.txt
 $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE_COMMIT='"$(COMMIT)"'
 
--include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
+-include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d) $(wildcard $(B)/tests/unit/*.d)
 
 # --- end-to-end tests -------------------------------------------------------------------------
 # e2e runs against librdkafka's mock cluster, e2e-kafka against a real Apache Kafka (packages: maven,
@@ -142,7 +142,8 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
-FAKES_test_session := subscriber
+FAKES_test_session := gateway_fixture subscriber
+FAKES_test_serve := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
 .SECONDEXPANSION:
