@@ -142,9 +142,34 @@ set_options(int fd, uint64_t send_buffer_bytes)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
+/* Errors after which the client still waits in the backlog. */
+static bool
+is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Give *spare up to get rid of one client; false when that did not help. */
+static bool
+refuse_one(int fd, int *spare, uint64_t *refused)
+{
+    close(*spare);
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    int why = errno;
+    if (client >= 0) {
+        close(client);
+        ++*refused;
+    }
+    *spare = listener_spare();
+    return client >= 0 || !is_shortage(why);
+}
+
 int
 listener_accept(int fd, uint64_t send_buffer_bytes, int *spare, uint64_t *refused)
 {
+    if (*spare < 0) { /* another thread was quicker the last time */
+        *spare = listener_spare();
+    }
     for (;;) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
@@ -154,18 +179,11 @@ listener_accept(int fd, uint64_t send_buffer_bytes, int *spare, uint64_t *refuse
         if (errno == EINTR || errno == ECONNABORTED) {
             continue;
         }
-        if ((errno != EMFILE && errno != ENFILE) || *spare < 0) {
+        if (!is_shortage(errno)) {
             return -1;
         }
-        close(*spare);
-        client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-        if (client >= 0) {
-            close(client);
-            ++*refused;
-        }
-        *spare = listener_spare();
-        if (client < 0) {
-            return -1;
+        if (*spare < 0 || !refuse_one(fd, spare, refused)) {
+            return LISTENER_STARVED;
         }
     }
 }
