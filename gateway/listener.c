@@ -149,8 +149,9 @@ is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Give *spare up to get rid of one client; false when that did not help. */
-static bool
+/* Give *spare up to get rid of one client. 0; or -1 when there is none after all (EMFILE comes
+ * before a look at the backlog), or LISTENER_STARVED when that did not help. */
+static int
 refuse_one(int fd, int *spare, uint64_t *refused)
 {
     close(*spare);
@@ -161,7 +162,7 @@ refuse_one(int fd, int *spare, uint64_t *refused)
         ++*refused;
     }
     *spare = listener_spare();
-    return client >= 0 || !is_shortage(why);
+    return client >= 0 ? 0 : is_shortage(why) ? LISTENER_STARVED : -1;
 }
 
 int
@@ -182,8 +183,9 @@ listener_accept(int fd, uint64_t send_buffer_bytes, int *spare, uint64_t *refuse
         if (!is_shortage(errno)) {
             return -1;
         }
-        if (*spare < 0 || !refuse_one(fd, spare, refused)) {
-            return LISTENER_STARVED;
+        int refusal = *spare < 0 ? LISTENER_STARVED : refuse_one(fd, spare, refused);
+        if (refusal != 0) {
+            return refusal;
         }
     }
 }
