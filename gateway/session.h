@@ -56,6 +56,7 @@ struct session {
     bool bounded;         /* it is a bounded read */
     bool sent_any;
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
+    bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
     int64_t sent_ms;       /* last time that bytes went out */

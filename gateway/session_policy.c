@@ -114,11 +114,11 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    /* While LIVE its socket has taken everything: a long run of records is not its slowness; but a
-     * paced one waits by its own wish. */
-    bool lags = session->state == SESSION_BEHIND || session->max_rate != 0;
-    bool over = lags && past_bound(session, &ring);
-    if (!over) {
+    bool past = past_bound(session, &ring);
+    /* Where its socket takes everything, a long run of records is not its slowness; but a paced one
+     * waits by its own wish. */
+    bool over = past && (session->blocked || session->max_rate != 0);
+    if (!past) {
         session->caught_up = true;
     }
     if (!gone && !session->caught_up) {
@@ -178,8 +178,7 @@ session_check_limits(struct session *session, int64_t now_ms)
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     if (session->policy == SLOW_PAUSE) {
         check_hold(session, &ring, now_ms);
-    } else if (session->state == SESSION_BEHIND && session->caught_up &&
-               past_bound(session, &ring)) {
+    } else if (session->blocked && session->caught_up && past_bound(session, &ring)) {
         end_too_slow(session);
     }
 }
