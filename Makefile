@@ -95,7 +95,7 @@ $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE
 # python3-websockets, python3-confluent-kafka, kcat, prometheus; node, npm and chromium for some.
 
 .PHONY: kafka e2e e2e-kafka smoke accept e2e-tools
-E2E_TOOLS := build/e2e/mockbroker build/e2e/sub
+E2E_TOOLS := build/e2e/mockbroker build/e2e/sub build/e2e/lws_naive
 E2E_TESTS := tests/e2e
 E2E = HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(RUN_$(VARIANT)) $(PYTHON) -m pytest -q $(E2E_TESTS) $(E2E_ARGS)
 
@@ -103,10 +103,11 @@ e2e-tools: $(E2E_TOOLS)
 
 # The tools are the same for every variant: it is the gateway that the sanitizers look at.
 build/e2e/mockbroker: tests/e2e/mockbroker.c
+build/e2e/lws_naive: tests/e2e/lws_naive.c
 build/e2e/sub: tests/e2e/sub.c tests/e2e/sub_conn.c gateway/buf.c gateway/mem.c | tests/e2e/sub_conn.h
 build/e2e/%:
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -std=c11 $(WARN) $(CFLAGS_release) -pthread -o $@ $^ -lrdkafka
+	$(Q)$(CC) $(CPPFLAGS) -std=c11 $(WARN) $(CFLAGS_release) -pthread -o $@ $^ -lrdkafka -lwebsockets
 
 # The jars of Kafka, once.
 kafka:
@@ -141,6 +142,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
+FAKES_test_session := subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
 .SECONDEXPANSION:
@@ -315,3 +317,7 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 $(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(B)/tests/unit/fake_stream.o $(TSAN_OBJS) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
+
+.PHONY: kafka-faults
+kafka-faults: $(B)/faults/kafka_probe ## the Kafka source through faults of a real Apache Kafka
+	KAFKA_PROBE=$(B)/faults/kafka_probe $(PYTHON) -m pytest -q tests/faults/test_kafka_source.py
