@@ -165,7 +165,7 @@ fmt: ## format the C files
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 fmt-check: ## fail where `make fmt` would change something
-	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
 # A file is linted again when its object is newer: headers count by way of the object's .d file.
 LINT_SRCS := $(LIB_SRCS) $(MAIN_SRCS)
