@@ -269,6 +269,9 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     (void)user;
     struct lws_context *context = lws_get_context(wsi);
     struct shard *shard = context == NULL ? NULL : lws_context_user(context);
+    if (shard == NULL) {
+        return 0; /* the context is being made or destroyed */
+    }
     /* The library has a hundred reasons; raw sockets and files know these. */
     switch ((int)reason) {
     case LWS_CALLBACK_RAW_RX:
@@ -283,7 +286,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         on_listener_closed(shard, wsi);
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        if (shard != NULL && shard->running) {
+        if (shard->running) {
             update_now(shard);
             serve_wake(shard);
         }
