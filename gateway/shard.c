@@ -2,6 +2,7 @@
  * sockets, TLS and timers; this file and conn.c are all that calls it. */
 #include "shard.h"
 
+#include "catchup.h"
 #include "clock.h"
 #include "feed.h"
 #include "listener.h"
@@ -42,6 +43,7 @@ struct shard {
     struct handler handler;
     struct outlet *outlets;
     size_t n_outlets;
+    struct catchups *catchups;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
     lws_sorted_usec_list_t tick;
@@ -56,7 +58,7 @@ struct shard {
     int64_t now_ms;
     bool draining;
     pthread_t thread;
-    bool running;
+    bool running, halted;
     atomic_bool wake_pending, drain_asked, stop_asked;
     atomic_uint_fast64_t connections, refused;
     atomic_int_fast64_t alive_ns;
@@ -174,6 +176,9 @@ serve_wake(struct shard *shard)
         bool more = false;
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
+        }
+        if (shard->catchups != NULL) {
+            more |= catchups_serve(shard->catchups);
         }
         if (more) {
             shard_wake(shard);
@@ -317,9 +322,12 @@ shard_new(const struct shard_options *options, struct err *err)
     shard->outlets = mem_calloc(options->n_streams + 1, sizeof *shard->outlets);
     shard->n_outlets = options->n_streams;
     for (size_t i = 0; i < options->n_streams; i++) {
-        outlet_init(&shard->outlets[i], shard, options->streams[i]);
+        outlet_init(&shard->outlets[i], shard, options->streams[i], shard->index);
         stream_set_waker(
             options->streams[i], shard->index, (struct stream_waker){shard_wake, shard});
+    }
+    if (options->catchup_readers > 0) {
+        shard->catchups = catchups_new(shard, options->catchup_readers, options->reaper);
     }
     return shard;
 }
@@ -418,13 +426,23 @@ shard_drain(struct shard *shard)
 }
 
 void
-shard_stop(struct shard *shard)
+shard_halt(struct shard *shard)
 {
-    if (shard->running) {
+    if (shard->running && !shard->halted) {
         atomic_store(&shard->stop_asked, true);
         lws_cancel_service(shard->context);
         pthread_join(shard->thread, NULL);
+        shard->halted = true;
+        if (shard->catchups != NULL) {
+            catchups_halt(shard->catchups);
+        }
     }
+}
+
+void
+shard_stop(struct shard *shard)
+{
+    shard_halt(shard);
     if (shard->context != NULL) {
         lws_context_destroy(shard->context); /* closes and frees every connection */
         shard->context = NULL;
@@ -439,6 +457,7 @@ shard_free(struct shard *shard)
         return;
     }
     shard_stop(shard);
+    catchups_free(shard->catchups);
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_fini(&shard->outlets[i]);
     }
@@ -505,6 +524,12 @@ void
 shard_remove(struct shard *shard, struct conn *conn)
 {
     TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct catchups *
+shard_catchups(struct shard *shard)
+{
+    return shard->catchups;
 }
 
 struct outlet *
