@@ -13,6 +13,7 @@
 
 #include "../gateway/err.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct config_section;

@@ -259,7 +259,8 @@ source_free(struct source *source)
 }
 
 static struct source *
-synthetic_start(const void *settings_, struct stream *stream, struct err *err)
+synthetic_start(
+    const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
 {
     (void)replay;
     const struct synthetic_settings *settings = settings_;
