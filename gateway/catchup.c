@@ -136,9 +136,12 @@ move(struct session *session, struct outlet *to)
     struct outlet *from = session->feed->outlet;
     struct format format = session->feed->format;
     session_unhold(session);
-    from->n_sessions--;
+    if (--from->n_sessions == 0) {
+        stream_listen(from->stream, from->slot, false);
+    }
     session->feed = outlet_feed(to, &format);
     to->n_sessions++;
+    stream_listen(to->stream, to->slot, true);
 }
 
 static void
@@ -153,6 +156,8 @@ enter(struct session *session, struct catchup *catchup)
     session->skip_until = 0;
     session->solo = true;
     session_hold(session);
+    outlet_hold_update(&catchup->outlet);
+    session_pump(session);
 }
 
 static void
@@ -185,7 +190,6 @@ serve_first(struct catchups *catchups)
         }
         session = next;
     }
-    outlet_hold_update(&catchup->outlet);
 }
 
 bool
@@ -205,6 +209,19 @@ catchups_serve(struct catchups *catchups)
         serve_first(catchups);
     }
     return more;
+}
+
+bool
+catchups_stale(const struct catchups *catchups)
+{
+    const struct catchup *catchup;
+    TAILQ_FOREACH(catchup, &catchups->readers, link)
+    {
+        if (catchup->outlet.hold_stale) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void
@@ -306,6 +323,7 @@ catchup_hand_over(struct session *session)
     session->from = place;
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
+    session->caught_up = false; /* being behind is not its slowness yet */
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {
         session_hold(session);

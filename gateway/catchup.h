@@ -42,6 +42,9 @@ void catchups_halt(struct catchups *catchups);
  * those that are waited for. True when there is more to do. */
 bool catchups_serve(struct catchups *catchups);
 
+/* catchups_stale: a reader's hold must be computed again (see outlet_hold_update). */
+bool catchups_stale(const struct catchups *catchups);
+
 /* catchup_can: the outlet's source can be read again from an older place. */
 bool catchup_can(const struct outlet *home);
 

@@ -258,7 +258,7 @@ session_new_take(
         ws_parser_init(session->ws, shard_config(conn->shard)->max_message_bytes);
     }
     outlet->n_sessions++;
-    stream_listen(outlet->stream, shard_index(outlet->shard), true);
+    stream_listen(outlet->stream, outlet->slot, true);
     if (session->policy == SLOW_PAUSE && !session->waiting) {
         session_hold(session);
         outlet_hold_update(outlet);
@@ -291,7 +291,7 @@ session_free(struct session *session)
         memory_order_relaxed);
     counter_add(&outlet->counters->disconnects[session->why], 1);
     if (--outlet->n_sessions == 0) {
-        stream_listen(outlet->stream, shard_index(outlet->shard), false);
+        stream_listen(outlet->stream, outlet->slot, false);
     }
     if (session->ws != NULL) {
         ws_parser_fini(session->ws);

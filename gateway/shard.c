@@ -203,6 +203,21 @@ serve_wake(struct shard *shard)
     }
 }
 
+/* After an event of one connection: what it changed for the source is settled once for all of this
+ * turn of the loop, by a wake that comes when the turn is over. */
+static int
+settle(struct shard *shard, int result)
+{
+    bool stale = shard->catchups != NULL && catchups_stale(shard->catchups);
+    for (size_t i = 0; i < shard->n_outlets && !stale; i++) {
+        stale = shard->outlets[i].hold_stale;
+    }
+    if (stale) {
+        shard_wake(shard);
+    }
+    return result;
+}
+
 static void
 on_tick(lws_sorted_usec_list_t *tick)
 {
@@ -214,24 +229,8 @@ on_tick(lws_sorted_usec_list_t *tick)
         next = TAILQ_NEXT(conn, link);
         conn_tick(conn, shard->now_ms);
     }
-    for (size_t i = 0; i < shard->n_outlets; i++) {
-        outlet_hold_update(&shard->outlets[i]);
-    }
+    (void)settle(shard, 0);
     lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, TICK_US);
-}
-
-/* After an event of one connection: what it changed for the source is settled once for all of this
- * turn of the loop, by a wake that comes when the turn is over. */
-static int
-settle(struct shard *shard, int result)
-{
-    for (size_t i = 0; i < shard->n_outlets; i++) {
-        if (shard->outlets[i].hold_stale) {
-            shard_wake(shard);
-            break;
-        }
-    }
-    return result;
 }
 
 static int
@@ -508,6 +507,7 @@ on_pace(lws_sorted_usec_list_t *pace)
         next = TAILQ_NEXT(session, pace_link);
         session_pump(session);
     }
+    (void)settle(shard, 0);
     if (!TAILQ_EMPTY(&shard->paced)) {
         lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
     }
