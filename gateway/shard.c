@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <libwebsockets.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -50,6 +51,7 @@ struct shard {
     struct catchups *catchups;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
+    SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
     lws_sorted_usec_list_t tick;
     struct port *ports;
     size_t n_ports;
@@ -350,10 +352,16 @@ tls_vhost(struct shard *shard, const struct config_listen *config, struct err *e
 {
     char name[32];
     snprintf(name, sizeof name, "tls-%zu", shard->n_ports);
+    /* Without one libwebsockets makes a client's context too, with all authorities of the system,
+     * and with several contexts in a process it does not find it again to free it. */
+    if (shard->client_tls == NULL) {
+        shard->client_tls = SSL_CTX_new(TLS_client_method());
+    }
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
         .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .provided_client_ssl_ctx = shard->client_tls,
         .ssl_cert_filepath = config->tls_cert,
         .ssl_private_key_filepath = config->tls_key,
         .alpn = "http/1.1",
@@ -477,6 +485,7 @@ shard_free(struct shard *shard)
     if (shard->spare >= 0) {
         close(shard->spare);
     }
+    SSL_CTX_free(shard->client_tls);
     free(shard->outlets);
     free(shard->ports);
     free(shard);
