@@ -113,7 +113,7 @@ static const struct config_key catchup_keys[] = {
         .offset = offsetof(struct config, catchup_readers),
         .least = 0,
         .most = 1024,
-        .fallback = "8",
+        .fallback = "4",
         .prose = "How many of them read from the source itself at a time, each place on its own; "
                  "others wait. 0: none does, they get a gap."},
 };
