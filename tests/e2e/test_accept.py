@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness import HEADGATE, SCALE_FULL
+from wire import Connection
 
 pytestmark = pytest.mark.accept
 
@@ -106,6 +107,15 @@ def test_memory_stays_within_the_bound_that_check_prints(kafka, gateways, subs):
     stalled.kill()
     print(f"resident at most {largest >> 20} MiB of {bound >> 20} MiB")
     assert largest <= bound, f"{largest} bytes resident, {bound} promised"
+
+
+@pytest.mark.full_only
+def test_the_default_header_timeout_is_ten_seconds(kafka, gateways):
+    gateway = gateways(s={"source": kafka.source(kafka.topic())})
+    http = Connection(gateway.port)
+    http.send("GET /streams HTTP/1.1\r\n")
+    assert not http.closed_within(8)
+    assert http.closed_within(5)
 
 
 def memory_bound(text):

@@ -307,14 +307,6 @@ def test_a_connection_that_says_nothing_is_cut(kafka, gateways):
     assert Connection(gateway.port).closed_within(5)
 
 
-@pytest.mark.accept
-def test_the_default_header_timeout_is_ten_seconds(gateway):
-    http = Connection(gateway.port)
-    http.send("GET /streams HTTP/1.1\r\n")
-    assert not http.closed_within(8)
-    assert http.closed_within(5)
-
-
 def test_a_head_that_arrives_byte_by_byte_is_understood(gateway):
     http = Http(gateway.port)
     for byte in SMUGGLED.encode():

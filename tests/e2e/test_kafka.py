@@ -7,7 +7,7 @@ import pytest
 
 from harness import wait_for
 
-FAST_METADATA = {"librdkafka_options": {
+FAST_METADATA = {"discover": "1s", "librdkafka_options": {
     "topic.metadata.refresh.interval.ms": 1000, "reconnect.backoff.max.ms": 500,
 }}
 
