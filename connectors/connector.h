@@ -13,6 +13,7 @@
 
 #include "../gateway/err.h"
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct config_section;
@@ -20,6 +21,24 @@ struct stream;
 
 /* Each connector defines its own struct source; others see only the pointer. */
 struct source;
+
+/* Where a source begins when its settings do not say: for a subscriber that asks for what has left
+ * the ring. All of it is lent for the length of start(). */
+enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES };
+struct replay_lane {
+    const char *group; /* topic or file */
+    uint32_t partition;
+    uint64_t next; /* the first offset wanted */
+};
+struct replay {
+    enum replay_kind kind;
+    int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
+    const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
+    size_t n_lanes;
+};
+
+/* What a connector can do beyond publishing; a bit each. */
+#define CONNECTOR_REPLAYS 1u /* start() honours a replay: the upstream keeps what it has sent */
 
 struct connector {
     const char *name;                     /* the key under source: */
@@ -36,9 +55,13 @@ struct connector {
     /* descriptor_bound: the most file descriptors it needs. */
     uint64_t (*descriptor_bound)(const void *settings);
 
-    /* start: make the source and its threads; settings outlive it. An upstream that cannot be
-     * reached is no error: it is retried for ever. Errors NULL and err. Thread init. */
-    struct source *(*start)(const void *settings, struct stream *stream, struct err *err);
+    unsigned capabilities;
+
+    /* start: make the source and its threads; settings outlive it. replay is NULL for a configured
+     * stream, else where to begin (only with CONNECTOR_REPLAYS). An upstream that cannot be reached
+     * is no error: it is retried for ever. Errors NULL and err. Thread init or shard. Blocks no. */
+    struct source *(*start)(
+        const void *settings, struct stream *stream, const struct replay *replay, struct err *err);
 
     /* wake: the stream has room again. Calls nothing of the stream. Thread any. Blocks no. */
     void (*wake)(struct source *source);

@@ -153,7 +153,8 @@ close_client(struct source *source)
 }
 
 static struct source *
-kafka_start(const void *settings, struct stream *stream, struct err *err)
+kafka_start(
+    const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
 {
     struct source *source = mem_calloc(1, sizeof *source);
     source->settings = settings;
@@ -170,7 +171,7 @@ kafka_start(const void *settings, struct stream *stream, struct err *err)
         goto fail;
     }
     source->topics = kafka_topics_start(
-        source->client, source->settings, stream_name(stream), source->wake_fd, err);
+        source->client, source->settings, stream_name(stream), replay, source->wake_fd, err);
     if (source->topics == NULL) {
         goto fail;
     }
@@ -275,6 +276,7 @@ const struct connector kafka_connector = {
     .check = kafka_settings_check,
     .memory_bound_bytes = kafka_settings_memory_bytes,
     .descriptor_bound = kafka_settings_descriptors,
+    .capabilities = CONNECTOR_REPLAYS,
     .start = kafka_start,
     .wake = kafka_wake,
     .stop = kafka_stop,

@@ -63,12 +63,26 @@ ask_offsets(struct kafka_topics *topics, const struct kafka_topic *topic,
     return rc == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : -1;
 }
 
+static int64_t
+replay_start(const struct kafka_replay *replay, const char *topic, int32_t partition)
+{
+    for (size_t i = 0; i < replay->n; i++) {
+        if (replay->lanes[i].partition == partition && strcmp(replay->lanes[i].topic, topic) == 0) {
+            return replay->lanes[i].next;
+        }
+    }
+    return 0;
+}
+
 /* Where a partition is read from. A start time with no record after it is the end: -1 from brokers,
  * and from the mock cluster, which cannot look up a time at all. */
 static int64_t
 choose_start(const struct kafka_topics *topics, const struct kafka_topic *topic,
     const struct kafka_event *found, int64_t at)
 {
+    if (topics->replay.is) {
+        return replay_start(&topics->replay, topic->name, found->partition);
+    }
     if (found->partition >= topic->n_initial) {
         return 0; /* made since the topic is read: its first record counts too */
     }

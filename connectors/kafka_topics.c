@@ -6,6 +6,7 @@
 #include "../gateway/clock.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
+#include "connector.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -149,6 +150,10 @@ topics_destroy(struct kafka_topics *topics)
         free(question);
         question = after;
     }
+    for (size_t i = 0; i < topics->replay.n; i++) {
+        free(topics->replay.lanes[i].topic);
+    }
+    free(topics->replay.lanes);
     rd_kafka_topic_partition_list_destroy(topics->leaders);
     kafka_wanted_fini(&topics->wanted);
     pthread_cond_destroy(&topics->changed);
@@ -156,9 +161,36 @@ topics_destroy(struct kafka_topics *topics)
     free(topics);
 }
 
+/* A replay of lanes knows each partition's place; one of a time, or of all, is a start like those
+ * of the settings. */
+static void
+take_replay(struct kafka_topics *topics, const struct replay *replay)
+{
+    switch (replay->kind) {
+    case REPLAY_EARLIEST:
+        topics->start = (struct kafka_start){.kind = KAFKA_START_EARLIEST};
+        break;
+    case REPLAY_TIME:
+        topics->start = (struct kafka_start){KAFKA_START_TIME, replay->time_ms};
+        break;
+    case REPLAY_LANES:
+        topics->replay.is = true;
+        topics->replay.n = replay->n_lanes;
+        topics->replay.lanes = mem_calloc(replay->n_lanes + 1, sizeof *topics->replay.lanes);
+        for (size_t i = 0; i < replay->n_lanes; i++) {
+            topics->replay.lanes[i] = (struct kafka_replay_lane){
+                .topic = mem_strdup(replay->lanes[i].group),
+                .partition = (int32_t)replay->lanes[i].partition,
+                .next = (int64_t)replay->lanes[i].next,
+            };
+        }
+        break;
+    }
+}
+
 struct kafka_topics *
 kafka_topics_start(rd_kafka_t *client, const struct kafka_settings *settings, const char *stream,
-    int wake_fd, struct err *err)
+    const struct replay *replay, int wake_fd, struct err *err)
 {
     struct kafka_topics *topics = mem_calloc(1, sizeof *topics);
     *topics = (struct kafka_topics){
@@ -167,6 +199,9 @@ kafka_topics_start(rd_kafka_t *client, const struct kafka_settings *settings, co
         kafka_wanted_init(&topics->wanted, &settings->topics, err) != 0) {
         free(topics);
         return NULL;
+    }
+    if (replay != NULL) {
+        take_replay(topics, replay);
     }
     topics->last_event = &topics->first_event;
     topics->leaders = rd_kafka_topic_partition_list_new(0);

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct replay;
 struct source;
 struct kafka_partition; /* the source thread's; see kafka_internal.h */
 
@@ -55,10 +56,10 @@ struct kafka_event {
 
 struct kafka_topics;
 
-/* kafka_topics_start: client and settings outlive it; wake_fd is an eventfd that is written after
- * an event was queued. Errors NULL and err. */
+/* kafka_topics_start: client and settings outlive it; replay (NULL: the settings' start) is copied;
+ * wake_fd is an eventfd that is written after an event was queued. Errors NULL and err. */
 struct kafka_topics *kafka_topics_start(rd_kafka_t *client, const struct kafka_settings *settings,
-    const char *stream, int wake_fd, struct err *err);
+    const char *stream, const struct replay *replay, int wake_fd, struct err *err);
 
 /* kafka_topics_take: the events so far, oldest first, or NULL; the caller frees each. */
 struct kafka_event *kafka_topics_take(struct kafka_topics *topics);

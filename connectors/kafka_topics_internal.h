@@ -23,6 +23,15 @@ struct kafka_topics {
     int wake_fd;
     struct kafka_wanted wanted;
     struct kafka_start start;
+    struct kafka_replay { /* of a private stream: where to begin instead */
+        bool is;
+        size_t n; /* lanes; others begin at 0 */
+        struct kafka_replay_lane {
+            char *topic;
+            int32_t partition;
+            int64_t next;
+        } * lanes;
+    } replay;
     pthread_t thread;
 
     pthread_mutex_t lock; /* guards from here to stopping */

@@ -259,8 +259,10 @@ source_free(struct source *source)
 }
 
 static struct source *
-synthetic_start(const void *settings_, struct stream *stream, struct err *err)
+synthetic_start(
+    const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
 {
+    (void)replay;
     const struct synthetic_settings *settings = settings_;
     struct source *source = mem_calloc(1, sizeof *source);
     source->settings = settings;

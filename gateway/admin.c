@@ -2,6 +2,7 @@
  * reads what other threads publish by atomics and short locks. */
 #include "server.h"
 
+#include "catchup.h"
 #include "clock.h"
 #include "connector.h"
 #include "log.h"
@@ -215,6 +216,19 @@ process(const struct server *server, struct buf *out)
     metrics_family(out, "headgate_connections_refused_total", "counter",
         "Connections refused at the connection limit.");
     metrics_sample_u64(out, "headgate_connections_refused_total", "", refused);
+    uint64_t readers = 0;
+    uint64_t waiting = 0;
+    for (size_t i = 0; i < server->n_shards; i++) {
+        const struct catchups *catchups = shard_catchups(server->shards[i]);
+        readers += catchups == NULL ? 0 : catchups_readers(catchups);
+        waiting += catchups == NULL ? 0 : catchups_waiting(catchups);
+    }
+    metrics_family(out, "headgate_catchup_readers", "gauge",
+        "Private streams that read from a source what has left its ring.");
+    metrics_sample_u64(out, "headgate_catchup_readers", "", readers);
+    metrics_family(
+        out, "headgate_catchup_waiting", "gauge", "Subscribers that wait for such a reader.");
+    metrics_sample_u64(out, "headgate_catchup_waiting", "", waiting);
     metrics_family(
         out, "headgate_log_lines_dropped_total", "counter", "Log lines that nobody read in time.");
     metrics_sample_u64(out, "headgate_log_lines_dropped_total", "", log_dropped_lines());

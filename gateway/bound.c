@@ -2,6 +2,7 @@
 #include "bound.h"
 
 #include "../connectors/connector.h"
+#include "catchup.h"
 #include "feed.h"
 
 #include <inttypes.h>
@@ -79,6 +80,20 @@ fixed_descriptors(const struct config *config)
     return n;
 }
 
+static uint64_t
+catchup_bytes(const struct config *config)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        if ((config->streams[i].connector->capabilities & CONNECTOR_REPLAYS) != 0) {
+            struct config_stream private_config;
+            catchup_config(&private_config, &config->streams[i]);
+            largest = larger_of(largest, bound_stream_bytes(&private_config));
+        }
+    }
+    return multiply(config->catchup_readers, largest);
+}
+
 void
 bound_compute(struct bound *bound, const struct config *config)
 {
@@ -89,10 +104,11 @@ bound_compute(struct bound *bound, const struct config *config)
         bound->threads_bytes =
             add(bound->threads_bytes, multiply(config->threads, thread_bytes_of(stream)));
     }
+    bound->catchup_bytes = catchup_bytes(config);
     bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
     bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
-        add(bound->threads_bytes, bound->connections_bytes));
+        add(add(bound->threads_bytes, bound->catchup_bytes), bound->connections_bytes));
     bound->descriptors = add(fixed_descriptors(config), config->max_connections);
 }
 
@@ -136,6 +152,8 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
     snprintf(note, sizeof note, "%" PRIu64 " threads, encoded batches of %zu streams",
         config->threads, config->n_streams);
     print_bytes(out, "threads", bound->threads_bytes, note);
+    snprintf(note, sizeof note, "%" PRIu64 " readers", config->catchup_readers);
+    print_bytes(out, "catch-up", bound->catchup_bytes, note);
     snprintf(note, sizeof note, "%" PRIu64 " of %.1f KiB", config->max_connections,
         (double)connection_bytes(config) / 1024.0);
     print_bytes(out, "connections", bound->connections_bytes, note);

@@ -10,6 +10,8 @@
  *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes
  *               64 KiB of records before framing and slack, or one record that is larger
  *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep
+ *   catch-up    catchup.readers times the largest private stream that one of them can be: its ring
+ *               and what its connector holds
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
  *               did not take) + the larger of limits.message (a client's message being read) and
  *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
@@ -36,8 +38,9 @@ struct bound {
     uint64_t base_bytes;
     uint64_t streams_bytes;     /* rings and sources, all streams */
     uint64_t threads_bytes;     /* encoded batches, all threads */
+    uint64_t catchup_bytes;     /* private streams of subscribers that catch up */
     uint64_t connections_bytes; /* sessions, all connections */
-    uint64_t total_bytes;       /* of the four: resident memory stays below it */
+    uint64_t total_bytes;       /* of the five: resident memory stays below it */
     uint64_t kernel_bytes;      /* socket buffers, not in total_bytes */
     uint64_t descriptors;
 };

@@ -107,6 +107,20 @@ static const struct config_key timeouts_keys[] = {
 static const struct config_section timeouts_section = {
     "timeouts", sizeof(struct config), timeouts_keys, COUNT_OF(timeouts_keys)};
 
+static const struct config_key catchup_keys[] = {
+    {.name = "readers",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, catchup_readers),
+        .least = 0,
+        .most = 1024,
+        .fallback = "4",
+        .prose = "How many of them read from the source itself at a time, each place on its own; "
+                 "others wait. 0: none does, they get a gap."},
+};
+
+static const struct config_section catchup_section = {
+    "catchup", sizeof(struct config), catchup_keys, COUNT_OF(catchup_keys)};
+
 static const struct config_key drain_keys[] = {
     {.name = "grace",
         .kind = CONFIG_DURATION,
@@ -200,6 +214,10 @@ static const struct config_key root_keys[] = {
         .most = HOUR,
         .fallback = "10s",
         .prose = "/livez fails once a thread made no progress for this long."},
+    {.name = "catchup",
+        .kind = CONFIG_SECTION,
+        .child = &catchup_section,
+        .prose = "Subscribers that ask for what has left the ring."},
     {.name = "drain",
         .kind = CONFIG_SECTION,
         .child = &drain_section,

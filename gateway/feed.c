@@ -11,10 +11,10 @@
 #define ADVANCE_BUDGET 8
 
 void
-outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream)
+outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, size_t slot)
 {
-    *outlet = (struct outlet){.shard = shard, .stream = stream};
-    outlet->counters = stream_counters(stream, shard_index(shard));
+    *outlet = (struct outlet){.shard = shard, .stream = stream, .slot = slot};
+    outlet->counters = stream_counters(stream, slot);
     TAILQ_INIT(&outlet->pausers);
 }
 
@@ -291,12 +291,12 @@ outlet_hold_update(struct outlet *outlet)
             continue;
         }
         const struct stand *stand = &session->stand;
+        struct queue queue = session_queue(session);
         uint64_t sent = stand->seq - 1;
-        hold.limit_seq = least(hold.limit_seq, add_capped(sent, session->queue_records));
-        hold.resume_seq = least(hold.resume_seq, add_capped(sent, session->queue_records / 2));
-        hold.limit_bytes = least(hold.limit_bytes, add_capped(stand->bytes, session->queue_bytes));
-        hold.resume_bytes =
-            least(hold.resume_bytes, add_capped(stand->bytes, session->queue_bytes / 2));
+        hold.limit_seq = least(hold.limit_seq, add_capped(sent, queue.records));
+        hold.resume_seq = least(hold.resume_seq, add_capped(sent, queue.records / 2));
+        hold.limit_bytes = least(hold.limit_bytes, add_capped(stand->bytes, queue.bytes));
+        hold.resume_bytes = least(hold.resume_bytes, add_capped(stand->bytes, queue.bytes / 2));
     }
-    stream_hold(outlet->stream, shard_index(outlet->shard), hold);
+    stream_hold(outlet->stream, outlet->slot, hold);
 }

@@ -35,6 +35,7 @@ struct feed {
 struct outlet {
     struct shard *shard;
     struct stream *stream;
+    size_t slot; /* which of the stream's hold slots and wakers is this shard's */
     struct stream_counters *counters;
     struct feed *feeds;
     struct session_list pausers;
@@ -43,7 +44,7 @@ struct outlet {
     bool hold_stale;       /* the hold must be computed again before the shard sleeps */
 };
 
-void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream);
+void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, size_t slot);
 void outlet_fini(struct outlet *outlet); /* no session may be left */
 
 /* outlet_feed: the feed of format, made when there is none. */

@@ -1,6 +1,7 @@
 /* lanes: the position vector of a stream and its tokens. One mutex, no thread of its own. */
 #include "lanes.h"
 
+#include "connector.h"
 #include "json.h"
 #include "mem.h"
 #include "metrics.h"
@@ -337,6 +338,38 @@ lanes_places(struct lanes *lanes, const struct place *from, const struct place *
             .end = own->next > lane->end ? own->next : lane->end,
             .start = lane->start,
             .removed = lane->removed,
+        };
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return n;
+}
+
+bool
+lanes_begin_at_zero(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool all = lanes->n > 0;
+    for (size_t i = 0; i < lanes->n; i++) {
+        all = all && lanes->items[i].start == 0;
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return all;
+}
+
+size_t
+lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows)
+{
+    pthread_mutex_lock(&lanes->lock);
+    size_t n = lanes->n;
+    *rows = mem_calloc(n + 1, sizeof **rows);
+    for (size_t i = 0; i < n; i++) {
+        const struct lane *lane = &lanes->items[i];
+        const struct token_lane *own = &lanes->rows[lane->row];
+        const struct token_lane *row = row_of(from, own->group, own->partition);
+        (*rows)[i] = (struct replay_lane){
+            .group = lane->group,
+            .partition = lane->partition,
+            .next = row == NULL ? 0 : row->next,
         };
     }
     pthread_mutex_unlock(&lanes->lock);

@@ -64,6 +64,16 @@ struct lane_place {
 size_t lanes_places(struct lanes *lanes, const struct place *from, const struct place *here,
     struct lane_place **places);
 
+/* lanes_begin_at_zero: every lane began at its first offset, 0, and there are some: what the stream
+ * has ever published is all there is. */
+bool lanes_begin_at_zero(struct lanes *lanes);
+
+/* lanes_replay: the lanes with their places in the token from, for a connector; those that the
+ * token does not know begin at 0. Owns: *rows is the caller's to free; their groups are lent until
+ * lanes_free. Returns the count. */
+struct replay_lane;
+size_t lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows);
+
 void lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out);
 
 #endif

@@ -89,6 +89,8 @@ missed(const struct search *search)
     return sum;
 }
 
+static const char past_the_end[] = "the token is past the end of the source";
+
 /* Why the token cannot be honoured, or NULL. One without a lane was given before there were any. */
 static const char *
 refusal(const struct place *from, const struct lane_place *places, size_t n)
@@ -97,7 +99,7 @@ refusal(const struct place *from, const struct lane_place *places, size_t n)
     for (size_t i = 0; i < n; i++) {
         any_known |= places[i].known;
         if (places[i].known && places[i].asked > places[i].end) {
-            return "the token is past the end of the source";
+            return past_the_end;
         }
     }
     return any_known ? NULL : "the token is of another stream";
@@ -164,6 +166,7 @@ locate_token(
     record_unref(start->before);
     size_t n = lanes_places(stream_lanes(stream), from, &here, &places);
     start->reason = refusal(from, places, n);
+    start->elsewhere = start->reason == past_the_end; /* another replica may have seen more */
     if (start->reason == NULL) {
         search_ring(stream, places, n, low, start);
     }
@@ -223,6 +226,19 @@ stream_count_wanted(struct stream *stream, const struct place *from, const struc
     return sum;
 }
 
+/* A place that is no token may be older than the ring, unless the ring has all there ever was. */
+static bool
+asks_for_older(struct stream *stream, const struct place *from, uint64_t seq)
+{
+    struct ring_state state;
+    if (from->kind != PLACE_EARLIEST && from->kind != PLACE_TIME) {
+        return false;
+    }
+    ring_state(stream_ring(stream), &state);
+    bool at_tail = from->kind == PLACE_EARLIEST || seq <= state.tail_seq;
+    return at_tail && !(state.tail_seq == 1 && lanes_begin_at_zero(stream_lanes(stream)));
+}
+
 void
 stream_locate(struct stream *stream, const struct place *from, struct stream_start *start)
 {
@@ -230,6 +246,7 @@ stream_locate(struct stream *stream, const struct place *from, struct stream_sta
     if (from->kind != PLACE_TOKEN) {
         *start = (struct stream_start){.seq = first_seq(stream, from)};
         ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
+        start->elsewhere = asks_for_older(stream, from, start->seq);
         return;
     }
     for (unsigned attempt = 0;; attempt++) {
@@ -237,6 +254,7 @@ stream_locate(struct stream *stream, const struct place *from, struct stream_sta
         uint64_t wanted = start->seq;
         ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
         if (start->seq == wanted) {
+            start->elsewhere |= start->missed > 0;
             return;
         }
         record_unref(start->before); /* the ring has moved past it since */

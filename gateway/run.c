@@ -1,6 +1,7 @@
 /* run: starts and ends everything, and waits for signals in between. Main's thread. */
 #include "run.h"
 
+#include "catchup.h"
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
@@ -23,6 +24,7 @@
 struct running {
     struct server server;
     struct shard *admin;
+    struct reaper *reaper;
     struct run_addresses addresses;
 };
 
@@ -69,6 +71,12 @@ listen_on_all(struct running *running, struct shard *shard, uint16_t *ports, str
     return 0;
 }
 
+static size_t
+readers_of_one(const struct config *config)
+{
+    return (size_t)((config->catchup_readers + config->threads - 1) / config->threads);
+}
+
 static int
 make_shards(struct running *running, struct err *err)
 {
@@ -86,6 +94,8 @@ make_shards(struct running *running, struct err *err)
             .n_streams = server->n_streams,
             .handler = {serve_request, server},
             .max_connections = config->max_connections / config->threads,
+            .catchup_readers = readers_of_one(config),
+            .reaper = running->reaper,
             .name = name,
         };
         server->shards[i] = shard_new(&options, err);
@@ -178,6 +188,12 @@ end_all(struct running *running)
         shard_free(running->admin);
     }
     for (size_t i = 0; i < server->n_shards; i++) {
+        if (server->shards[i] != NULL) {
+            shard_halt(server->shards[i]);
+        }
+    }
+    reaper_free(running->reaper); /* what it stops may wake a shard until it is stopped */
+    for (size_t i = 0; i < server->n_shards; i++) {
         shard_free(server->shards[i]);
     }
     for (size_t i = 0; i < server->n_streams; i++) {
@@ -203,8 +219,8 @@ run_config(const struct config *config, const struct run_options *options)
     running.server.shards = mem_calloc(config->threads, sizeof(struct shard *));
     make_streams(&running, config);
     int status = 1;
-    if (make_shards(&running, &err) != 0 || make_admin(&running, &err) != 0 ||
-        start_all(&running, &err) != 0) {
+    if ((running.reaper = reaper_new(&err)) == NULL || make_shards(&running, &err) != 0 ||
+        make_admin(&running, &err) != 0 || start_all(&running, &err) != 0) {
         log_event(LOG_ERROR, "main", NULL, "%s", err.text);
     } else {
         log_event(LOG_INFO, "main", NULL, "serving on port %u, admin on port %u",

@@ -3,8 +3,11 @@
  * it receives in session_input.c. Shard thread; never blocks. */
 #include "session_internal.h"
 
+#include "catchup.h"
+#include "lanes.h"
 #include "mem.h"
 #include "shard.h"
+#include "stream_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,7 +56,8 @@ bool
 session_needs_solo(const struct session *session)
 {
     return session_framer(session)->needs_first || session->bounded || session->max_rate != 0 ||
-           session->limit != UINT64_MAX || session->stand.seq < session->skip_until;
+           session->catchup != NULL || session->limit != UINT64_MAX ||
+           session->stand.seq < session->skip_until;
 }
 
 static char *
@@ -94,6 +98,48 @@ say_hello(struct session *session, const struct stream_start *start)
     buf_addc(&json, '}');
     session_control(session, "hello", &json, session->id_before);
     buf_fini(&json);
+    session->hello_due = false;
+}
+
+void
+session_hello_late(struct session *session)
+{
+    struct buf token;
+    buf_init(&token);
+    stream_token_before(session->feed->outlet->stream, 1, &token);
+    buf_addc(&token, '\0');
+    free(session->id_before);
+    session->id_before = token.bytes;
+    say_hello(session, &(struct stream_start){.resumed = false});
+}
+
+/* The position of the live stream as it is now: where a bounded read that catches up ends. */
+static struct place
+position_now(struct session *session)
+{
+    struct err err;
+    struct buf token;
+    struct place place = {.kind = PLACE_TOKEN};
+    buf_init(&token);
+    lanes_token(stream_lanes(session->home->stream), &token);
+    (void)token_decode(token.bytes, token.len, &place.lanes, &place.n_lanes, &err);
+    buf_fini(&token);
+    return place;
+}
+
+/* What it asks for is not in the ring but may be in the source: wait for a reader of that. */
+static void
+go_elsewhere(struct session *session)
+{
+    session->hello_due = session->from.kind != PLACE_TOKEN;
+    session->id_before = session->hello_due ? mem_strdup("") : token_text(&session->from);
+    if (!session->hello_due) {
+        say_hello(session, &(struct stream_start){.resumed = true});
+    }
+    if (session->bounded) {
+        session->until = position_now(session);
+    }
+    catchup_ask(session);
 }
 
 /* Stand where `from` begins, and say so. */
@@ -103,14 +149,19 @@ take_stand(struct session *session)
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
     stream_locate(stream, &session->from, &start);
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (start.elsewhere && catchup_can(session->home)) {
+        record_unref(start.before);
+        go_elsewhere(session);
+        return;
+    }
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
     char *here = token_before(stream, start.before);
     record_unref(start.before);
     session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
     say_hello(session, &start);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
@@ -143,10 +194,46 @@ find_end(struct session *session)
     if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME) {
         return;
     }
+    if (session->waiting) { /* places in the ring mean nothing to it */
+        session->to = position_now(session);
+        return;
+    }
     struct ring_state state;
     ring_state(stream_ring(session->feed->outlet->stream), &state);
     session->end_seq = state.head_seq + 1;
     session->end_ordinal = state.head_ordinal;
+}
+
+struct queue
+session_queue(const struct session *session)
+{
+    if (session->catchup != NULL) {
+        const struct config_stream *config = stream_config(session->feed->outlet->stream);
+        return (struct queue){config->queue_records, config->queue_bytes};
+    }
+    return (struct queue){session->queue_records, session->queue_bytes};
+}
+
+void
+session_hold(struct session *session)
+{
+    struct outlet *outlet = session->feed->outlet;
+    if (!session->holds) {
+        TAILQ_INSERT_TAIL(&outlet->pausers, session, pause_link);
+        session->holds = true;
+        outlet->hold_stale = true;
+    }
+}
+
+void
+session_unhold(struct session *session)
+{
+    struct outlet *outlet = session->feed->outlet;
+    if (session->holds) {
+        TAILQ_REMOVE(&outlet->pausers, session, pause_link);
+        session->holds = false;
+        outlet->hold_stale = true;
+    }
 }
 
 struct session *
@@ -157,6 +244,7 @@ session_new_take(
     struct session *session = mem_calloc(1, sizeof *session);
     session->conn = conn;
     session->feed = feed;
+    session->home = outlet;
     session->state = SESSION_BEHIND;
     session->sent_ms = shard_now_ms(conn->shard);
     buf_init(&session->out);
@@ -170,10 +258,9 @@ session_new_take(
         ws_parser_init(session->ws, shard_config(conn->shard)->max_message_bytes);
     }
     outlet->n_sessions++;
-    stream_listen(outlet->stream, shard_index(outlet->shard), true);
-    if (session->policy == SLOW_PAUSE) {
-        TAILQ_INSERT_TAIL(&outlet->pausers, session, pause_link);
-        outlet->hold_stale = true;
+    stream_listen(outlet->stream, outlet->slot, true);
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
         outlet_hold_update(outlet);
     }
     if (session->max_rate != 0) {
@@ -194,11 +281,9 @@ session_free(struct session *session)
     if (session->state == SESSION_LIVE) {
         feed_leave(session->feed, session);
     }
-    if (session->policy == SLOW_PAUSE) {
-        TAILQ_REMOVE(&outlet->pausers, session, pause_link);
-        outlet->hold_stale = true;
-        outlet_hold_update(outlet);
-    }
+    session_unhold(session);
+    outlet_hold_update(outlet);
+    catchup_leave(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }
@@ -206,7 +291,7 @@ session_free(struct session *session)
         memory_order_relaxed);
     counter_add(&outlet->counters->disconnects[session->why], 1);
     if (--outlet->n_sessions == 0) {
-        stream_listen(outlet->stream, shard_index(outlet->shard), false);
+        stream_listen(outlet->stream, outlet->slot, false);
     }
     if (session->ws != NULL) {
         ws_parser_fini(session->ws);
@@ -219,6 +304,7 @@ session_free(struct session *session)
     free(session->id_before);
     free(session->from.lanes);
     free(session->to.lanes);
+    free(session->until.lanes);
     free(session);
 }
 /* ---- the end ---- */
@@ -258,7 +344,7 @@ session_end(struct session *session, const struct ending *ending)
         }
     }
     session->conn->deadline_ms = shard_now_ms(session->conn->shard) + GOODBYE_MS;
-    session->feed->outlet->hold_stale |= session->policy == SLOW_PAUSE;
+    session->feed->outlet->hold_stale |= session->holds;
     conn_want_write(session->conn);
 }
 
@@ -295,7 +381,7 @@ session_tick(struct session *session, int64_t now_ms)
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
     }
-    if (session->bounded && session->state == SESSION_LIVE) {
+    if ((session->bounded || session->catchup != NULL) && session->state == SESSION_LIVE) {
         session_pump(session); /* a read up to a time ends without a further record */
     }
 }

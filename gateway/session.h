@@ -26,9 +26,16 @@ enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
 struct session {
     TAILQ_ENTRY(session) live_link;  /* in feed->live while LIVE */
     TAILQ_ENTRY(session) pace_link;  /* in the shard's paced list when max_rate is set */
+    TAILQ_ENTRY(session) wait_link;  /* while it waits for a catch-up reader */
     TAILQ_ENTRY(session) pause_link; /* in the outlet's pausers when policy is pause */
     struct conn *conn;
     struct feed *feed;
+    struct outlet *home;     /* of the live stream; feed->outlet is another one while catching up */
+    struct catchup *catchup; /* the reader that it stands in; NULL: the live lane */
+    bool waiting;            /* for a reader */
+    bool hello_due;          /* where it begins is not known before the reader knows */
+    bool holds;              /* it is among its outlet's pausers */
+    unsigned own_batches;    /* since the last try to hand over */
     enum session_state state;
     bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */
 
@@ -47,6 +54,7 @@ struct session {
 
     struct place from; /* resume filter, until stand.seq >= skip_until */
     uint64_t skip_until;
+    struct place until;   /* while catching up, of a bounded read: the live position at its start */
     struct place to;      /* bounded read */
     uint64_t end_seq;     /* bounded read without a `to`: ends before this record; 0: none */
     uint64_t end_ordinal; /* produced records before end_seq */
@@ -72,6 +80,16 @@ struct session {
 struct session *session_new_take(
     struct conn *conn, struct feed *feed, struct params *params, const struct buf *head);
 void session_free(struct session *session); /* NULL-safe */
+
+/* session_queue: how far it may be behind where it stands now. */
+struct queue {
+    uint64_t records, bytes;
+};
+struct queue session_queue(const struct session *session);
+
+/* session_hold, session_unhold: it holds its outlet's source back when it is slow, or no more. */
+void session_hold(struct session *session);
+void session_unhold(struct session *session);
 
 /* session_pump: send what there is: what is owed, then records, up to a budget. */
 void session_pump(struct session *session);

@@ -28,6 +28,9 @@ void session_check_limits(struct session *session, int64_t now_ms);
 size_t session_begin_control(struct session *session);
 void session_end_control(struct session *session, size_t chunk);
 
+/* session_hello_late: greet a session whose reader has found where it begins. */
+void session_hello_late(struct session *session);
+
 /* session_needs_solo: its bytes cannot be those of all, now. */
 bool session_needs_solo(const struct session *session);
 

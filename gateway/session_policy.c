@@ -1,6 +1,7 @@
 /* session_policy: what happens to a subscriber that does not keep up. Shard thread. */
 #include "session_internal.h"
 
+#include "catchup.h"
 #include "mem.h"
 #include "shard.h"
 
@@ -108,6 +109,26 @@ drop_newest(struct session *session, const struct ring_state *ring, bool over)
     return false;
 }
 
+/* The ring has left a subscriber that must not lose: what it needs next is read from the source. */
+static bool
+read_elsewhere(struct session *session)
+{
+    struct err err;
+    struct place place = {.kind = PLACE_TOKEN};
+    if (token_decode(session->id_before, strlen(session->id_before), &place.lanes, &place.n_lanes,
+            &err) != 0) {
+        return false;
+    }
+    if (session->state == SESSION_LIVE) {
+        feed_leave(session->feed, session);
+    }
+    session_unhold(session);
+    free(session->from.lanes);
+    session->from = place;
+    catchup_ask(session);
+    return true;
+}
+
 bool
 session_apply_policy(struct session *session)
 {
@@ -124,7 +145,11 @@ session_apply_policy(struct session *session)
     if (!gone && !session->caught_up) {
         return false; /* it reads what it asked for at the start: that is not slowness */
     }
-    switch (session->policy) {
+    if (gone && (!session->caught_up || session->policy == SLOW_PAUSE) &&
+        session->catchup == NULL && catchup_can(session->home) && read_elsewhere(session)) {
+        return true;
+    }
+    switch (session->catchup != NULL ? SLOW_PAUSE : session->policy) {
     case SLOW_DROP_OLDEST:
         return (gone || over) &&
                skip_to(session, ring_trim_point(stream_ring(session->feed->outlet->stream),
@@ -148,8 +173,8 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
 {
     uint64_t lag = ring->head_seq + 1 - session->stand.seq;
     uint64_t lag_bytes = ring->head_bytes - session->stand.bytes;
-    bool holds =
-        ring->held && (lag > session->queue_records / 2 || lag_bytes > session->queue_bytes / 2);
+    struct queue queue = session_queue(session);
+    bool holds = ring->held && (lag > queue.records / 2 || lag_bytes > queue.bytes / 2);
     if (!holds) {
         session->holding_ms = 0;
         return;
@@ -171,12 +196,12 @@ void
 session_check_limits(struct session *session, int64_t now_ms)
 {
     if (session->state == SESSION_ENDING ||
-        (session->policy != SLOW_PAUSE && session->policy != SLOW_DISCONNECT)) {
+        (!session->holds && session->policy != SLOW_DISCONNECT)) {
         return;
     }
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
-    if (session->policy == SLOW_PAUSE) {
+    if (session->holds) {
         check_hold(session, &ring, now_ms);
     } else if (session->blocked && session->caught_up && past_bound(session, &ring)) {
         end_too_slow(session);

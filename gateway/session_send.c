@@ -2,6 +2,7 @@
  * thread; never blocks. */
 #include "session_internal.h"
 
+#include "catchup.h"
 #include "clock.h"
 #include "mem.h"
 #include "shard.h"
@@ -12,6 +13,8 @@
 
 /* Private batches sent in one go before other connections get a turn. */
 #define PUMP_BUDGET 8
+/* Batches between two looks at whether the live ring will do. */
+#define HAND_OVER_EVERY 16
 /* A rest up to this size is copied; a larger one keeps its batch alive instead. */
 #define COPY_REST_BYTES 8192
 /* How long a WebSocket peer may take to answer our close. */
@@ -162,6 +165,20 @@ at_head(const struct session *session)
     return session->stand.seq > state.head_seq;
 }
 
+/* A bounded read that catches up has all that the live stream had when it began. One that ends at a
+ * time to come goes on there. */
+static bool
+caught_all(const struct session *session)
+{
+    struct stream *stream = session->feed->outlet->stream;
+    if (!catchup_ready(session) || (session->to.kind == PLACE_TIME &&
+                                       shard_wall_ms(session->conn->shard) < session->to.time_ms)) {
+        return false;
+    }
+    const struct place *end = session->to.kind == PLACE_TOKEN ? &session->to : &session->until;
+    return at_head(session) && stream_reaches(stream, end) && at_head(session);
+}
+
 /* A bounded read has all that it asked for. */
 static bool
 complete(const struct session *session)
@@ -169,8 +186,11 @@ complete(const struct session *session)
     if (session->limit == 0) {
         return true;
     }
-    if (!session->bounded) {
+    if (!session->bounded || session->waiting) {
         return false;
+    }
+    if (session->catchup != NULL) {
+        return caught_all(session);
     }
     switch (session->to.kind) {
     case PLACE_TOKEN: /* the second look: records may have come that made it reach */
@@ -200,6 +220,25 @@ finish(struct session *session)
     }
 }
 
+/* A step of one that reads from a catch-up reader; now and then, and when there is nothing more, it
+ * looks whether the live ring has what comes next. */
+static bool
+step_elsewhere(struct session *session)
+{
+    if (!catchup_ready(session)) {
+        return false;
+    }
+    if (session->hello_due) {
+        session_hello_late(session);
+        return true;
+    }
+    if (++session->own_batches % HAND_OVER_EVERY == 0 && catchup_hand_over(session)) {
+        return true;
+    }
+    return session_apply_policy(session) || session_send_next(session) ||
+           catchup_hand_over(session);
+}
+
 /* One step of a session that is not LIVE. False: it waits for the socket or for records. */
 static bool
 step(struct session *session)
@@ -226,8 +265,11 @@ step(struct session *session)
         }
         session->solo = false;
     }
-    if (session_must_wait(session)) {
+    if (session->waiting || session_must_wait(session)) {
         return false; /* drops are told when the next record may go, not one by one before it */
+    }
+    if (session->catchup != NULL) {
+        return step_elsewhere(session);
     }
     return session_apply_policy(session) || session_send_next(session);
 }
@@ -250,14 +292,17 @@ session_pump(struct session *session)
             return;
         }
         if (!step(session)) {
+            if (session->waiting) {
+                return;
+            }
             if (!session_owes(session) && session->state == SESSION_BEHIND &&
                 !feed_join(session->feed, session)) {
                 continue;
             }
-            session->feed->outlet->hold_stale |= session->policy == SLOW_PAUSE;
+            session->feed->outlet->hold_stale |= session->holds;
             return;
         }
     }
-    session->feed->outlet->hold_stale |= session->policy == SLOW_PAUSE;
+    session->feed->outlet->hold_stale |= session->holds;
     conn_want_write(session->conn);
 }

@@ -2,6 +2,7 @@
  * sockets, TLS and timers; this file and conn.c are all that calls it. */
 #include "shard.h"
 
+#include "catchup.h"
 #include "clock.h"
 #include "feed.h"
 #include "listener.h"
@@ -10,6 +11,7 @@
 
 #include <assert.h>
 #include <libwebsockets.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -46,8 +48,10 @@ struct shard {
     struct handler handler;
     struct outlet *outlets;
     size_t n_outlets;
+    struct catchups *catchups;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
+    SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
     lws_sorted_usec_list_t tick;
     struct port *ports;
     size_t n_ports;
@@ -60,7 +64,7 @@ struct shard {
     int64_t now_ms;
     bool draining;
     pthread_t thread;
-    bool running;
+    bool running, halted;
     atomic_bool wake_pending, drain_asked, stop_asked;
     atomic_uint_fast64_t connections, refused;
     atomic_int_fast64_t alive_ns;
@@ -186,6 +190,9 @@ serve_wake(struct shard *shard)
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
         }
+        if (shard->catchups != NULL) {
+            more |= catchups_serve(shard->catchups);
+        }
         if (more) {
             shard_wake(shard);
         }
@@ -196,6 +203,21 @@ serve_wake(struct shard *shard)
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_hold_update(&shard->outlets[i]);
     }
+}
+
+/* After an event of one connection: what it changed for the source is settled once for all of this
+ * turn of the loop, by a wake that comes when the turn is over. */
+static int
+settle(struct shard *shard, int result)
+{
+    bool stale = shard->catchups != NULL && catchups_stale(shard->catchups);
+    for (size_t i = 0; i < shard->n_outlets && !stale; i++) {
+        stale = shard->outlets[i].hold_stale;
+    }
+    if (stale) {
+        shard_wake(shard);
+    }
+    return result;
 }
 
 static void
@@ -209,24 +231,8 @@ on_tick(lws_sorted_usec_list_t *tick)
         next = TAILQ_NEXT(conn, link);
         conn_tick(conn, shard->now_ms);
     }
-    for (size_t i = 0; i < shard->n_outlets; i++) {
-        outlet_hold_update(&shard->outlets[i]);
-    }
+    (void)settle(shard, 0);
     lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, TICK_US);
-}
-
-/* After an event of one connection: what it changed for the source is settled once for all of this
- * turn of the loop, by a wake that comes when the turn is over. */
-static int
-settle(struct shard *shard, int result)
-{
-    for (size_t i = 0; i < shard->n_outlets; i++) {
-        if (shard->outlets[i].hold_stale) {
-            shard_wake(shard);
-            break;
-        }
-    }
-    return result;
 }
 
 static int
@@ -331,9 +337,12 @@ shard_new(const struct shard_options *options, struct err *err)
     shard->outlets = mem_calloc(options->n_streams + 1, sizeof *shard->outlets);
     shard->n_outlets = options->n_streams;
     for (size_t i = 0; i < options->n_streams; i++) {
-        outlet_init(&shard->outlets[i], shard, options->streams[i]);
+        outlet_init(&shard->outlets[i], shard, options->streams[i], shard->index);
         stream_set_waker(
             options->streams[i], shard->index, (struct stream_waker){shard_wake, shard});
+    }
+    if (options->catchup_readers > 0) {
+        shard->catchups = catchups_new(shard, options->catchup_readers, options->reaper);
     }
     return shard;
 }
@@ -343,10 +352,16 @@ tls_vhost(struct shard *shard, const struct config_listen *config, struct err *e
 {
     char name[32];
     snprintf(name, sizeof name, "tls-%zu", shard->n_ports);
+    /* Without one libwebsockets makes a client's context too, with all authorities of the system,
+     * and with several contexts in a process it does not find it again to free it. */
+    if (shard->client_tls == NULL) {
+        shard->client_tls = SSL_CTX_new(TLS_client_method());
+    }
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
         .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .provided_client_ssl_ctx = shard->client_tls,
         .ssl_cert_filepath = config->tls_cert,
         .ssl_private_key_filepath = config->tls_key,
         .alpn = "http/1.1",
@@ -432,13 +447,23 @@ shard_drain(struct shard *shard)
 }
 
 void
-shard_stop(struct shard *shard)
+shard_halt(struct shard *shard)
 {
-    if (shard->running) {
+    if (shard->running && !shard->halted) {
         atomic_store(&shard->stop_asked, true);
         lws_cancel_service(shard->context);
         pthread_join(shard->thread, NULL);
+        shard->halted = true;
+        if (shard->catchups != NULL) {
+            catchups_halt(shard->catchups);
+        }
     }
+}
+
+void
+shard_stop(struct shard *shard)
+{
+    shard_halt(shard);
     if (shard->context != NULL) {
         lws_context_destroy(shard->context); /* closes and frees every connection */
         shard->context = NULL;
@@ -453,12 +478,14 @@ shard_free(struct shard *shard)
         return;
     }
     shard_stop(shard);
+    catchups_free(shard->catchups);
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_fini(&shard->outlets[i]);
     }
     if (shard->spare >= 0) {
         close(shard->spare);
     }
+    SSL_CTX_free(shard->client_tls);
     free(shard->outlets);
     free(shard->ports);
     free(shard);
@@ -489,6 +516,7 @@ on_pace(lws_sorted_usec_list_t *pace)
         next = TAILQ_NEXT(session, pace_link);
         session_pump(session);
     }
+    (void)settle(shard, 0);
     if (!TAILQ_EMPTY(&shard->paced)) {
         lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
     }
@@ -519,6 +547,12 @@ void
 shard_remove(struct shard *shard, struct conn *conn)
 {
     TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct catchups *
+shard_catchups(struct shard *shard)
+{
+    return shard->catchups;
 }
 
 struct outlet *

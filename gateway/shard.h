@@ -17,8 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct catchups;
 struct feed;
 struct outlet;
+struct reaper;
+struct session;
 struct shard;
 
 /* What a shard serves: the public streams, or the admin listener. */
@@ -36,7 +39,9 @@ struct shard_options {
     size_t n_streams;
     struct handler handler;
     uint64_t max_connections;
-    const char *name; /* "shard-0": for logs and the thread's name */
+    size_t catchup_readers; /* at most; 0: none */
+    struct reaper *reaper;  /* for those; outlives the shard's thread */
+    const char *name;       /* "shard-0": for logs and the thread's name */
 };
 
 /* shard_new: errors NULL and err. */
@@ -59,7 +64,10 @@ uint64_t shard_refused(const struct shard *shard);
 int64_t shard_alive_ns(const struct shard *shard);
 const char *shard_name(const struct shard *shard); /* any */
 
-void shard_stop(struct shard *shard); /* end the thread; connections left are cut */
+/* shard_halt: end the thread and every catch-up reader: nobody wakes the shard any more.
+ * shard_stop: then cut the connections that are left. */
+void shard_halt(struct shard *shard);
+void shard_stop(struct shard *shard);
 void shard_free(struct shard *shard); /* NULL-safe; after stop */
 
 /* shard_wake: streams have news. One pending wake is enough. any. Blocks no. */
@@ -80,6 +88,9 @@ struct outlet *shard_outlet(struct shard *shard, size_t stream);
 /* shard_pace, shard_unpace: a paced session is pumped every few milliseconds. */
 void shard_pace(struct shard *shard, struct session *session);
 void shard_unpace(struct shard *shard, struct session *session);
+
+/* shard_catchups: the readers of what the rings no longer hold; NULL on the admin's shard. */
+struct catchups *shard_catchups(struct shard *shard);
 
 /* shard_add, shard_remove: a connection's place in the shard's list. */
 void shard_add(struct shard *shard, struct conn *conn);

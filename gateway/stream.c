@@ -85,14 +85,19 @@ stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker)
 }
 
 int
-stream_start(struct stream *stream, struct err *err)
+stream_start_at(struct stream *stream, const struct replay *replay, struct err *err)
 {
     atomic_store(&stream->alive_ns, clock_mono_ns());
-    struct source *source = stream->config->connector->start(stream->config->settings, stream, err);
-    pthread_mutex_lock(&stream->source_lock);
+    struct source *source =
+        stream->config->connector->start(stream->config->settings, stream, replay, err);
     stream->source = source;
-    pthread_mutex_unlock(&stream->source_lock);
     return source == NULL ? -1 : 0;
+}
+
+int
+stream_start(struct stream *stream, struct err *err)
+{
+    return stream_start_at(stream, NULL, err);
 }
 
 void
@@ -167,6 +172,9 @@ source_counters(struct stream *stream)
 
 /* ---- the source's side ---- */
 
+static void stage(struct stream *stream, struct record *record);
+static void wake_listeners(struct stream *stream);
+
 size_t
 stream_max_record_bytes(const struct stream *stream)
 {
@@ -199,7 +207,18 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
 void
 stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 {
+    struct buf from;
+    buf_init(&from);
+    lanes_token(stream->lanes, &from);
+    buf_addc(&from, '\0');
     lanes_reset(stream->lanes, lane, next);
+    stream->token.len = 0;
+    lanes_token(stream->lanes, &stream->token);
+    buf_addc(&stream->token, '\0');
+    stage(stream, record_new_gap("reset", 0, from.bytes, stream->token.bytes, lane,
+                      next == 0 ? 0 : next - 1, clock_mono_ns(), &stream->scratch));
+    stream_commit(stream);
+    buf_fini(&from);
 }
 
 void
@@ -344,6 +363,7 @@ stream_source_up(struct stream *stream)
     pthread_mutex_unlock(&stream->health_lock);
     if (changed) {
         log_event(LOG_INFO, "source", stream_name(stream), "source is up");
+        wake_listeners(stream); /* subscribers may wait to be told where it begins */
     }
 }
 

@@ -68,6 +68,10 @@ struct stream *stream_new(const struct config_stream *config, size_t n_shards);
 /* stream_start: connect slot's waker, then start the source. Errors -1 and err. Thread init. */
 void stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker);
 int stream_start(struct stream *stream, struct err *err);
+/* stream_start_at: the same from a given place; the connector must be able to. Thread init or
+ * shard. */
+struct replay;
+int stream_start_at(struct stream *stream, const struct replay *replay, struct err *err);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
 void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
 
@@ -94,6 +98,7 @@ struct stream_start {
     struct record *before;
     uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
     uint64_t missed;     /* records that the token asks for and the ring no longer holds */
+    bool elsewhere;      /* not all that from asks for is in the ring: the source may have it */
     bool resumed;        /* the token was honoured */
     const char *reason;  /* when resumed is false though a token was given: a literal */
 };

@@ -41,7 +41,8 @@ uint32_t stream_lane_add(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next);
 
 /* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was
- * deleted and made again. Tokens from before are then answered with "resumed":false. */
+ * deleted and made again. Every subscriber is told by a gap with the reason "reset" and count 0.
+ * Tokens from before are then answered with "resumed":false. */
 void stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next);
 
 /* stream_lane_remove: the lane is gone (partition or topic deleted); its position is kept. */

@@ -220,6 +220,14 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     buf_fini(&head);
 }
 
+static bool
+was_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.was_up;
+}
+
 void
 subscribe(struct server *server, struct conn *conn, const struct http_request *request,
     size_t stream, enum stream_format forced, const char *cors)
@@ -237,6 +245,11 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     } else if (shard_draining(conn->shard)) {
         refusal.headers = "Retry-After: 1\r\n";
         refuse_with(&refusal, 503, "the gateway is going away; come back to another replica");
+        refuse(conn, request, &refusal, cors);
+    } else if (!params.follow && !was_up(server->streams[stream])) {
+        refusal.headers = "Retry-After: 1\r\n";
+        refuse_with(
+            &refusal, 503, "the stream's source has not answered yet: its end is not known");
         refuse(conn, request, &refusal, cors);
     } else if (request->has_body) {
         refuse_with(&refusal, 400, "a subscription has no request body");

@@ -193,6 +193,7 @@ def test_an_endless_message_of_small_fragments_is_1009(gateway):
     assert gateway.rss_bytes() - before < 8 << 20
 
 
+@pytest.mark.plain_only
 def test_many_pings_are_answered_or_the_connection_ends_and_memory_stays(gateway):
     before = gateway.rss_bytes()
     sub = gateway.subscribe("s", "ws")

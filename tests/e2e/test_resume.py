@@ -98,8 +98,8 @@ def test_fifty_reconnects_lose_nothing_and_repeat_nothing(kafka, stream):
 def test_a_token_older_than_the_ring_tells_the_gap(kafka, gateways, transport):
     """Delivered and counted in the gap is what was produced since the token."""
     topic = kafka.topic(2)
-    gateway = gateways(s={"source": kafka.source(topic), "ring": {"records": 64},
-                         "slow": {"queue": {"records": 64}}})
+    gateway = gateways({"catchup": {"readers": 0}}, s={
+        "source": kafka.source(topic), "ring": {"records": 64}, "slow": {"queue": {"records": 64}}})
     first = gateway.subscribe("s", transport)
     token = first.hello["from"]
     first.close()

@@ -142,6 +142,7 @@ def test_a_subscriber_chooses_what_the_stream_allows(kafka, gateways):
     assert answer.status == 400 and "slow" in answer.json()["detail"]
 
 
+@pytest.mark.plain_only
 @pytest.mark.mock_only
 def test_memory_of_stalled_subscribers_is_the_ring_and_little_more(kafka, gateways, subs):
     gateway, topic = slow_stream(kafka, gateways, "drop_oldest")

@@ -149,7 +149,7 @@ main(int argc, char **argv)
         fake_stream_discard(stream);
     }
     fake_stream_set_cost(stream, probe.cost_ns);
-    struct source *source = kafka_connector.start(&probe.settings, stream, &err);
+    struct source *source = kafka_connector.start(&probe.settings, stream, NULL, &err);
     if (source == NULL) {
         fprintf(stderr, "%s\n", err.text);
         return 1;

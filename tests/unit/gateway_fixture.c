@@ -25,8 +25,10 @@ fixture_wakes(void)
 }
 
 static struct source *
-start_played(const void *settings, struct stream *stream, struct err *err)
+start_played(
+    const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
 {
+    (void)replay;
     (void)settings;
     (void)err;
     stream_lane_add(stream, "t", 0, 0);

@@ -56,7 +56,7 @@ static void
 bed_run(struct bed *bed)
 {
     struct err err = {0};
-    bed->source = kafka_connector.start(&bed->settings, bed->stream, &err);
+    bed->source = kafka_connector.start(&bed->settings, bed->stream, NULL, &err);
     ck_assert_msg(bed->source != NULL, "%s", err.text);
 }
 

@@ -16,7 +16,7 @@ start(const struct synthetic_settings *settings, struct stream *stream)
 {
     struct err err = {0};
     ck_assert_int_eq(synthetic_connector.check(settings, &err), 0);
-    struct source *source = synthetic_connector.start(settings, stream, &err);
+    struct source *source = synthetic_connector.start(settings, stream, NULL, &err);
     ck_assert_msg(source != NULL, "%s", err.text);
     return source;
 }

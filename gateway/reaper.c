@@ -1,0 +1,94 @@
+/* reaper: the thread that waits for sources to stop, so that no shard has to. */
+#include "reaper.h"
+
+#include "catchup.h"
+#include "mem.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+struct corpse {
+    STAILQ_ENTRY(corpse) link;
+    struct stream *stream;
+    void *memory;
+};
+
+struct reaper {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    STAILQ_HEAD(, corpse) corpses;
+    bool ending;
+};
+
+static void *
+run(void *arg)
+{
+    struct reaper *reaper = arg;
+    pthread_mutex_lock(&reaper->lock);
+    for (;;) {
+        struct corpse *corpse = STAILQ_FIRST(&reaper->corpses);
+        if (corpse != NULL) {
+            STAILQ_REMOVE_HEAD(&reaper->corpses, link);
+            pthread_mutex_unlock(&reaper->lock);
+            stream_stop(corpse->stream);
+            stream_free(corpse->stream);
+            free(corpse->memory);
+            free(corpse);
+            pthread_mutex_lock(&reaper->lock);
+        } else if (reaper->ending) {
+            break;
+        } else {
+            pthread_cond_wait(&reaper->changed, &reaper->lock);
+        }
+    }
+    pthread_mutex_unlock(&reaper->lock);
+    return NULL;
+}
+
+struct reaper *
+reaper_new(struct err *err)
+{
+    struct reaper *reaper = mem_calloc(1, sizeof *reaper);
+    pthread_mutex_init(&reaper->lock, NULL);
+    pthread_cond_init(&reaper->changed, NULL);
+    STAILQ_INIT(&reaper->corpses);
+    int failed = pthread_create(&reaper->thread, NULL, run, reaper);
+    if (failed != 0) {
+        err_set_errno(err, failed, "cannot start the reaper's thread");
+        pthread_cond_destroy(&reaper->changed);
+        pthread_mutex_destroy(&reaper->lock);
+        free(reaper);
+        return NULL;
+    }
+    pthread_setname_np(reaper->thread, "reaper");
+    return reaper;
+}
+
+void
+reaper_free(struct reaper *reaper)
+{
+    if (reaper == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&reaper->lock);
+    reaper->ending = true;
+    pthread_cond_signal(&reaper->changed);
+    pthread_mutex_unlock(&reaper->lock);
+    pthread_join(reaper->thread, NULL);
+    pthread_cond_destroy(&reaper->changed);
+    pthread_mutex_destroy(&reaper->lock);
+    free(reaper);
+}
+
+void
+reaper_take(struct reaper *reaper, struct stream *stream, void *memory)
+{
+    struct corpse *corpse = mem_alloc(sizeof *corpse);
+    *corpse = (struct corpse){.stream = stream, .memory = memory};
+    pthread_mutex_lock(&reaper->lock);
+    STAILQ_INSERT_TAIL(&reaper->corpses, corpse, link);
+    pthread_cond_signal(&reaper->changed);
+    pthread_mutex_unlock(&reaper->lock);
+}

@@ -1,0 +1,111 @@
+"""The second lane: what the ring no longer holds comes from Kafka itself, then the live lane goes on."""
+
+import json
+import threading
+
+import pytest
+
+from wire import TRANSPORTS
+
+each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+SMALL = {"ring": {"records": 1024}, "slow": {"queue": {"records": 512}}}
+PARTITIONS, COUNT = 3, 6000
+
+
+def place(message):
+    source = json.loads(message.text)["source"]
+    return source["partition"], source["offset"]
+
+
+def assert_whole(places, count):
+    """Every record once, each partition in order."""
+    assert len(places) == len(set(places)) == count
+    for partition in range(PARTITIONS):
+        offsets = [offset for p, offset in places if p == partition]
+        assert offsets == list(range(len(offsets)))
+
+
+@pytest.fixture
+def old(kafka, gateways):
+    """A stream whose ring has left most of its topic behind."""
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways(s={"source": kafka.source(topic), **SMALL})
+    kafka.burst(topic, COUNT, partitions=PARTITIONS)
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    return gateway, topic
+
+
+@each_transport
+def test_earliest_is_the_topics_beginning_and_the_live_lane_goes_on(kafka, old, transport):
+    gateway, topic = old
+    sub = gateway.subscribe("s", transport, envelope="full", **{"from": "earliest"})
+    assert sub.hello["resumed"] is False
+    places = [place(message) for message in sub.records(COUNT)]
+    kafka.burst(topic, 300, partitions=PARTITIONS, first=COUNT)
+    places += [place(message) for message in sub.records(300)]
+    assert_whole(places, COUNT + 300)
+    assert not sub.gaps
+    gateway.wait_metric("catchup_readers", 0)
+
+
+@each_transport
+def test_a_token_that_the_ring_has_left_resumes_exactly(kafka, old, transport):
+    gateway, _ = old
+    first = gateway.subscribe("s", transport, envelope="full", **{"from": "earliest"})
+    messages = first.records(1000)
+    first.close()
+    seen = [place(message) for message in messages]
+    token = json.loads(messages[-1].text)["id"]
+    again = gateway.subscribe("s", transport, envelope="full", **{"from": token})
+    assert again.hello["resumed"] is True and again.hello["from"] == token
+    assert_whole(seen + [place(message) for message in again.records(COUNT - 1000)], COUNT)
+
+
+def test_a_bounded_read_of_a_range_is_precisely_that_range(kafka, old):
+    gateway, _ = old
+    whole = gateway.subscribe("s", "ndjson", envelope="full", follow="false", **{"from": "earliest"})
+    records, _ = whole.until_end()
+    assert_whole([place(message) for message in records], COUNT)
+    ids = [json.loads(message.text)["id"] for message in records]
+    part = gateway.subscribe("s", "ndjson", envelope="full", **{"from": ids[99], "to": ids[599]})
+    got, _ = part.until_end()
+    assert [place(message) for message in got] == [place(message) for message in records[100:600]]
+
+
+def test_records_keep_coming_while_many_catch_up(kafka, gateways, subs):
+    """More subscribers than readers: they wait in line, and each gets all."""
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways({"catchup": {"readers": 2}}, s={"source": kafka.source(topic), **SMALL})
+    kafka.burst(topic, COUNT, partitions=PARTITIONS)
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    first = gateway.subscribe("s", "ndjson", envelope="full", limit=500, **{"from": "earliest"})
+    tokens = [json.loads(message.text)["id"] for message in first.records(500)][::50]
+    results = {}
+
+    def follow(i, token):
+        sub = gateway.subscribe("s", TRANSPORTS[i % 3], envelope="full", **{"from": token})
+        results[i] = [place(message) for message in sub.records(COUNT - i * 50 - 1 + 200)]
+
+    threads = [threading.Thread(target=follow, args=item) for item in enumerate(tokens)]
+    for thread in threads:
+        thread.start()
+    gateway.wait_subscribers(len(tokens))
+    kafka.burst(topic, 200, partitions=PARTITIONS, first=COUNT)
+    for thread in threads:
+        thread.join()
+    for i in range(len(tokens)):
+        assert len(set(results[i])) == COUNT - i * 50 - 1 + 200
+
+
+def test_without_readers_the_gap_is_told(kafka, gateways):
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways({"catchup": {"readers": 0}}, s={"source": kafka.source(topic), **SMALL})
+    first = gateway.subscribe("s", "ndjson")
+    token = first.hello["from"]
+    first.close()
+    kafka.burst(topic, 5000, partitions=PARTITIONS)
+    gateway.wait_metric("records_in_total", 5000, stream="s")
+    again = gateway.subscribe("s", "ndjson", **{"from": token, "follow": "false"})
+    records, _ = again.until_end()
+    assert len(records) + sum(gap["count"] for gap in again.gaps) == 5000
+    assert len(again.gaps) == 1 and again.gaps[0]["reason"] == "expired"
