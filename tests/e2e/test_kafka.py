@@ -2,10 +2,12 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness import wait_for
+from wire import TRANSPORTS
 
 FAST_METADATA = {"discover": "1s", "librdkafka_options": {
     "topic.metadata.refresh.interval.ms": 1000, "reconnect.backoff.max.ms": 500,
@@ -31,9 +33,13 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(up_again, gateways):
     wait_for(lambda: gateway.metric("source_up", stream="s") == 0, "source_up 0")
     assert gateway.admin("/livez").status == 200
     assert gateway.admin("/readyz").status == 200, "the stream is not required"
-    sub = gateway.subscribe("s", "sse", **{"from": "earliest"})
-    kafka.up()
-    assert data(sub.records(1, 30)) == [1]
+    with ThreadPoolExecutor() as waiting:
+        # Its hello waits too: only the source knows where earliest is.
+        subs = [waiting.submit(gateway.subscribe, "s", t, **{"from": "earliest"}) for t in TRANSPORTS]
+        time.sleep(1)
+        kafka.up()
+        for sub in subs:
+            assert data(sub.result(30).records(1, 30)) == [1]
     gateway.wait_metric("source_up", 1, stream="s")
 
 
@@ -96,9 +102,10 @@ def test_start_latest_skips_what_was_there_before(kafka, gateways):
     topic = kafka.topic()
     kafka.produce(topic, "1", "2")
     gateway = gateways(s={"source": kafka.source(topic, start="latest")})
+    sub = gateway.subscribe("s", "ndjson")
     kafka.produce(topic, "3")
-    sub = gateway.subscribe("s", "ndjson", **{"from": "earliest"})
     assert data(sub.records(1)) == [3]
+    assert gateway.metric("records_in_total", stream="s") == 1
 
 
 def test_lag_of_a_held_source_shows_in_the_metrics(kafka, gateways, subs):
@@ -137,10 +144,13 @@ def test_a_topic_that_is_not_there_yet_is_waited_for(kafka, gateways):
     name = kafka.new_name() + "-later"
     gateway = gateways(ready=False, s={"source": kafka.source(name, **FAST_METADATA)})
     wait_for(lambda: gateway.metric("source_up", stream="s") == 0, "source_up 0")
-    sub = gateway.subscribe("s", "ndjson", **{"from": "earliest"})
-    kafka.create_topic(name, 2)
-    kafka.produce(name, "1")
-    assert data(sub.records(1, 30)) == [1]
+    early = gateway.subscribe("s", "ndjson")
+    with ThreadPoolExecutor() as waiting:
+        earliest = waiting.submit(gateway.subscribe, "s", "ndjson", **{"from": "earliest"})
+        kafka.create_topic(name, 2)
+        kafka.produce(name, "1")
+        for sub in (early, earliest.result(30)):
+            assert data(sub.records(1, 30)) == [1]
 
 
 @pytest.mark.real_only
