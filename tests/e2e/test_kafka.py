@@ -135,8 +135,9 @@ def test_start_at_a_time_begins_with_the_first_record_from_then(kafka, gateways)
         topic, {"value": "1", "timestamp": now - 3600000}, {"value": "2", "timestamp": now - 60000}
     )
     gateway = gateways(s={"source": kafka.source(topic, start="-15m")})
-    sub = gateway.subscribe("s", "ndjson", **{"from": "earliest"})
+    sub = gateway.subscribe("s", "ndjson", **{"from": "-15m"})
     assert data(sub.records(1)) == [2]
+    assert gateway.metric("records_in_total", stream="s") == 1
 
 
 @pytest.mark.real_only
