@@ -89,6 +89,8 @@ bound_compute(struct bound *bound, const struct config *config)
         bound->threads_bytes =
             add(bound->threads_bytes, multiply(config->threads, thread_bytes_of(stream)));
     }
+    bound->threads_bytes = add(bound->threads_bytes,
+        multiply(config->threads, multiply(config->max_filters, BOUND_FILTER_BYTES)));
     bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
     bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
@@ -133,8 +135,9 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
         snprintf(what, sizeof what, "stream %s", stream->name);
         print_bytes(out, what, bound_stream_bytes(stream), "ring, records in work, source");
     }
-    snprintf(note, sizeof note, "%" PRIu64 " threads, encoded batches of %zu streams",
-        config->threads, config->n_streams);
+    snprintf(note, sizeof note,
+        "%" PRIu64 " threads, encoded batches of %zu streams, %" PRIu64 " filters", config->threads,
+        config->n_streams, config->max_filters);
     print_bytes(out, "threads", bound->threads_bytes, note);
     snprintf(note, sizeof note, "%" PRIu64 " of %.1f KiB", config->max_connections,
         (double)connection_bytes(config) / 1024.0);

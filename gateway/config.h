@@ -75,6 +75,7 @@ struct config {
     uint64_t idle_timeout_ms; /* keep-alive connection without a request */
     uint64_t heartbeat_ms;    /* default for SSE and WebSocket */
     uint64_t pong_timeout_ms;
+    uint64_t max_filters;       /* filtered feeds of one thread */
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
     uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */
     uint64_t drain_grace_ms;    /* SIGTERM: /readyz fails, still serving and accepting */

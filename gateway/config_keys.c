@@ -69,6 +69,15 @@ static const struct config_key limits_keys[] = {
         .fallback = "64KiB",
         .prose = "The kernel's send buffer of a connection (SO_SNDBUF; the kernel doubles it). "
                  "Larger ones help over long distances; a stuck subscriber fills it."},
+    {.name = "filters",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, max_filters),
+        .least = 0,
+        .most = 1000000,
+        .fallback = "1000",
+        .prose = "The most different filters (key, where) that each service thread serves at once, "
+                 "counted by stream, format and envelope; subscribers with the same one share it. "
+                 "A subscriber with one more gets 503."},
     {.name = "message",
         .kind = CONFIG_BYTES,
         .offset = offsetof(struct config, max_message_bytes),

@@ -25,6 +25,7 @@ feed_free(struct feed *feed)
     for (int i = 0; i < FEED_CACHE; i++) {
         batch_unref(feed->cache[i]);
     }
+    filter_unref(feed->format.filter);
     buf_fini(&feed->id);
     free(feed);
 }
@@ -40,24 +41,58 @@ outlet_fini(struct outlet *outlet)
     }
 }
 
+static bool
+same_format(const struct format *a, const struct format *b)
+{
+    return a->framer == b->framer && a->envelope == b->envelope && a->chunked == b->chunked &&
+           filter_same(a->filter, b->filter);
+}
+
 struct feed *
 outlet_feed(struct outlet *outlet, const struct format *format)
 {
     for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
-        if (feed->format.framer == format->framer && feed->format.envelope == format->envelope &&
-            feed->format.chunked == format->chunked) {
+        if (same_format(&feed->format, format)) {
             return feed;
         }
+    }
+    if (format->filter != NULL && !shard_filter_take(outlet->shard)) {
+        return NULL;
     }
     struct feed *feed = mem_calloc(1, sizeof *feed);
     feed->outlet = outlet;
     feed->format = *format;
+    if (format->filter != NULL) {
+        filter_ref(format->filter);
+    }
     feed->next = outlet->feeds;
     outlet->feeds = feed;
     TAILQ_INIT(&feed->live);
     TAILQ_INIT(&feed->solo);
     buf_init(&feed->id);
     return feed;
+}
+
+void
+feed_enter(struct feed *feed)
+{
+    feed->n_sessions++;
+}
+
+void
+feed_exit(struct feed *feed)
+{
+    assert(feed->n_sessions > 0 && !feed->advancing);
+    if (--feed->n_sessions > 0 || feed->format.filter == NULL) {
+        return;
+    }
+    struct feed **link = &feed->outlet->feeds;
+    while (*link != feed) {
+        link = &(*link)->next;
+    }
+    *link = feed->next;
+    shard_filter_release(feed->outlet->shard);
+    feed_free(feed);
 }
 
 static void
@@ -114,6 +149,10 @@ keep(struct feed *feed, struct batch *batch)
     const char *id = batch_id(batch, batch->n_units, &len);
     feed->id.len = 0;
     buf_add(&feed->id, id, len);
+    if (feed->format.filter != NULL) {
+        batch_unref(batch);
+        return;
+    }
     batch_unref(feed->cache[feed->cache_at]);
     feed->cache[feed->cache_at] = batch;
     feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;

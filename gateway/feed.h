@@ -22,12 +22,13 @@ TAILQ_HEAD(session_list, session);
 struct feed {
     struct feed *next; /* in the outlet */
     struct outlet *outlet;
-    struct format format;
-    struct stand stand; /* where its LIVE sessions are */
-    struct buf id;      /* the token at stand */
+    struct format format; /* with a reference of its filter */
+    size_t n_sessions;    /* in any state; a filtered feed is freed with the last */
+    struct stand stand;   /* where its LIVE sessions are */
+    struct buf id;        /* the token at stand */
     struct session_list live;
-    struct session_list solo; /* LIVE too, but each pumped by itself */
-    struct batch *cache[FEED_CACHE];
+    struct session_list solo;        /* LIVE too, but each pumped by itself */
+    struct batch *cache[FEED_CACHE]; /* empty in a filtered feed: there may be many of them */
     unsigned cache_at;
     bool advancing;
 };
@@ -46,8 +47,14 @@ struct outlet {
 void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream);
 void outlet_fini(struct outlet *outlet); /* no session may be left */
 
-/* outlet_feed: the feed of format, made when there is none. */
+/* outlet_feed: the feed of format, made when there is none. NULL: it has a filter, and the shard
+ * holds limits.filters filtered feeds already. A filtered feed is the caller's to feed_enter at
+ * once: it lives only while it has sessions. */
 struct feed *outlet_feed(struct outlet *outlet, const struct format *format);
+
+/* feed_enter, feed_exit: a session begins on it, and is gone from it. feed_exit may free feed. */
+void feed_enter(struct feed *feed);
+void feed_exit(struct feed *feed);
 
 /* outlet_pin: keep batch alive for a connection that stalled inside a large unit of it. What all of
  * them keep is bounded by outlet_pin_limit_bytes; beyond, nothing is pinned and false is returned.

@@ -149,6 +149,7 @@ add_data(struct buf *out, const struct record_input *in, struct record *record)
     if (in->data != NULL) {
         kind = json_scan(in->data, in->data_len, &start, &end);
     }
+    record->data_is_json = kind != JSON_NOT;
     bool text = in->data == NULL || kind != JSON_NOT || json_utf8_valid(in->data, in->data_len);
     buf_adds(out, text ? ",\"data\":" : ",\"data_base64\":");
     size_t off = out->len;
@@ -182,10 +183,12 @@ add_head(struct buf *out, const struct record_input *in, const char *id, size_t 
     clock_format_rfc3339(buf_reserve(out, CLOCK_TIME_LEN), record->time_ms);
     out->len += CLOCK_TIME_LEN;
     BUF_LITERAL(out, "\",\"key\":");
+    record->key_off = (uint32_t)out->len;
     if (in->key == NULL) {
         BUF_LITERAL(out, "null");
     } else {
         json_add_bytes(out, in->key, in->key_len);
+        record->key_len = (uint32_t)out->len - record->key_off;
     }
     add_data(out, in, record);
     record->head_len = (uint32_t)out->len;

@@ -168,6 +168,7 @@ session_new_take(
         session->ws = mem_calloc(1, sizeof *session->ws);
         ws_parser_init(session->ws, shard_config(conn->shard)->max_message_bytes);
     }
+    feed_enter(feed);
     outlet->n_sessions++;
     stream_listen(outlet->stream, shard_index(outlet->shard), true);
     if (session->policy == SLOW_PAUSE) {
@@ -218,6 +219,7 @@ session_free(struct session *session)
     free(session->id_before);
     free(session->from.lanes);
     free(session->to.lanes);
+    feed_exit(session->feed);
     free(session);
 }
 /* ---- the end ---- */
@@ -263,11 +265,32 @@ session_end(struct session *session, const struct ending *ending)
 
 /* ---- time ---- */
 
+/* What a filter passed over moved the position of a quiet stream: the client is told where to come
+ * back to, once for each place. False: nothing to tell. */
+static bool
+add_position(struct session *session)
+{
+    const struct feed *feed = session->feed;
+    if (feed->format.filter == NULL || session->stand.seq == session->told_seq) {
+        return false;
+    }
+    bool shared = session->state == SESSION_LIVE && !session->solo;
+    const char *id = shared ? feed->id.bytes : session->id_before;
+    size_t before = session->out.len;
+    feed->format.framer->position(
+        &session->out, id, shared ? feed->id.len : strlen(id), feed->format.envelope);
+    session->told_seq = session->stand.seq;
+    return session->out.len > before;
+}
+
 static void
 heartbeat(struct session *session, int64_t now_ms)
 {
     size_t chunk = session_begin_control(session);
-    session_framer(session)->heartbeat(&session->out);
+    bool told = add_position(session);
+    if (!told || session->ws != NULL) { /* a ping is for its pong */
+        session_framer(session)->heartbeat(&session->out);
+    }
     session_end_control(session, chunk);
     if (session->ws != NULL && session->ping_ms == 0) {
         session->ping_ms = now_ms;

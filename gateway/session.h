@@ -57,6 +57,7 @@ struct session {
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
+    uint64_t told_seq;     /* filtered: the stand that the last position message told */
     int64_t sent_ms;       /* last time that bytes went out */
     uint64_t heartbeat_ms; /* 0: off */
     int64_t ping_ms;       /* WebSocket: when the unanswered ping went out; 0: none */

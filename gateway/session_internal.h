@@ -16,7 +16,9 @@ void session_control(
  * True when it changed something: a gap is in out, or it is ENDING. */
 bool session_apply_policy(struct session *session);
 
-/* session_gap: tell the client that count records between the tokens from and to are skipped. */
+/* session_gap: tell the client that count records between the tokens from and to are skipped. To a
+ * filtered session it says that the count has records in it that the filter may have passed over.
+ */
 void session_gap(
     struct session *session, const char *reason, uint64_t count, const char *from, const char *to);
 

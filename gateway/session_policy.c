@@ -8,17 +8,58 @@
 #include <stdlib.h>
 #include <string.h>
 
-void
-session_gap(
-    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
+/* A filtered gap's count is exact only up to this many records and bytes: beyond, asking the filter
+ * would hold up the others of the shard. */
+#define COUNT_RECORDS 16384
+#define COUNT_BYTES (UINT64_C(4) << 20)
+
+static void
+add_gap(struct session *session, const char *reason, uint64_t count, const char *from,
+    const char *to, bool exact)
 {
     struct buf json;
     buf_init(&json);
     buf_addf(&json,
-        "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"}",
-        reason, (unsigned long long)count, from, to);
+        "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"%s}",
+        reason, (unsigned long long)count, from, to, exact ? "" : ",\"filtered\":true");
     session_control(session, "gap", &json, to);
     buf_fini(&json);
+}
+
+void
+session_gap(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
+{
+    add_gap(session, reason, count, from, to, session->feed->format.filter == NULL);
+}
+
+/* How many of the records from the stand up to seq the filter would have let pass. False: they are
+ * no longer there, or too many to look at now. */
+static bool
+count_passing(const struct session *session, const struct stand *to, uint64_t *count)
+{
+    const struct filter *filter = session->feed->format.filter;
+    if (to->seq - session->stand.seq > COUNT_RECORDS ||
+        to->bytes - session->stand.bytes > COUNT_BYTES) {
+        return false;
+    }
+    uint64_t sum = 0;
+    for (uint64_t seq = session->stand.seq; seq < to->seq;) {
+        struct record *records[BATCH_RECORDS];
+        uint64_t max = to->seq - seq < BATCH_RECORDS ? to->seq - seq : BATCH_RECORDS;
+        size_t n = ring_read(
+            stream_ring(session->feed->outlet->stream), seq, records, (size_t)max, UINT64_MAX);
+        if (n == 0) {
+            return false;
+        }
+        for (size_t i = 0; i < n; i++) {
+            sum += filter_passes(filter, records[i]) ? records[i]->weight : 0;
+            record_unref(records[i]);
+        }
+        seq += n;
+    }
+    *count = sum;
+    return true;
 }
 
 static char *
@@ -47,9 +88,10 @@ skip_to(struct session *session, uint64_t seq)
     char *id = id_of(before, outlet->stream);
     record_unref(before);
     uint64_t count = to.ordinal - session->stand.ordinal;
+    bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);
     session->stand = to;
     if (count > 0) {
-        session_gap(session, "slow", count, session->id_before, id);
+        add_gap(session, "slow", count, session->id_before, id, exact);
         counter_add(&outlet->counters->dropped[DROP_SLOW], count);
     }
     free(session->id_before);
