@@ -31,6 +31,8 @@ CFLAGS_cov := -O0 -g --coverage
 ifneq ($(VARIANT),release)
 CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
 endif
+# Without this, GCC 12's TSan cannot place its shadow memory on kernels with 32 bits of mmap randomness.
+RUN_tsan := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 ALL_CFLAGS := -std=c11 $(WARN) -fstack-protector-strong -fPIE -pthread $(CFLAGS_$(VARIANT)) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(CFLAGS_$(VARIANT)) $(LDFLAGS)
 
@@ -92,19 +94,20 @@ $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE
 # openjdk-17-jre-headless); accept is the acceptance run in full size. They need python3-pytest,
 # python3-websockets, python3-confluent-kafka, kcat, prometheus; node, npm and chromium for some.
 
-.PHONY: kafka e2e e2e-kafka accept e2e-tools
-E2E_TOOLS := $(B)/e2e/mockbroker $(B)/e2e/sub
-E2E := HEADGATE=$(B)/headgate E2E_TOOLS=$(B)/e2e /usr/bin/python3 -m pytest -q tests/e2e $(E2E_ARGS)
+.PHONY: kafka e2e e2e-kafka smoke accept e2e-tools
+E2E_TOOLS := build/e2e/mockbroker build/e2e/sub build/e2e/lws_naive
+E2E_TESTS := tests/e2e
+E2E = HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(RUN_$(VARIANT)) $(PYTHON) -m pytest -q $(E2E_TESTS) $(E2E_ARGS)
 
 e2e-tools: $(E2E_TOOLS)
 
-$(B)/e2e/mockbroker: tests/e2e/mockbroker.c
+# The tools are the same for every variant: it is the gateway that the sanitizers look at.
+build/e2e/mockbroker: tests/e2e/mockbroker.c
+build/e2e/lws_naive: tests/e2e/lws_naive.c
+build/e2e/sub: tests/e2e/sub.c tests/e2e/sub_conn.c gateway/buf.c gateway/mem.c | tests/e2e/sub_conn.h
+build/e2e/%:
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(ALL_LDFLAGS) -lrdkafka
-
-$(B)/e2e/sub: tests/e2e/sub.c tests/e2e/sub_conn.c tests/e2e/sub_conn.h $(B)/gateway/buf.o $(B)/gateway/mem.o
-	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -o $@ $(filter %.c %.o,$^) $(ALL_LDFLAGS)
+	$(Q)$(CC) $(CPPFLAGS) -std=c11 $(WARN) $(CFLAGS_release) -pthread -o $@ $^ -lrdkafka -lwebsockets
 
 # The jars of Kafka, once.
 kafka:
@@ -120,6 +123,13 @@ e2e: $(B)/headgate $(E2E_TOOLS) tests/node_modules
 e2e-kafka: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	$(E2E) --backend kafka
 
+# A few minutes less: what a first look at another platform or sanitizer needs.
+SMOKE_TESTS := $(wildcard $(addprefix tests/e2e/test_,transports.py resume.py slow.py))
+smoke: $(B)/headgate $(E2E_TOOLS)
+	$(E2E) --backend mock
+
+smoke: E2E_TESTS := $(SMOKE_TESTS)
+
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
 
@@ -132,6 +142,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
+FAKES_test_session := subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
 .SECONDEXPANSION:
@@ -143,8 +154,6 @@ $(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
 unit: $(UNIT_RUN:=.run) ## run the unit tests of VARIANT (UNIT="ring token": only these; with -k all of them)
 
-# Without this, GCC 12's TSan cannot place its shadow memory on kernels with 32 bits of mmap randomness.
-RUN_tsan := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 RUN_tsan := TSAN_OPTIONS=suppressions=tests/tsan.supp $(RUN_tsan)
 $(UNIT_RUN:=.run): %.run: %
 	@echo "== $*"; $(RUN_$(VARIANT)) timeout -k 5 300 $*
@@ -308,3 +317,7 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 $(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(B)/tests/unit/fake_stream.o $(TSAN_OBJS) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
+
+.PHONY: kafka-faults
+kafka-faults: $(B)/faults/kafka_probe ## the Kafka source through faults of a real Apache Kafka
+	KAFKA_PROBE=$(B)/faults/kafka_probe $(PYTHON) -m pytest -q tests/faults/test_kafka_source.py

@@ -165,6 +165,15 @@ ranged(struct source *source, const struct kafka_event *event)
 }
 
 static void
+ended(struct source *source, const struct kafka_event *event)
+{
+    struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
+    if (part->state == KAFKA_PARTITION_READING) {
+        stream_lane_end(source->stream, part->lane, (uint64_t)event->high);
+    }
+}
+
+static void
 ready(struct source *source)
 {
     source->down_reason = NULL;
@@ -186,6 +195,9 @@ kafka_lanes_apply(struct source *source)
             break;
         case KAFKA_EVENT_RANGE:
             ranged(source, event);
+            break;
+        case KAFKA_EVENT_END:
+            ended(source, event);
             break;
         case KAFKA_EVENT_READY:
             ready(source);

@@ -330,3 +330,28 @@ kafka_look_range(struct kafka_topics *topics, struct kafka_event *range)
     }
     return ask_offsets(topics, range->topic, range, 1, RD_KAFKA_OFFSET_END, &range->high);
 }
+
+void
+kafka_look_ends(struct kafka_topics *topics)
+{
+    for (size_t t = 0; t < topics->n_known && !kafka_topics_stopping(topics); t++) {
+        struct kafka_topic *topic = topics->known[t];
+        struct kafka_event *ends = mem_calloc((size_t)topic->n_known + 1, sizeof *ends);
+        int64_t *offsets = mem_calloc((size_t)topic->n_known + 1, sizeof *offsets);
+        size_t n = 0;
+        for (int32_t i = 0; i < topic->n_known; i++) {
+            if (topic->reported[i]) {
+                ends[n++] =
+                    (struct kafka_event){.kind = KAFKA_EVENT_END, .topic = topic, .partition = i};
+            }
+        }
+        bool known =
+            n > 0 && ask_offsets(topics, topic, ends, n, RD_KAFKA_OFFSET_END, offsets) == 0;
+        for (size_t i = 0; known && i < n; i++) {
+            ends[i].high = offsets[i];
+            kafka_topics_post(topics, ends[i]);
+        }
+        free(offsets);
+        free(ends);
+    }
+}

@@ -18,6 +18,12 @@
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
 
+#define RECORDS_QUEUED UINT64_C(100000) /* librdkafka's default of queued.min.messages */
+#define RECORD_OVERHEAD 512 /* a queued record's structures: about 320 bytes were measured */
+#define FETCH_BYTES (UINT64_C(16) * MIB)
+#define FETCH_BYTES_TEXT "16777216"
+#define BROKERS 3 /* that the memory bound reckons with */
+
 static int check_start(const char *text, struct err *err);
 
 static const struct config_key keys[] = {
@@ -233,6 +239,7 @@ set_defaults(rd_kafka_conf_t *conf, const char *stream)
         /* A hung broker is given up after this; the library's minute is long for a live stream. */
         {"socket.timeout.ms", "30000"},
         {"reconnect.backoff.max.ms", "2000"},
+        {"fetch.max.bytes", FETCH_BYTES_TEXT},
         /* From 2.2.0; before, the fetcher sleeps up to 1 s once a threshold was reached. */
         {"fetch.queue.backoff.ms", "10"},
     };
@@ -352,15 +359,28 @@ kafka_settings_check(const void *settings_, struct err *err)
     return check_whole(settings, err);
 }
 
-#define RECORDS_QUEUED UINT64_C(100000) /* librdkafka's queued.min.messages */
-#define RECORD_OVERHEAD 512 /* a queued record's structures and its share of the fetch buffer */
-#define FETCH_BYTES (UINT64_C(64) * MIB)
+static uint64_t
+option_number(const struct kafka_settings *settings, const char *name, uint64_t fallback)
+{
+    for (size_t i = settings->librdkafka_options.n; i > 0; i--) {
+        const struct config_pair *option = &settings->librdkafka_options.items[i - 1];
+        if (strcmp(option->name, name) == 0) {
+            return strtoull(option->value, NULL, 10);
+        }
+    }
+    return fallback;
+}
 
+/* All partitions share one queue, so librdkafka's thresholds hold for the sum. When they are met,
+ * one response of each broker may still be on its way. Compressed batches that are larger inside
+ * come on top: Kafka has no bound for them but the producers' batch size. */
 uint64_t
 kafka_settings_memory_bytes(const void *settings_)
 {
     const struct kafka_settings *settings = settings_;
-    return settings->prefetch_bytes + RECORDS_QUEUED * RECORD_OVERHEAD + FETCH_BYTES;
+    uint64_t queued = option_number(settings, "queued.min.messages", RECORDS_QUEUED);
+    uint64_t fetch = option_number(settings, "fetch.max.bytes", FETCH_BYTES);
+    return settings->prefetch_bytes + queued * RECORD_OVERHEAD + BROKERS * fetch;
 }
 
 uint64_t

@@ -38,15 +38,15 @@ read_partition(const json_t *object, bool queue_empty)
     return seen;
 }
 
-/* The lag's other end. Control records and aborted ones take offsets but are no records: when
- * librdkafka has fetched up to the end and its queue is empty, nothing is owed, whatever the
- * offsets. */
+/* The lag's other end, which librdkafka knows from its last fetch. Control records and aborted ones
+ * take offsets but are no records: when librdkafka has fetched up to the end and its queue is
+ * empty, nothing is owed, whatever the offsets. */
 static bool
 owes(struct source *source, struct kafka_partition *part, const struct seen *seen)
 {
     uint64_t next = stream_lane_next(source->stream, part->lane);
-    if (seen->end < 0) {
-        return false;
+    if (seen->end < 0 || source->held_ns != 0) {
+        return false; /* nothing is fetched while held, so what was fetched last says nothing */
     }
     bool caught_up = seen->next >= seen->end && seen->queue_empty;
     uint64_t end = caught_up ? next : (uint64_t)seen->end;
@@ -103,7 +103,11 @@ kafka_stats_apply(struct source *source, const char *text, size_t len)
         log_event(LOG_WARN, "kafka", stream_name(source->stream), "statistics: %s", error.text);
         return;
     }
-    bool queue_empty = rd_kafka_queue_length(source->queue) == 0;
+    if (source->held_ns != 0) {
+        kafka_topics_ask_ends(source->topics);
+    }
+    bool queue_empty =
+        rd_kafka_queue_length(source->queue) == 0 && source->batch_at == source->batch_len;
     const char *name;
     json_t *object;
     json_object_foreach(json_object_get(root, "topics"), name, object)

@@ -105,6 +105,10 @@ topics_main(void *topics_)
             pthread_mutex_unlock(&topics->lock);
             answer_questions(topics, questions);
             ask_ns = clock_mono_ns() + KAFKA_RETRY_MS * INT64_C(1000000);
+        } else if (topics->ends_asked) {
+            topics->ends_asked = false;
+            pthread_mutex_unlock(&topics->lock);
+            kafka_look_ends(topics);
         } else if (topics->kicked || now >= look_ns) {
             topics->kicked = false;
             pthread_mutex_unlock(&topics->lock);
@@ -205,6 +209,15 @@ kafka_topics_ask_range(struct kafka_topics *topics, struct kafka_topic *topic, i
     pthread_mutex_lock(&topics->lock);
     *question = (struct question){topics->questions, topic, partition};
     topics->questions = question;
+    pthread_cond_signal(&topics->changed);
+    pthread_mutex_unlock(&topics->lock);
+}
+
+void
+kafka_topics_ask_ends(struct kafka_topics *topics)
+{
+    pthread_mutex_lock(&topics->lock);
+    topics->ends_asked = true;
     pthread_cond_signal(&topics->changed);
     pthread_mutex_unlock(&topics->lock);
 }

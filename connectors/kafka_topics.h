@@ -37,6 +37,7 @@ enum kafka_event_kind {
     KAFKA_EVENT_FOUND,     /* a partition to be read from next on; anew if it was GONE before */
     KAFKA_EVENT_GONE,      /* a partition that is no more */
     KAFKA_EVENT_RANGE,     /* the answer to kafka_topics_ask_range */
+    KAFKA_EVENT_END,       /* high: the answer to kafka_topics_ask_ends, one a partition */
     KAFKA_EVENT_READY,     /* a broker answers and every wanted partition was reported */
     KAFKA_EVENT_NOT_READY, /* why says what is missing */
 };
@@ -65,6 +66,9 @@ struct kafka_event *kafka_topics_take(struct kafka_topics *topics);
 /* kafka_topics_ask_range: where does this partition begin and end? Asked until it is known. */
 void kafka_topics_ask_range(
     struct kafka_topics *topics, struct kafka_topic *topic, int32_t partition);
+
+/* kafka_topics_ask_ends: where do all partitions end? Once, if it can be had now. */
+void kafka_topics_ask_ends(struct kafka_topics *topics);
 
 /* kafka_topics_kick: look again now, not at the next turn. */
 void kafka_topics_kick(struct kafka_topics *topics);

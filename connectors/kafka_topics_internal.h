@@ -31,6 +31,7 @@ struct kafka_topics {
     struct question *questions;
     bool kicked;
     bool nudged;
+    bool ends_asked;
     bool stopping;
 
     /* Changed by the thread alone, under the lock. */
@@ -54,6 +55,9 @@ struct kafka_topic *kafka_look_topic(struct kafka_topics *topics, const char *na
 /* kafka_look: ask for metadata once and post what changed. Returns the milliseconds until the next
  * look. Thread topics. Blocks for a few requests. */
 uint64_t kafka_look(struct kafka_topics *topics);
+
+/* kafka_look_ends: post the end of every partition that was reported. Thread topics. Blocks. */
+void kafka_look_ends(struct kafka_topics *topics);
 
 /* kafka_look_range: fill in low and high of a partition. -1: not known now. Thread topics. Blocks.
  */

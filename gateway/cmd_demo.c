@@ -69,12 +69,16 @@ parse_listen(struct demo *demo, const char *text)
     const char *colon = strrchr(text, ':');
     size_t host_len = colon == NULL ? 0 : (size_t)(colon - text);
     if (host_len == 0 || colon[1] == '\0' || strlen(colon + 1) > 5 ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1) || atoi(colon + 1) > 65535) {
+        strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
+        return -1;
+    }
+    unsigned long port = strtoul(colon + 1, NULL, 10);
+    if (port > UINT16_MAX) {
         return -1;
     }
     bool brackets = text[0] == '[' && text[host_len - 1] == ']';
     demo->host = brackets ? mem_strndup(text + 1, host_len - 2) : mem_strndup(text, host_len);
-    demo->port = atoi(colon + 1);
+    demo->port = (int)port;
     return 0;
 }
 
@@ -141,6 +145,8 @@ add_config(struct buf *yaml, const struct demo *demo)
     const char *brokers = mock_cluster_bootstrap(demo->cluster);
     buf_addf(yaml, "listen: \"%s%s%s:%d\"\n", v6 ? "[" : "", demo->host, v6 ? "]" : "", demo->port);
     buf_addf(yaml, "admin: 127.0.0.1:%d\n", demo->admin_port);
+    buf_adds(
+        yaml, "drain: {grace: 0s, timeout: 2s}\n"); /* Ctrl-C has no load balancer to wait for */
     buf_adds(yaml, "streams:\n");
     add_stream(yaml, DEMO_ORDERS_TOPIC, brokers);
     add_stream(yaml, DEMO_PRICES_TOPIC, brokers);

@@ -2,6 +2,7 @@
  * writes whole answers, and hands streamed ones to a session. Shard thread. */
 #include "conn.h"
 
+#include "conn_tls.h"
 #include "json.h"
 #include "mem.h"
 #include "session.h"
@@ -22,8 +23,6 @@
  * kernel answer with a reset that overtakes our last bytes. */
 #define LINGER_MS 2000
 #define REPLY_WRITE_MS 10000
-/* TLS goes through libwebsockets, which copies what the socket does not take: give it little. */
-#define TLS_WRITE_BYTES 16384
 /* A peer whose TCP has acknowledged nothing for this long is gone, not slow: zero-window probes are
  * at most two minutes apart. */
 #define PEER_SILENT_MS 150000
@@ -50,24 +49,8 @@ conn_free(struct conn *conn)
     shard_remove(conn->shard, conn);
     buf_fini(&conn->in);
     buf_fini(&conn->out);
+    buf_fini(&conn->sealed);
     free(conn);
-}
-
-static ssize_t
-send_tls(struct conn *conn, const void *bytes, size_t len)
-{
-    if (lws_partial_buffered(conn->wsi)) {
-        return 0;
-    }
-    size_t n = len < TLS_WRITE_BYTES ? len : TLS_WRITE_BYTES;
-    /* lws_write takes a pointer to non-const but only reads in LWS_WRITE_RAW. */
-    unsigned char *at = (unsigned char *)(uintptr_t)bytes;
-    int written = lws_write(conn->wsi, at, n, LWS_WRITE_RAW);
-    if (written < 0) {
-        conn_kill(conn);
-        return -1;
-    }
-    return (ssize_t)n;
 }
 
 ssize_t
@@ -77,7 +60,7 @@ conn_send(struct conn *conn, const void *bytes, size_t len)
         return -1;
     }
     if (conn->tls) {
-        return send_tls(conn, bytes, len);
+        return conn_tls_send(conn, bytes, len);
     }
     ssize_t n = send(conn->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
@@ -121,6 +104,18 @@ conn_peer_is_slow(const struct conn *conn)
     return info.tcpi_last_ack_recv < PEER_SILENT_MS;
 }
 
+static void
+shut_down(struct conn *conn)
+{
+    if (conn->tls && !conn_tls_end(conn)) {
+        return; /* conn_writable tries again */
+    }
+    conn->deadline_ms = shard_now_ms(conn->shard) + LINGER_MS;
+    if (shutdown(conn->fd, SHUT_WR) != 0) {
+        conn_kill(conn);
+    }
+}
+
 void
 conn_linger(struct conn *conn)
 {
@@ -128,13 +123,9 @@ conn_linger(struct conn *conn)
         return;
     }
     conn->state = CONN_LINGER;
-    conn->deadline_ms = shard_now_ms(conn->shard) + LINGER_MS;
+    conn->deadline_ms = shard_now_ms(conn->shard) + REPLY_WRITE_MS;
     buf_fini(&conn->in);
-    if (conn->tls) {
-        conn_kill(conn); /* libwebsockets sends the close_notify */
-    } else if (shutdown(conn->fd, SHUT_WR) != 0) {
-        conn_kill(conn);
-    }
+    shut_down(conn);
 }
 
 void
@@ -322,6 +313,9 @@ conn_received(struct conn *conn, const char *bytes, size_t len)
 int
 conn_writable(struct conn *conn)
 {
+    if (conn->tls && !conn_tls_flush(conn)) {
+        return conn->dead ? -1 : 0;
+    }
     switch (conn->state) {
     case CONN_REPLY:
         write_reply(conn);
@@ -330,8 +324,12 @@ conn_writable(struct conn *conn)
     case CONN_STREAM:
         session_pump(conn->session);
         break;
-    case CONN_HEAD:
     case CONN_LINGER:
+        if (conn->tls) {
+            shut_down(conn);
+        }
+        break;
+    case CONN_HEAD:
         break;
     }
     return conn->dead ? -1 : 0;

@@ -37,6 +37,7 @@ struct conn {
     struct buf in;
     struct buf out; /* of a reply */
     size_t out_at;
+    struct buf sealed;       /* TLS: handed to OpenSSL and not yet in the socket */
     struct session *session; /* while CONN_STREAM */
 };
 

@@ -202,6 +202,7 @@ feed_join(struct feed *feed, struct session *session)
     if (session->solo) {
         if (session->state == SESSION_BEHIND) {
             session->state = SESSION_LIVE;
+            session->blocked = false;
             TAILQ_INSERT_TAIL(&feed->solo, session, live_link);
         }
         return true;
@@ -222,6 +223,7 @@ feed_join(struct feed *feed, struct session *session)
         buf_adds(&feed->id, session->id_before);
     }
     session->state = SESSION_LIVE;
+    session->blocked = false;
     free(session->id_before);
     session->id_before = NULL;
     TAILQ_INSERT_TAIL(&feed->live, session, live_link);

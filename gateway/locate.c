@@ -4,7 +4,9 @@
 #include "mem.h"
 #include "stream_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STEP 256
 
@@ -183,6 +185,42 @@ first_seq(struct stream *stream, const struct place *from)
         break;
     }
     return UINT64_MAX;
+}
+
+static void
+place_of_text(const char *text, struct place *place)
+{
+    struct err err;
+    *place = (struct place){.kind = PLACE_TOKEN};
+    (void)token_decode(text, strlen(text), &place->lanes, &place->n_lanes, &err);
+}
+
+uint64_t
+stream_count_wanted(struct stream *stream, const struct place *from, const struct place *to,
+    const char *after, const char *upto)
+{
+    struct lanes *lanes = stream_lanes(stream);
+    struct place begin, end;
+    struct lane_place *seen, *first, *last;
+    place_of_text(after, &begin);
+    place_of_text(upto, &end);
+    size_t n = lanes_places(lanes, from, &end, &seen);
+    size_t n_first = lanes_places(lanes, &begin, &end, &first);
+    size_t n_last = lanes_places(lanes, to, &end, &last);
+    uint64_t sum = 0;
+    assert(n_first >= n && n_last >= n); /* lanes are never taken away */
+    for (size_t i = 0; i < n; i++) {
+        uint64_t low = seen[i].asked > first[i].asked ? seen[i].asked : first[i].asked;
+        uint64_t high =
+            last[i].known && last[i].asked < seen[i].next ? last[i].asked : seen[i].next;
+        sum += high > low ? high - low : 0;
+    }
+    free(seen);
+    free(first);
+    free(last);
+    free(begin.lanes);
+    free(end.lanes);
+    return sum;
 }
 
 void

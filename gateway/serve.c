@@ -66,6 +66,7 @@ bool
 origin_headers(const struct config *config, const struct http_request *request, struct buf *out)
 {
     struct slice origin = http_header(request, "Origin");
+    buf_adds(out, config->cors_origins.n > 0 ? "Vary: Accept, Origin\r\n" : "Vary: Accept\r\n");
     if (origin.at == NULL) {
         return true;
     }
@@ -154,9 +155,8 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
     conn_reply(conn, request,
         &(struct reply){.status = 200,
             .content_type = page->type,
-            .headers =
-                "Cache-Control: no-cache\r\n"
-                "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:\r\n",
+            .headers = "Cache-Control: no-cache\r\n"
+                       "Content-Security-Policy: " PAGE_CSP "\r\n",
             .body = (const char *)page->bytes,
             .body_len = page->len});
 }
@@ -168,13 +168,12 @@ answer_options(struct conn *conn, const struct http_request *request, const char
     buf_init(&headers);
     buf_adds(&headers, cors);
     BUF_LITERAL(&headers, "Allow: " ALLOWED "\r\n");
-    if (*cors != '\0') {
+    if (strstr(cors, "Access-Control") != NULL) {
         BUF_LITERAL(&headers,
             "Access-Control-Allow-Methods: " ALLOWED "\r\n"
             "Access-Control-Allow-Headers: Accept, Authorization, Cache-Control, Content-Type, "
             "Last-Event-ID\r\n"
-            "Access-Control-Max-Age: 600\r\n"
-            "Vary: Origin\r\n");
+            "Access-Control-Max-Age: 600\r\n");
     }
     buf_addc(&headers, '\0');
     conn_reply(conn, request, &(struct reply){.status = 204, .headers = headers.bytes});

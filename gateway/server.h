@@ -34,7 +34,7 @@ void admin_request(void *self, struct conn *conn, const struct http_request *req
 void subscribe(struct server *server, struct conn *conn, const struct http_request *request,
     size_t stream, enum stream_format forced, const char *cors);
 
-/* origin_headers: into out the CORS lines for the request's Origin ("" without one). False: the
+/* origin_headers: into out the Vary line, and the CORS lines for the request's Origin. False: the
  * Origin is neither this host nor configured; a WebSocket from there is refused. */
 bool origin_headers(
     const struct config *config, const struct http_request *request, struct buf *out);

@@ -146,6 +146,7 @@ find_end(struct session *session)
     struct ring_state state;
     ring_state(stream_ring(session->feed->outlet->stream), &state);
     session->end_seq = state.head_seq + 1;
+    session->end_ordinal = state.head_ordinal;
 }
 
 struct session *

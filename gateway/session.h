@@ -47,14 +47,16 @@ struct session {
 
     struct place from; /* resume filter, until stand.seq >= skip_until */
     uint64_t skip_until;
-    struct place to;   /* bounded read */
-    uint64_t end_seq;  /* bounded read without a `to`: ends before this record; 0: none */
-    uint64_t limit;    /* records still to send; UINT64_MAX: no limit */
-    uint64_t max_rate; /* records a second; 0: unpaced */
-    int64_t pace_ns;   /* paced: when the next record may go */
-    bool bounded;      /* it is a bounded read */
+    struct place to;      /* bounded read */
+    uint64_t end_seq;     /* bounded read without a `to`: ends before this record; 0: none */
+    uint64_t end_ordinal; /* produced records before end_seq */
+    uint64_t limit;       /* records still to send; UINT64_MAX: no limit */
+    uint64_t max_rate;    /* records a second; 0: unpaced */
+    int64_t pace_ns;      /* paced: when the next record may go */
+    bool bounded;         /* it is a bounded read */
     bool sent_any;
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
+    bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
     uint64_t told_seq;     /* filtered: the stand that the last position message told */

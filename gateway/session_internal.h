@@ -36,6 +36,9 @@ bool session_needs_solo(const struct session *session);
 /* session_must_wait: max_rate lets nothing through yet. */
 bool session_must_wait(const struct session *session);
 
+/* session_wants: the record is for it: by its filter, its resume token and its end. */
+bool session_wants(const struct session *session, const struct record *record);
+
 /* session_send_next: send one batch from its stand: a cached one, or one of its own. False: there
  * is nothing to read now. */
 bool session_send_next(struct session *session);

@@ -33,12 +33,11 @@ session_gap(
     add_gap(session, reason, count, from, to, session->feed->format.filter == NULL);
 }
 
-/* How many of the records from the stand up to seq the filter would have let pass. False: they are
- * no longer there, or too many to look at now. */
+/* How many of the records from the stand up to to a filtered session would have got. False: they
+ * are no longer there, or too many to look at now. */
 static bool
 count_passing(const struct session *session, const struct stand *to, uint64_t *count)
 {
-    const struct filter *filter = session->feed->format.filter;
     if (to->seq - session->stand.seq > COUNT_RECORDS ||
         to->bytes - session->stand.bytes > COUNT_BYTES) {
         return false;
@@ -53,7 +52,7 @@ count_passing(const struct session *session, const struct stand *to, uint64_t *c
             return false;
         }
         for (size_t i = 0; i < n; i++) {
-            sum += filter_passes(filter, records[i]) ? records[i]->weight : 0;
+            sum += session_wants(session, records[i]) ? records[i]->weight : 0;
             record_unref(records[i]);
         }
         seq += n;
@@ -76,10 +75,25 @@ id_of(const struct record *record, struct stream *stream)
     return id.bytes;
 }
 
+/* How many of the records between the stand and to the client was to get. */
+static uint64_t
+count_skipped(const struct session *session, const struct stand *to, const char *id)
+{
+    if (session->stand.seq < session->skip_until || session->to.kind == PLACE_TOKEN) {
+        return stream_count_wanted(
+            session->feed->outlet->stream, &session->from, &session->to, session->id_before, id);
+    }
+    bool past_end = session->end_seq != 0 && to->seq > session->end_seq;
+    return (past_end ? session->end_ordinal : to->ordinal) - session->stand.ordinal;
+}
+
 /* Move the stand to seq (or the tail, if that is later) and tell the client what it did not get. */
 static bool
 skip_to(struct session *session, uint64_t seq)
 {
+    if (session->end_seq != 0 && seq > session->end_seq) {
+        seq = session->end_seq;
+    }
     struct outlet *outlet = session->feed->outlet;
     struct stand to = {.seq = seq};
     struct record *before;
@@ -87,7 +101,7 @@ skip_to(struct session *session, uint64_t seq)
     assert(to.seq >= session->stand.seq);
     char *id = id_of(before, outlet->stream);
     record_unref(before);
-    uint64_t count = to.ordinal - session->stand.ordinal;
+    uint64_t count = count_skipped(session, &to, id);
     bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);
     session->stand = to;
     if (count > 0) {
@@ -141,11 +155,11 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    /* While LIVE its socket has taken everything: a long run of records is not its slowness; but a
-     * paced one waits by its own wish. */
-    bool lags = session->state == SESSION_BEHIND || session->max_rate != 0;
-    bool over = lags && past_bound(session, &ring);
-    if (!over) {
+    bool past = past_bound(session, &ring);
+    /* Where its socket takes everything, a long run of records is not its slowness; but a paced one
+     * waits by its own wish. */
+    bool over = past && (session->blocked || session->max_rate != 0);
+    if (!past) {
         session->caught_up = true;
     }
     if (!gone && !session->caught_up) {
@@ -205,8 +219,7 @@ session_check_limits(struct session *session, int64_t now_ms)
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     if (session->policy == SLOW_PAUSE) {
         check_hold(session, &ring, now_ms);
-    } else if (session->state == SESSION_BEHIND && session->caught_up &&
-               past_bound(session, &ring)) {
+    } else if (session->blocked && session->caught_up && past_bound(session, &ring)) {
         end_too_slow(session);
     }
 }

@@ -36,8 +36,8 @@ past_to(const struct session *session, const struct record *record)
            stream_wants(session->feed->outlet->stream, &session->to, record);
 }
 
-static bool
-wanted(const struct session *session, const struct record *record)
+bool
+session_wants(const struct session *session, const struct record *record)
 {
     if (record->seq < session->skip_until && session->from.kind == PLACE_TOKEN &&
         !stream_wants(session->feed->outlet->stream, &session->from, record)) {
@@ -89,7 +89,7 @@ choose(const struct session *session, struct record **records, size_t n, uint64_
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (left > 0 && wanted(session, records[i])) {
+        if (left > 0 && session_wants(session, records[i])) {
             left -= left != UINT64_MAX && !records[i]->is_gap;
             records[kept++] = records[i];
         } else {

@@ -61,6 +61,7 @@ flush(struct session *session)
         note_sent(session, (size_t)n);
         session->out_at += (size_t)n;
         if ((size_t)n < left) {
+            session->blocked = true;
             return false;
         }
         session->out_at = 0;
@@ -133,6 +134,7 @@ session_deliver(struct session *session, struct batch *batch, size_t unit)
     size_t at = start + (size_t)n;
     size_t i = batch->n_units;
     if ((size_t)n < len) {
+        session->blocked = true;
         i = batch_unit_at(batch, at);
         if (at > batch_unit_start(batch, i)) {
             owe_rest(session, batch, at, batch->units[i].end);

@@ -108,6 +108,12 @@ void stream_locate(struct stream *stream, const struct place *from, struct strea
 /* stream_wants: true when record is at or past the token's place in its lane. */
 bool stream_wants(struct stream *stream, const struct place *from, const struct record *record);
 
+/* stream_count_wanted: how many records lie after the record with the id after and up to the one
+ * with the id upto, of those that from has not seen and that lie before to (places that are no
+ * token leave nothing out). By offsets: for ranges that the ring no longer holds. any. */
+uint64_t stream_count_wanted(struct stream *stream, const struct place *from,
+    const struct place *to, const char *after, const char *upto);
+
 /* stream_reaches: true when the committed position has reached every lane of to. any. */
 bool stream_reaches(struct stream *stream, const struct place *to);
 

@@ -138,7 +138,7 @@ refuse(struct conn *conn, const struct http_request *request, const struct refus
     buf_init(&headers);
     buf_adds(&headers, cors);
     buf_adds(&headers, refusal->headers == NULL ? "" : refusal->headers);
-    BUF_LITERAL(&headers, "Cache-Control: no-store\r\nVary: Accept\r\n");
+    BUF_LITERAL(&headers, "Cache-Control: no-store\r\n");
     buf_addc(&headers, '\0');
     conn_problem(conn, request, refusal->status, headers.bytes, refusal->text);
     buf_fini(&headers);
@@ -151,8 +151,7 @@ stream_head(struct buf *head, const struct http_request *request, const struct f
     buf_addf(head, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n", framer->content_type);
     BUF_LITERAL(head, "Cache-Control: no-cache, no-transform\r\n"
                       "X-Accel-Buffering: no\r\n"
-                      "X-Content-Type-Options: nosniff\r\n"
-                      "Vary: Accept\r\n");
+                      "X-Content-Type-Options: nosniff\r\n");
     buf_adds(head, cors);
     if (request->minor == 1) {
         BUF_LITERAL(head, "Transfer-Encoding: chunked\r\n");

@@ -135,12 +135,23 @@ first_of(const json_t *object, const char *name, const char *or_name, const char
 }
 
 static void
+describe_hello(struct buf *out, const json_t *object)
+{
+    buf_addf(out, "connected to %s", first_of(object, "stream", "stream", "the stream"));
+    const char *reason = member(object, "reason");
+    if (json_is_true(json_object_get(object, "resumed"))) {
+        buf_adds(out, ", resumed");
+    } else if (*reason != '\0') {
+        buf_addf(out, ", not resumed: %s", reason);
+    }
+}
+
+static void
 describe(struct buf *out, const json_t *object, const struct tail_control *control)
 {
     switch (control->event) {
     case TAIL_EVENT_HELLO:
-        buf_addf(out, "connected to %s%s", first_of(object, "stream", "stream", "the stream"),
-            json_is_true(json_object_get(object, "resumed")) ? ", resumed" : "");
+        describe_hello(out, object);
         break;
     case TAIL_EVENT_GAP:
         buf_addf(out, "gap: %llu %s skipped (%s)", (unsigned long long)control->count,

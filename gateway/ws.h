@@ -21,7 +21,8 @@ bool ws_is_upgrade(const struct http_request *request);
  * The refusal of 426 must carry WS_UPGRADE_LINES (RFC 6455 section 4.4, RFC 9110 section 15.5.22),
  * that of 405 "Allow: GET". A request that ws_is_upgrade does not take, "Upgrade: h2c" for one, is
  * answered as an ordinary one. */
-#define WS_UPGRADE_LINES "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+#define WS_UPGRADE_LINES                                                                           \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 int ws_handshake(
     const struct http_request *request, const char *extra, struct buf *out, const char **reason);
 

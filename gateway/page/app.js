@@ -187,8 +187,10 @@ class Feed {
   control(message) {
     if (message.event === "hello") {
       this.state("live", "live");
-      if (!this.lastId && message.from) this.lastId = message.from;
+      const known = this.total > 0 && this.lastId !== "";
       if (message.resumed) addLog(this.parts.log, `${clockTime(Date.now())} resumed where it was`, "good");
+      else if (known) addLog(this.parts.log, `${clockTime(Date.now())} not resumed: ${message.reason || "its place is not known here"}`, "bad");
+      if (!message.resumed || !this.lastId) this.lastId = message.from;
     } else if (message.event === "gap") {
       this.missed += message.count;
       if (message.to) this.lastId = message.to;
@@ -233,7 +235,8 @@ class Feed {
       region.className = "region";
       region.dataset.region = region.textContent = data.region ?? "–";
       key.textContent = typeof record.key === "string" ? record.key : "–";
-      amount.textContent = typeof data.amount === "number" ? `${data.amount.toFixed(2)} ${data.currency ?? ""}` : "–";
+      amount.replaceChildren(typeof data.amount === "number" ? data.amount.toFixed(2) : "–",
+        Object.assign(element("span", data.currency ? " " + data.currency : ""), { className: "currency" }));
       const text = clockTime(Date.parse(record.time));
       time.replaceChildren(text.slice(0, 8), Object.assign(element("span", text.slice(8)), { className: "ms" }));
     });
@@ -462,9 +465,11 @@ function toggleSlow() {
 }
 
 function drawSlow() {
-  const waiting = slow.running && slow.last ? distance(slow.last, newestToken()) : null;
-  slow.parts.behind.value = Math.max(0, waiting ?? 0);
-  slow.parts["behind-text"].textContent = `${waiting === null ? "–" : number.format(Math.max(0, waiting))} of ${slow.queue}`;
+  const behind = slow.running && slow.last ? distance(slow.last, newestToken()) : null;
+  // What is on its way counts as neither here nor there.
+  const waiting = behind === null ? null : Math.min(Math.max(behind, 0), slow.queue);
+  slow.parts.behind.value = waiting ?? 0;
+  slow.parts["behind-text"].textContent = `${waiting === null ? "–" : number.format(waiting)} of ${slow.queue}`;
   if (!slow.dirty) return;
   slow.dirty = false;
   const produced = distance(slow.first, slow.last);

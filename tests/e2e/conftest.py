@@ -19,6 +19,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "accept: the acceptance runs, in full size with E2E_SCALE=full")
     config.addinivalue_line("markers", "real_only: needs what only a real Kafka does")
+    config.addinivalue_line("markers", "plain_only: says nothing of a gateway with a sanitizer in it")
     config.addinivalue_line("markers", "mock_only: says nothing more on a real Kafka")
 
 
@@ -30,7 +31,9 @@ def pytest_generate_tests(metafunc):
 
 
 def _not_for(item):
-    """True when the test is not for the Kafka that it would run with."""
+    """True when the test is not for the Kafka, or the gateway, that it would run with."""
+    if harness.SANITIZED and item.get_closest_marker("plain_only"):
+        return True
     callspec = getattr(item, "callspec", None)
     kind = callspec.params.get("kafka") if callspec else None
     if kind is None:

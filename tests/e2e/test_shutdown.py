@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness import wait_for
 from wire import Http
 
 
@@ -38,7 +39,7 @@ def test_sigterm_under_load_says_goodbye_to_everyone(kafka, gateways, subs, load
     watching = subs(gateway, "s", ws=20, sse=20, ndjson=20, timeout_s=20)
     load(topic)
     gateway.wait_metric("subscribers", 60)
-    time.sleep(0.5)
+    wait_for(lambda: gateway.metric("records_out_total", stream="s") > 60 * 1000, "the load")
     asked = time.monotonic()
     gateway.terminate()
     reports = watching.wait()

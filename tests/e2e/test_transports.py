@@ -253,10 +253,9 @@ def test_payloads_of_every_frame_length_arrive_whole(kafka, gateways, transport,
     assert message.text == b'"' + b"x" * size + b'"'
 
 
+@pytest.mark.real_only  # the mock cluster keeps 5 MiB
 @each_transport
 def test_a_payload_of_16_mib_arrives_whole(kafka, gateways, transport):
-    if kafka.name == "mock":
-        pytest.skip("the mock cluster keeps 5 MiB")
     topic = kafka.topic()
     gateway = gateways(s={
         "source": kafka.source(topic), "max_record": "16MiB",

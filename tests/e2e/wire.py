@@ -30,14 +30,17 @@ class Ended(Exception):
 
 
 class Connection:
-    """A socket with a buffer and deadlines."""
+    """A socket with a buffer and deadlines. port: a number, or (number, ssl.SSLContext) for TLS."""
 
     def __init__(self, port, rcvbuf=None):
+        port, context = port if isinstance(port, tuple) else (port, None)
         self.sock = socket.socket()
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(TIMEOUT_S)
         self.sock.connect(("127.0.0.1", port))
+        if context:
+            self.sock = context.wrap_socket(self.sock)
         self.buffer = b""
 
     def send(self, data):

@@ -3,7 +3,7 @@
  * TOPIC START COUNT SECONDS [NAME=VALUE...] Ends after COUNT records (0: no end) or SECONDS. One
  * JSON line: records, seconds from the first commit to the last, and what became of each lane.
  * room=N, prefetch=BYTES, hold=SECONDS and cost=NANOSECONDS (a
- * record) are its own. */
+ * record) are its own; latency=1 reads payloads as CLOCK_MONOTONIC nanoseconds in decimal. */
 #include "../../connectors/kafka.h"
 #include "../../connectors/kafka_settings.h"
 #include "../../gateway/clock.h"
@@ -25,6 +25,7 @@ struct probe {
     char *topics[1];
     size_t room, hold_s;
     int64_t cost_ns;
+    bool latency; /* payloads are CLOCK_MONOTONIC nanoseconds in decimal */
 };
 
 static void
@@ -43,6 +44,8 @@ take_option(struct probe *probe, char *text)
         probe->hold_s = strtoull(value, NULL, 10);
     } else if (strcmp(text, "cost") == 0) {
         probe->cost_ns = strtoll(value, NULL, 10);
+    } else if (strcmp(text, "latency") == 0) {
+        probe->latency = true;
     } else {
         probe->options[probe->settings.librdkafka_options.n++] =
             (struct config_pair){text, value, 0, 0};
@@ -75,6 +78,32 @@ report(struct stream *stream, const char *topic, double seconds)
             lane.removed ? "true" : "false");
     }
     printf("]}\n");
+}
+
+static int
+by_value(const void *a_, const void *b_)
+{
+    int64_t a = *(const int64_t *)a_, b = *(const int64_t *)b_;
+    return (a > b) - (a < b);
+}
+
+/* From what the producer wrote into the payload to the source's arrival. */
+static void
+report_latency(struct stream *stream)
+{
+    size_t n = fake_stream_count(stream);
+    int64_t *ns = calloc(n + 1, sizeof *ns);
+    for (size_t i = 0; i < n; i++) {
+        const struct fake_record *record = fake_stream_record(stream, i);
+        ns[i] = record->arrival_ns - strtoll(record->data, NULL, 10);
+    }
+    qsort(ns, n, sizeof *ns, by_value);
+    if (n > 0) {
+        printf("{\"latency_us\":{\"p50\":%" PRId64 ",\"p90\":%" PRId64 ",\"p99\":%" PRId64
+               ",\"max\":%" PRId64 "}}\n",
+            ns[n / 2] / 1000, ns[n * 9 / 10] / 1000, ns[n * 99 / 100] / 1000, ns[n - 1] / 1000);
+    }
+    free(ns);
 }
 
 static double
@@ -116,7 +145,9 @@ main(int argc, char **argv)
         take_option(&probe, argv[i]);
     }
     struct stream *stream = fake_stream_new(probe.hold_s > 0 ? 0 : probe.room, 1 << 20);
-    fake_stream_discard(stream);
+    if (!probe.latency) {
+        fake_stream_discard(stream);
+    }
     fake_stream_set_cost(stream, probe.cost_ns);
     struct source *source = kafka_connector.start(&probe.settings, stream, &err);
     if (source == NULL) {
@@ -129,6 +160,9 @@ main(int argc, char **argv)
     double seconds = watch(stream, strtoull(argv[4], NULL, 10), strtol(argv[5], NULL, 10));
     kafka_connector.stop(source);
     report(stream, argv[2], seconds);
+    if (probe.latency) {
+        report_latency(stream);
+    }
     fake_stream_free(stream);
     return 0;
 }

@@ -12,7 +12,7 @@ const schemas = join(dirname(fileURLToPath(import.meta.url)), '../../schemas');
 
 function values(path) {
   const Ajv = require('ajv');
-  const ajv = new Ajv({ strict: true, strictRequired: false, strictTypes: false, allErrors: true });
+  const ajv = new Ajv({ strict: true, allowUnionTypes: true, allErrors: true });
   for (const name of ['record', 'control', 'problem']) {
     ajv.addSchema(JSON.parse(readFileSync(join(schemas, `${name}.schema.json`), 'utf8')));
   }

@@ -240,6 +240,26 @@ START_TEST(no_room_holds_the_source_and_then_nothing_is_missing)
 }
 END_TEST
 
+static size_t
+end_of_orders(struct stream *stream)
+{
+    return (size_t)fake_stream_lane(stream, "orders", 0).end;
+}
+
+START_TEST(the_end_is_known_while_the_source_is_held)
+{
+    struct bed bed;
+    bed_open(&bed, 1, "orders", 1);
+    fake_stream_set_room(bed.stream, 0);
+    bed_run(&bed);
+    ck_assert(fake_stream_wait_up(bed.stream, true, WAIT_S));
+    produce(&bed, "orders", 0, 0, 123, 10);
+    ck_assert(fake_stream_wait(bed.stream, end_of_orders, 123, WAIT_S));
+    ck_assert_uint_eq(fake_stream_count(bed.stream), 0);
+    bed_close(&bed);
+}
+END_TEST
+
 START_TEST(a_broker_that_is_down_at_the_start_is_waited_for)
 {
     struct bed bed;
@@ -496,7 +516,7 @@ UNIT_MAIN("kafka", records_of_four_partitions_arrive_in_order,
     keys_headers_times_and_tombstones_are_kept,
     latest_starts_at_the_end_and_a_lone_record_goes_out_alone,
     start_by_time_does_not_hang_where_the_broker_cannot_look_up_times,
-    no_room_holds_the_source_and_then_nothing_is_missing,
+    no_room_holds_the_source_and_then_nothing_is_missing, the_end_is_known_while_the_source_is_held,
     a_broker_that_is_down_at_the_start_is_waited_for,
     brokers_that_go_and_come_back_are_told_once_each_and_lose_nothing,
     stop_is_prompt_while_brokers_are_down, a_leader_that_moves_loses_nothing,

@@ -516,6 +516,52 @@ START_TEST(what_the_ring_no_longer_holds_is_counted_as_missed)
 }
 END_TEST
 
+static uint64_t
+count_naively(struct stream *stream, const struct place *from, const struct place *to,
+    uint64_t after, uint64_t upto)
+{
+    uint64_t sum = 0;
+    for (uint64_t seq = after + 1; seq <= upto; seq++) {
+        struct record *record = ring_peek_ref(stream_ring(stream), seq);
+        sum += (from->kind != PLACE_TOKEN || stream_wants(stream, from, record)) &&
+               (to->kind != PLACE_TOKEN || !stream_wants(stream, to, record));
+        record_unref(record);
+    }
+    return sum;
+}
+
+START_TEST(what_a_client_was_to_get_between_two_records_is_counted)
+{
+    unsigned seed = 21;
+    struct stream *other = make_stream(1000), *stream = make_stream(1000);
+    fill(other, 1, LANES * EACH, false);
+    fill(stream, 2, LANES * EACH, true);
+    for (int round = 0; round < 300; round++) {
+        const uint64_t all = LANES * EACH;
+        uint64_t after = (uint64_t)rand_r(&seed) % all, from_seq = (uint64_t)rand_r(&seed) % all;
+        uint64_t upto = after + (uint64_t)rand_r(&seed) % (all - after);
+        struct place from = place_after(other, from_seq), none = {.kind = PLACE_NONE};
+        struct place to = place_after(other, from_seq + (uint64_t)rand_r(&seed) % (all - from_seq));
+        const struct place *begin = round % 3 == 0 ? &none : &from;
+        const struct place *end = round % 2 == 0 ? &none : &to;
+        struct buf ids[2];
+        for (int i = 0; i < 2; i++) {
+            buf_init(&ids[i]);
+            stream_token_before(stream, (i == 0 ? after : upto) + 1, &ids[i]);
+            buf_addc(&ids[i], '\0');
+        }
+        ck_assert_uint_eq(stream_count_wanted(stream, begin, end, ids[0].bytes, ids[1].bytes),
+            count_naively(stream, begin, end, after, upto));
+        buf_fini(&ids[0]);
+        buf_fini(&ids[1]);
+        free(from.lanes);
+        free(to.lanes);
+    }
+    stream_free(other);
+    stream_free(stream);
+}
+END_TEST
+
 START_TEST(a_token_that_is_ahead_of_this_replica_is_honoured)
 {
     for (unsigned seed = 1; seed <= 5; seed++) {
@@ -735,6 +781,7 @@ UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
     a_token_of_this_replica_resumes_exactly_at_every_record,
     a_token_of_another_replica_resumes_exactly_at_every_record,
     what_the_ring_no_longer_holds_is_counted_as_missed,
+    what_a_client_was_to_get_between_two_records_is_counted,
     a_token_that_is_ahead_of_this_replica_is_honoured,
     a_record_that_is_only_staged_is_not_yet_there,
     a_token_from_before_there_were_lanes_wants_all_of_them,

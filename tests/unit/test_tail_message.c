@@ -99,6 +99,9 @@ check_control(const char *line, enum tail_event event, const char *token, const 
 
 START_TEST(control_messages_read_as_prose)
 {
+    check_control("{\"event\":\"hello\",\"stream\":\"s\",\"from\":\"F\",\"resumed\":false,"
+                  "\"reason\":\"gone\"}",
+        TAIL_EVENT_HELLO, "F", "connected to s, not resumed: gone");
     check_control("{\"event\":\"hello\",\"stream\":\"orders\",\"from\":\"F\",\"resumed\":true}",
         TAIL_EVENT_HELLO, "F", "connected to orders, resumed");
     check_control(
