@@ -66,7 +66,8 @@ static void
 check_opposite(struct line line, const struct record *record)
 {
     const char *op = memchr(line.at, '=', line.len);
-    if (line.at[0] != 'w' || op == NULL || memchr(line.at, '!', line.len) != NULL) {
+    if (line.at[0] != 'w' || op == NULL || memchr(line.at, '!', line.len) != NULL ||
+        memchr(line.at, '<', line.len) != NULL || memchr(line.at, '>', line.len) != NULL) {
         return;
     }
     char *text = malloc(line.len);
