@@ -2,6 +2,7 @@
 #include "bound.h"
 
 #include "../connectors/connector.h"
+#include "conflate.h"
 #include "feed.h"
 
 #include <inttypes.h>
@@ -53,6 +54,22 @@ thread_bytes_of(const struct config_stream *stream)
     return add(shared, outlet_pin_limit_bytes(stream));
 }
 
+/* What waits for one subscriber that conflates, on the stream where that is most. */
+static uint64_t
+conflate_bytes(const struct config *config)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        const struct config_stream *stream = &config->streams[i];
+        if ((stream->slow_allow & (UINT32_C(1) << SLOW_CONFLATE)) != 0) {
+            uint64_t bytes = add(stream->queue_bytes, stream->max_record_bytes);
+            most =
+                larger_of(most, add(bytes, multiply(stream->conflate_keys, CONFLATE_RECORD_BYTES)));
+        }
+    }
+    return most;
+}
+
 static uint64_t
 connection_bytes(const struct config *config)
 {
@@ -63,6 +80,7 @@ connection_bytes(const struct config *config)
             break;
         }
     }
+    bytes = add(bytes, conflate_bytes(config));
     return add(bytes, larger_of(config->max_message_bytes, BOUND_HEAD_BYTES));
 }
 

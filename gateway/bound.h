@@ -15,6 +15,8 @@
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
  *               did not take) + the larger of limits.message (a client's message being read) and
  *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
+ *               + where a stream allows conflate: the largest slow.queue.bytes with
+ *               CONFLATE_RECORD_BYTES for each of slow.conflate_keys, and 1 record more
  *   kernel      2 limits.send_buffer a connection, beside the process: the kernel doubles SO_SNDBUF
  * Sums stop at UINT64_MAX. Thread  any: no state. */
 #ifndef HEADGATE_BOUND_H

@@ -55,6 +55,7 @@ struct config_stream {
     uint64_t queue_records;
     uint64_t queue_bytes;
     uint32_t slow_allow;     /* bit 1 << policy; the default policy is always in it */
+    uint64_t conflate_keys;  /* conflate: the most records that wait for one subscriber */
     uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
 };
 

@@ -275,7 +275,7 @@ static const struct config_key slow_keys[] = {
         .fallback = "drop_oldest",
         .choices = policy_choices,
         .prose = "What happens to a subscriber that is behind by more than its queue, where it "
-                 "asks for nothing else. conflate is not available in this version."},
+                 "asks for nothing else."},
     {.name = "queue",
         .kind = CONFIG_SECTION,
         .child = &queue_section,
@@ -287,6 +287,14 @@ static const struct config_key slow_keys[] = {
         .choices = policy_choices,
         .prose = "What a subscriber may ask for with ?slow=; the stream's own policy always "
                  "belongs to it."},
+    {.name = "conflate_keys",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, conflate_keys),
+        .least = 1,
+        .most = 16 * MIB,
+        .fallback = "10000",
+        .prose = "The most records that wait for a conflate subscriber, one of each key; they take "
+                 "queue.bytes at most. Beyond, the oldest is dropped."},
     {.name = "pause_limit",
         .kind = CONFIG_DURATION,
         .offset = offsetof(struct config_stream, pause_limit_ms),

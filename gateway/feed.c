@@ -16,6 +16,7 @@ outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream)
     *outlet = (struct outlet){.shard = shard, .stream = stream};
     outlet->counters = stream_counters(stream, shard_index(shard));
     TAILQ_INIT(&outlet->pausers);
+    TAILQ_INIT(&outlet->conflaters);
 }
 
 static void
@@ -298,6 +299,11 @@ outlet_wake(struct outlet *outlet)
     }
     for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
         more |= feed_advance(feed);
+    }
+    struct session *session;
+    TAILQ_FOREACH(session, &outlet->conflaters, pause_link)
+    {
+        session_conflate_absorb(session);
     }
     outlet->hold_stale = true;
     return more;

@@ -39,6 +39,7 @@ struct outlet {
     struct stream_counters *counters;
     struct feed *feeds;
     struct session_list pausers;
+    struct session_list conflaters;
     size_t n_sessions;
     uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
     bool hold_stale;       /* the hold must be computed again before the shard sleeps */

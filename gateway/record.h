@@ -98,6 +98,10 @@ size_t record_envelope_len(const struct record *record, enum envelope envelope);
 struct record *record_new_gap(const char *reason, uint64_t count, const char *from, const char *to,
     uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
 
+/* record_new_gap_filtered: the same with "filtered":true behind it: an upper bound. */
+struct record *record_new_gap_filtered(const char *reason, uint64_t count, const char *from,
+    const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
+
 struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL-safe */
 

@@ -176,6 +176,8 @@ session_new_take(
         TAILQ_INSERT_TAIL(&outlet->pausers, session, pause_link);
         outlet->hold_stale = true;
         outlet_hold_update(outlet);
+    } else if (session->policy == SLOW_CONFLATE) {
+        TAILQ_INSERT_TAIL(&outlet->conflaters, session, pause_link);
     }
     if (session->max_rate != 0) {
         shard_pace(conn->shard, session);
@@ -199,7 +201,10 @@ session_free(struct session *session)
         TAILQ_REMOVE(&outlet->pausers, session, pause_link);
         outlet->hold_stale = true;
         outlet_hold_update(outlet);
+    } else if (session->policy == SLOW_CONFLATE) {
+        TAILQ_REMOVE(&outlet->conflaters, session, pause_link);
     }
+    session_conflate_fini(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }

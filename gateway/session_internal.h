@@ -22,6 +22,20 @@ bool session_apply_policy(struct session *session);
 void session_gap(
     struct session *session, const char *reason, uint64_t count, const char *from, const char *to);
 
+/* session_gap_exact: the same with a count that the filter has been asked for. */
+void session_gap_exact(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to);
+
+/* session_past_bound: it is further behind than its queue. */
+bool session_past_bound(const struct session *session, const struct ring_state *ring);
+
+/* session_conflates: it is sent from a conflation, which begins here when it has to.
+ * session_conflate_send: read the ring to its head and send up to most of the oldest that wait.
+ * Returns how many; with 0 and no conflation left, it has all. */
+bool session_conflates(struct session *session);
+uint64_t session_conflate_send(struct session *session, uint64_t most);
+void session_conflate_fini(struct session *session);
+
 /* session_check_limits: on a tick: a stalled session past its bound, a source held for too long. */
 void session_check_limits(struct session *session, int64_t now_ms);
 

@@ -33,6 +33,13 @@ session_gap(
     add_gap(session, reason, count, from, to, session->feed->format.filter == NULL);
 }
 
+void
+session_gap_exact(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
+{
+    add_gap(session, reason, count, from, to, true);
+}
+
 /* How many of the records from the stand up to to a filtered session would have got. False: they
  * are no longer there, or too many to look at now. */
 static bool
@@ -113,8 +120,8 @@ skip_to(struct session *session, uint64_t seq)
     return count > 0;
 }
 
-static bool
-past_bound(const struct session *session, const struct ring_state *ring)
+bool
+session_past_bound(const struct session *session, const struct ring_state *ring)
 {
     uint64_t lag = ring->head_seq + 1 - session->stand.seq;
     return lag > session->queue_records ||
@@ -155,7 +162,7 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    bool past = past_bound(session, &ring);
+    bool past = session_past_bound(session, &ring);
     /* Where its socket takes everything, a long run of records is not its slowness; but a paced one
      * waits by its own wish. */
     bool over = past && (session->blocked || session->max_rate != 0);
@@ -178,8 +185,9 @@ session_apply_policy(struct session *session)
         }
         return gone || over;
     case SLOW_PAUSE:
-    case SLOW_CONFLATE:
         return gone && skip_to(session, ring.tail_seq);
+    case SLOW_CONFLATE:
+        return gone && !session_conflates(session) && skip_to(session, ring.tail_seq);
     }
     return false;
 }
@@ -219,7 +227,7 @@ session_check_limits(struct session *session, int64_t now_ms)
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     if (session->policy == SLOW_PAUSE) {
         check_hold(session, &ring, now_ms);
-    } else if (session->blocked && session->caught_up && past_bound(session, &ring)) {
+    } else if (session->blocked && session->caught_up && session_past_bound(session, &ring)) {
         end_too_slow(session);
     }
 }

@@ -159,9 +159,21 @@ send_own(struct session *session)
     return true;
 }
 
+static bool
+send_conflated(struct session *session)
+{
+    uint64_t left = may_send(session);
+    left = left < session->limit ? left : session->limit;
+    pace(session, session_conflate_send(session, left));
+    return true;
+}
+
 bool
 session_send_next(struct session *session)
 {
+    if (session_conflates(session)) {
+        return send_conflated(session);
+    }
     size_t unit;
     struct batch *batch = session->solo || session->keep_end != 0
                               ? NULL

@@ -229,7 +229,8 @@ step(struct session *session)
     if (session_must_wait(session)) {
         return false; /* drops are told when the next record may go, not one by one before it */
     }
-    return session_apply_policy(session) || session_send_next(session);
+    return (session->conflation == NULL && session_apply_policy(session)) ||
+           session_send_next(session);
 }
 
 void
