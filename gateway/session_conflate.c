@@ -191,6 +191,9 @@ session_conflate_send(struct session *session, uint64_t most)
 {
     absorb(session);
     tell_dropped(session);
+    if (session_owes(session)) {
+        return 0; /* the gap goes first */
+    }
     struct conflate *waiting = session->conflation->waiting;
     if (conflate_is_empty(waiting)) {
         catch_up(session);
