@@ -32,7 +32,7 @@ ifneq ($(VARIANT),release)
 CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
 endif
 # Without this, GCC 12's TSan cannot place its shadow memory on kernels with 32 bits of mmap randomness.
-RUN_tsan := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+RUN_tsan := TSAN_OPTIONS=suppressions=$(CURDIR)/tests/sanitizers/tsan.supp $(shell setarch -R true 2>/dev/null && echo setarch -R)
 ALL_CFLAGS := -std=c11 $(WARN) -fstack-protector-strong -fPIE -pthread $(CFLAGS_$(VARIANT)) $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(CFLAGS_$(VARIANT)) $(LDFLAGS)
 
@@ -87,7 +87,7 @@ endif
 $(B)/gateway/version.o: $(B)/version.txt
 $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE_COMMIT='"$(COMMIT)"'
 
--include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d)
+-include $(LIB_OBJS:.o=.d) $(B)/gateway/main.d $(UNIT_BINS:=.d) $(wildcard $(B)/tests/unit/*.d)
 
 # --- end-to-end tests -------------------------------------------------------------------------
 # e2e runs against librdkafka's mock cluster, e2e-kafka against a real Apache Kafka (packages: maven,
@@ -142,7 +142,8 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
-FAKES_test_session := subscriber
+FAKES_test_session := gateway_fixture subscriber
+FAKES_test_serve := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
 .SECONDEXPANSION:
@@ -154,7 +155,6 @@ $(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
 unit: $(UNIT_RUN:=.run) ## run the unit tests of VARIANT (UNIT="ring token": only these; with -k all of them)
 
-RUN_tsan := TSAN_OPTIONS=suppressions=tests/tsan.supp $(RUN_tsan)
 $(UNIT_RUN:=.run): %.run: %
 	@echo "== $*"; $(RUN_$(VARIANT)) timeout -k 5 300 $*
 
@@ -166,7 +166,7 @@ fmt: ## format the C files
 	$(CLANG_FORMAT) -i $(C_FILES)
 
 fmt-check: ## fail where `make fmt` would change something
-	$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
 
 # A file is linted again when its object is newer: headers count by way of the object's .d file.
 LINT_SRCS := $(LIB_SRCS) $(MAIN_SRCS)
@@ -180,14 +180,11 @@ $(B)/%.tidy: %.c $(B)/%.o .clang-tidy
 
 # --- Sanitizers and coverage ------------------------------------------------------------------------
 .PHONY: asan tsan cov
-# The unit tests that start threads; TSan has nothing to say about the others.
-TSAN_UNITS := $(patsubst tests/unit/test_%.c,%,$(shell grep -lE 'pthread_create|thrd_create|[a-z]_start\b' $(UNIT_SRCS) 2>/dev/null))
-
 asan: ## build and run the unit tests with AddressSanitizer and UBSan
 	$(MAKE) VARIANT=asan all unit
 
-tsan: ## build and run the threaded unit tests with ThreadSanitizer
-	$(MAKE) VARIANT=tsan all unit UNIT="$(TSAN_UNITS)"
+tsan: ## build and run the unit tests with ThreadSanitizer
+	$(MAKE) VARIANT=tsan all unit
 
 cov: ## line and branch coverage of the unit tests, into build/cov/coverage.txt
 	.ci/deps cov

@@ -142,9 +142,35 @@ set_options(int fd, uint64_t send_buffer_bytes)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
+/* Errors after which the client still waits in the backlog. */
+static bool
+is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Give *spare up to get rid of one client. 0; or -1 when there is none after all (EMFILE comes
+ * before a look at the backlog), or LISTENER_STARVED when that did not help. */
+static int
+refuse_one(int fd, int *spare, uint64_t *refused)
+{
+    close(*spare);
+    int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    int why = errno;
+    if (client >= 0) {
+        close(client);
+        ++*refused;
+    }
+    *spare = listener_spare();
+    return client >= 0 ? 0 : is_shortage(why) ? LISTENER_STARVED : -1;
+}
+
 int
 listener_accept(int fd, uint64_t send_buffer_bytes, int *spare, uint64_t *refused)
 {
+    if (*spare < 0) { /* another thread was quicker the last time */
+        *spare = listener_spare();
+    }
     for (;;) {
         int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
@@ -154,18 +180,12 @@ listener_accept(int fd, uint64_t send_buffer_bytes, int *spare, uint64_t *refuse
         if (errno == EINTR || errno == ECONNABORTED) {
             continue;
         }
-        if ((errno != EMFILE && errno != ENFILE) || *spare < 0) {
+        if (!is_shortage(errno)) {
             return -1;
         }
-        close(*spare);
-        client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-        if (client >= 0) {
-            close(client);
-            ++*refused;
-        }
-        *spare = listener_spare();
-        if (client < 0) {
-            return -1;
+        int refusal = *spare < 0 ? LISTENER_STARVED : refuse_one(fd, spare, refused);
+        if (refusal != 0) {
+            return refusal;
         }
     }
 }

@@ -17,7 +17,9 @@ int listener_open(const struct config_listen *listen, uint16_t *port, struct err
 /* listener_accept: the next connection, non-blocking, with send_buffer_bytes of SO_SNDBUF,
  * TCP_NODELAY and keep-alive set; -1 when there is none. When descriptors run out, *spare (a
  * descriptor kept for this) is given up to accept and close one connection, so that the backlog
- * cannot spin the loop; *refused is then raised. */
+ * cannot spin the loop; *refused is then raised. LISTENER_STARVED: clients wait and there is no
+ * descriptor, not even for that, or no memory: the caller must rest before it polls again. */
+#define LISTENER_STARVED (-2)
 int listener_accept(int fd, uint64_t send_buffer_bytes, int *spare, uint64_t *refused);
 
 int listener_spare(void); /* a descriptor to give up; -1 when there is none to be had */

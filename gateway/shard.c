@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TICK_US (250 * LWS_US_PER_MS)
@@ -23,6 +24,9 @@
 #define PACE_US (5 * LWS_US_PER_MS)
 /* Connections accepted in one go before others get a turn. */
 #define ACCEPT_BUDGET 64
+/* With clients waiting that can be neither accepted nor refused the listening socket stays
+ * readable: without a rest poll(2) would spin. Subscribers are served in between. */
+#define STARVED_REST_NS 5000000
 /* Descriptors of a context that are not connections: its wake pipe, listeners, a spare. */
 #define OWN_DESCRIPTORS 32
 
@@ -103,6 +107,10 @@ refuse_full(struct shard *shard, const struct port *port, int fd)
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
             "Content-Length: %zu\r\nRetry-After: 5\r\nConnection: close\r\n\r\n%s",
             sizeof FULL_BODY - 1, FULL_BODY);
+        /* A request that is left unread would make close() send a reset, which may overtake it. */
+        char unread[4096];
+        for (int i = 0; i < 8 && recv(fd, unread, sizeof unread, MSG_DONTWAIT) > 0; i++) {
+        }
         ssize_t ignored = send(fd, answer, (size_t)len, MSG_NOSIGNAL);
         (void)ignored;
         shutdown(fd, SHUT_WR);
@@ -130,6 +138,9 @@ accept_some(struct shard *shard, const struct port *port)
     for (int i = 0; i < ACCEPT_BUDGET; i++) {
         int fd = listener_accept(
             port->fd, shard->config->send_buffer_bytes, &shard->spare, &shard->refused_local);
+        if (fd == LISTENER_STARVED) {
+            nanosleep(&(struct timespec){.tv_nsec = STARVED_REST_NS}, NULL);
+        }
         if (fd < 0) {
             break;
         }
@@ -259,6 +270,9 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     (void)user;
     struct lws_context *context = lws_get_context(wsi);
     struct shard *shard = context == NULL ? NULL : lws_context_user(context);
+    if (shard == NULL) {
+        return 0; /* the context is being made or destroyed */
+    }
     /* The library has a hundred reasons; raw sockets and files know these. */
     switch ((int)reason) {
     case LWS_CALLBACK_RAW_RX:
@@ -273,7 +287,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         on_listener_closed(shard, wsi);
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        if (shard != NULL && shard->running) {
+        if (shard->running) {
             update_now(shard);
             serve_wake(shard);
         }

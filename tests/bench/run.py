@@ -14,8 +14,8 @@ class Options:
         self.build = os.path.abspath(args.build)
         self.quick = args.quick
         self.rounds = 1 if args.quick else args.rounds
-        self.warmup_s = 0.5 if args.quick else args.warmup
-        self.window_s = 1.0 if args.quick else args.window
+        self.warmup_s = 0.3 if args.quick else args.warmup
+        self.window_s = 0.7 if args.quick else args.window
         self.file = open(args.json, "a", encoding="utf-8") if args.json else None
 
     def scale(self, number):

@@ -80,10 +80,10 @@ def gateways(tmp_path):
     """A function that starts a gateway; each must have ended well when the test is over."""
     started = []
 
-    def start(config=None, ready=True, limits=(), **streams):
+    def start(config=None, ready=True, limits=(), under=(), **streams):
         gateway = harness.Gateway(tmp_path, {**(config or {}), "streams": streams})
         started.append(gateway)
-        return gateway.start(ready, limits)
+        return gateway.start(ready, limits, under)
 
     yield start
     for gateway in started:

@@ -55,7 +55,37 @@ def free_port():
     raise OSError("no free port")
 
 
-class Gateway:
+class Program:
+    """A process under test, and what it costs. It has .process and .log_path."""
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def cpu_s(self):
+        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def cpu_share(self, seconds=1.0):
+        """Which part of a core it used over the next seconds."""
+        before, start = self.cpu_s(), time.monotonic()
+        time.sleep(seconds)
+        return (self.cpu_s() - before) / (time.monotonic() - start)
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+class Gateway(Program):
     """`headgate run` on free ports. config is the file's content as a dict, listeners excepted."""
 
     def __init__(self, directory, config):
@@ -71,9 +101,9 @@ class Gateway:
         self.process = None
         self._subscriptions = []
 
-    def start(self, ready=True, limits=()):
-        """limits: arguments of prlimit, as --nofile=64."""
-        command = [HEADGATE, "run", "-c", self.path]
+    def start(self, ready=True, limits=(), under=()):
+        """limits: arguments of prlimit, as --nofile=64. under: a command that runs it."""
+        command = [*under, HEADGATE, "run", "-c", self.path]
         if limits:
             command = ["prlimit", *limits, *command]
         with open(self.log_path, "ab") as log:
@@ -96,10 +126,6 @@ class Gateway:
                 environment.setdefault(f"{name.upper()}_OPTIONS", f"suppressions={path}")
         return environment
 
-    @property
-    def pid(self):
-        return self.process.pid
-
     def wait_answers(self):
         def answers():
             assert self.process.poll() is None, f"exit {self.process.returncode}:\n{self.log()}"
@@ -116,10 +142,6 @@ class Gateway:
         wait_for(lambda: self.admin("/readyz").status == 200, "/readyz", timeout_s)
         for stream in self.config.get("streams", {}):
             wait_for(lambda: self.metric("source_up", stream=stream) == 1, "source_up", timeout_s)
-
-    def log(self):
-        with open(self.log_path, encoding="utf-8", errors="replace") as file:
-            return file.read()
 
     # -- asking it
 
@@ -159,26 +181,6 @@ class Gateway:
 
     def wait_subscribers(self, count, timeout_s=20):
         self.wait_metric("subscribers", count, timeout_s)
-
-    # -- what it costs
-
-    def cpu_s(self):
-        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def cpu_share(self, seconds=1.0):
-        """Which part of a core it used over the next seconds."""
-        before, start = self.cpu_s(), time.monotonic()
-        time.sleep(seconds)
-        return (self.cpu_s() - before) / (time.monotonic() - start)
-
-    def rss_bytes(self):
-        with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
-            return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
-
-    def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     # -- its end
 
@@ -265,7 +267,9 @@ class Kafka:
         ))
 
     def _deliver(self, topic, records, timeout_s=60):
-        """All of them; waits for the reports by poll(): flush() takes a second more."""
+        """All of them. librdkafka 2.0 at times does not wake its broker thread for what is to be
+        sent, which then goes out at the next tick, up to a second later: a metadata request
+        wakes it."""
         failures, delivered = [], 0
 
         def report(error, _message):
@@ -283,7 +287,11 @@ class Kafka:
         deadline = time.monotonic() + timeout_s
         while delivered < sent:
             assert time.monotonic() < deadline, f"{sent - delivered} records are not delivered"
-            self.producer.poll(0.05)
+            if self.producer.poll(0.02) == 0 and delivered < sent:
+                try:
+                    self.producer.list_topics(topic, timeout=1)
+                except confluent_kafka.KafkaException:
+                    pass
         assert not failures, failures[0]
 
 

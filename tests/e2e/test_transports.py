@@ -309,6 +309,7 @@ def test_a_client_that_closes_gets_its_close_code_back(kafka, gateways):
     with pytest.raises(Ended) as ended:
         sub.next(5)
     assert ended.value.code == 1000
+    sub.close()
     gateway.wait_subscribers(0)
 
 

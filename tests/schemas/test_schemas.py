@@ -2,7 +2,12 @@
 
 import json
 import os
+import re
+import socket
 import subprocess
+import time
+import urllib.error
+import urllib.request
 
 import pytest
 import validators
@@ -98,12 +103,55 @@ def test_asyncapi_is_valid():
 
 
 def test_descriptions_name_the_same_parameters():
-    """One list of query parameters in both descriptions."""
+    """One list of query parameters in both descriptions, and in the program's table those that it serves."""
     with open(os.path.join(validators.SCHEMAS, "openapi.yaml"), encoding="utf-8") as f:
         openapi = yaml.safe_load(f)
     with open(os.path.join(validators.SCHEMAS, "asyncapi.yaml"), encoding="utf-8") as f:
         asyncapi = yaml.safe_load(f)
     query = {p["name"]: p["schema"] for p in openapi["components"]["parameters"].values() if p["in"] == "query"}
     websocket = asyncapi["channels"]["stream"]["bindings"]["ws"]["query"]["properties"]
+    with open(os.path.join(validators.ROOT, "gateway", "params.c"), encoding="utf-8") as f:
+        served = set(re.findall(r'\{"([a-z_]+)", (?:set|add)_', f.read()))
+    assert set(query) == served
     assert set(query) - set(websocket) == {"format"} and set(websocket) <= set(query)
     assert all(websocket[name].get("enum") == query[name].get("enum") for name in websocket)
+
+
+def test_list_of_streams_is_as_described(tmp_path):
+    """The program's own answer, by the schema in openapi.yaml."""
+    with open(os.path.join(validators.SCHEMAS, "openapi.yaml"), encoding="utf-8") as f:
+        described = yaml.safe_load(f)["components"]["schemas"]
+    schema = {"$id": "streams", **described["Streams"], "definitions": {"Stream": described["Stream"]}}
+    schema["properties"]["streams"]["items"] = {"$ref": "#/definitions/Stream"}
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    path = tmp_path / "gateway.yaml"
+    path.write_text(
+        "listen: 127.0.0.1:%d\nadmin: 127.0.0.1:0\ndrain: {grace: 0s, timeout: 1s}\n" % port
+        + "streams: {made: {source: {synthetic: {rate: 10}}}}\n"
+    )
+    gateway = subprocess.Popen([HEADGATE, "run", "-c", path], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        value = fetch("http://127.0.0.1:%d/streams" % port)
+        problem = fetch("http://127.0.0.1:%d/nothing" % port)
+    finally:
+        gateway.terminate()
+        assert gateway.wait(20) == 0
+    assert [stream["name"] for stream in value["streams"]] == ["made"]
+    cases = [{"schema": schema, "value": value}, {"schema": "problem.schema.json", "value": problem}]
+    assert validators.verdicts(cases) == ["", ""]
+
+
+def fetch(url):
+    """The JSON there, whatever its status, once something listens."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            return json.load(refused)
+        except urllib.error.URLError:
+            assert time.monotonic() < deadline, url
+            time.sleep(0.05)
