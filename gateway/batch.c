@@ -53,6 +53,29 @@ add_unit(struct batch *batch, const struct record *last, uint32_t records)
     };
 }
 
+/* format: NULL where no unit was opened. */
+static void
+end_unit(struct batch *batch, const struct format *format, size_t begin, const struct record *last,
+    uint32_t records)
+{
+    if (format != NULL && format->chunked) {
+        chunk_end(&batch->bytes, begin);
+    }
+    add_unit(batch, last, records);
+}
+
+static bool
+shows(const struct format *format, const struct record *record)
+{
+    return format->filter == NULL || filter_passes(format->filter, record);
+}
+
+static bool
+is_full(const struct batch *batch, const struct format *format, size_t begin)
+{
+    return !format->chunked || batch->bytes.len - begin >= CHUNK_BYTES;
+}
+
 struct batch *
 batch_encode(const struct format *format, struct stand stand, const char *id_before, size_t id_len,
     struct record *const *records, size_t n, bool first)
@@ -61,27 +84,30 @@ batch_encode(const struct format *format, struct stand stand, const char *id_bef
     struct batch *batch = mem_calloc(1, sizeof *batch);
     batch->refs = 1;
     batch->stand = stand;
-    batch->arrival_ns = records[0]->arrival_ns;
     buf_add(&batch->ids, id_before, id_len);
     batch->first_id_end = (uint32_t)id_len;
     uint32_t count = 0;
-    size_t chunk = 0;
+    size_t begin = 0;
     bool open = false;
     for (size_t i = 0; i < n; i++) {
+        if (!shows(format, records[i])) {
+            continue;
+        }
+        if (open && is_full(batch, format, begin)) {
+            end_unit(batch, format, begin, records[i - 1], count);
+            open = false;
+        }
         if (!open) {
-            chunk = format->chunked ? chunk_begin(&batch->bytes) : batch->bytes.len;
+            begin = format->chunked ? chunk_begin(&batch->bytes) : batch->bytes.len;
             open = true;
+        }
+        if (batch->arrival_ns == 0) {
+            batch->arrival_ns = records[i]->arrival_ns;
         }
         format->framer->record(&batch->bytes, records[i], format->envelope, first && count == 0);
         count += !records[i]->is_gap;
-        if (!format->chunked || i + 1 == n || batch->bytes.len - chunk >= CHUNK_BYTES) {
-            if (format->chunked) {
-                chunk_end(&batch->bytes, chunk);
-            }
-            add_unit(batch, records[i], count);
-            open = false;
-        }
     }
+    end_unit(batch, open ? format : NULL, begin, records[n - 1], count);
     return batch;
 }
 

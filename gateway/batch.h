@@ -9,6 +9,7 @@
 #define HEADGATE_BATCH_H
 
 #include "buf.h"
+#include "filter.h"
 #include "framer.h"
 #include "record.h"
 
@@ -20,7 +21,8 @@
 struct format {
     const struct framer *framer;
     enum envelope envelope;
-    bool chunked; /* HTTP/1.1 chunks around it */
+    bool chunked;          /* HTTP/1.1 chunks around it */
+    struct filter *filter; /* NULL: every record */
 };
 
 /* Where a subscriber stands: everything before seq is sent to it or accounted for. */
@@ -46,12 +48,14 @@ struct batch {
     uint32_t first_id_end;
     struct unit *units;
     size_t n_units, cap_units;
-    int64_t arrival_ns; /* of its first record */
+    int64_t arrival_ns; /* of the first record in it */
 };
 
-/* batch_encode: n >= 1 consecutive records from stand on. id_before is the token at stand. first:
- * nothing was sent before (JSON arrays). Cost: one copy of each record's text. Returns a batch with
- * one reference. */
+/* batch_encode: n >= 1 consecutive records from stand on, those that format's filter passes. A unit
+ * ends behind the records that the filter passed over after it, so a batch's end is always past the
+ * last record; where none passed, the batch is one unit without a byte. id_before is the token at
+ * stand. first: nothing was sent before (JSON arrays). Cost: one copy of each record's text.
+ * Returns a batch with one reference. */
 struct batch *batch_encode(const struct format *format, struct stand stand, const char *id_before,
     size_t id_len, struct record *const *records, size_t n, bool first);
 

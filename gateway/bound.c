@@ -3,6 +3,7 @@
 
 #include "../connectors/connector.h"
 #include "catchup.h"
+#include "conflate.h"
 #include "feed.h"
 
 #include <inttypes.h>
@@ -54,6 +55,22 @@ thread_bytes_of(const struct config_stream *stream)
     return add(shared, outlet_pin_limit_bytes(stream));
 }
 
+/* What waits for one subscriber that conflates, on the stream where that is most. */
+static uint64_t
+conflate_bytes(const struct config *config)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        const struct config_stream *stream = &config->streams[i];
+        if ((stream->slow_allow & (UINT32_C(1) << SLOW_CONFLATE)) != 0) {
+            uint64_t bytes = add(stream->queue_bytes, stream->max_record_bytes);
+            most =
+                larger_of(most, add(bytes, multiply(stream->conflate_keys, CONFLATE_RECORD_BYTES)));
+        }
+    }
+    return most;
+}
+
 static uint64_t
 connection_bytes(const struct config *config)
 {
@@ -64,6 +81,7 @@ connection_bytes(const struct config *config)
             break;
         }
     }
+    bytes = add(bytes, conflate_bytes(config));
     return add(bytes, larger_of(config->max_message_bytes, BOUND_HEAD_BYTES));
 }
 
@@ -105,6 +123,8 @@ bound_compute(struct bound *bound, const struct config *config)
             add(bound->threads_bytes, multiply(config->threads, thread_bytes_of(stream)));
     }
     bound->catchup_bytes = catchup_bytes(config);
+    bound->threads_bytes = add(bound->threads_bytes,
+        multiply(config->threads, multiply(config->max_filters, BOUND_FILTER_BYTES)));
     bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
     bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
@@ -149,8 +169,9 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
         snprintf(what, sizeof what, "stream %s", stream->name);
         print_bytes(out, what, bound_stream_bytes(stream), "ring, records in work, source");
     }
-    snprintf(note, sizeof note, "%" PRIu64 " threads, encoded batches of %zu streams",
-        config->threads, config->n_streams);
+    snprintf(note, sizeof note,
+        "%" PRIu64 " threads, encoded batches of %zu streams, %" PRIu64 " filters", config->threads,
+        config->n_streams, config->max_filters);
     print_bytes(out, "threads", bound->threads_bytes, note);
     snprintf(note, sizeof note, "%" PRIu64 " readers", config->catchup_readers);
     print_bytes(out, "catch-up", bound->catchup_bytes, note);

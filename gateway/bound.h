@@ -9,12 +9,16 @@
  *               each of 15 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 3
  *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes
  *               64 KiB of records before framing and slack, or one record that is larger
- *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep
+ *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep;
+ *               and limits.filters of BOUND_FILTER_BYTES: a filter of the largest text, its token;
+ *               filtered feeds keep no batches
  *   catch-up    catchup.readers times the largest private stream that one of them can be: its ring
  *               and what its connector holds
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
  *               did not take) + the larger of limits.message (a client's message being read) and
  *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
+ *               + where a stream allows conflate: the largest slow.queue.bytes with
+ *               CONFLATE_RECORD_BYTES for each of slow.conflate_keys, and 1 record more
  *   kernel      2 limits.send_buffer a connection, beside the process: the kernel doubles SO_SNDBUF
  * Sums stop at UINT64_MAX. Thread  any: no state. */
 #ifndef HEADGATE_BOUND_H
@@ -26,6 +30,7 @@
 #define BOUND_SLOT_BYTES UINT64_C(16)
 #define BOUND_BATCHES UINT64_C(60)
 #define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
+#define BOUND_FILTER_BYTES (UINT64_C(32) << 10)
 #define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)
 #define BOUND_LEFTOVER_BYTES (UINT64_C(8) << 10)
 #define BOUND_HEAD_BYTES (UINT64_C(32) << 10)
@@ -37,7 +42,7 @@
 struct bound {
     uint64_t base_bytes;
     uint64_t streams_bytes;     /* rings and sources, all streams */
-    uint64_t threads_bytes;     /* encoded batches, all threads */
+    uint64_t threads_bytes;     /* encoded batches and filters, all threads */
     uint64_t catchup_bytes;     /* private streams of subscribers that catch up */
     uint64_t connections_bytes; /* sessions, all connections */
     uint64_t total_bytes;       /* of the five: resident memory stays below it */

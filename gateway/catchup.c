@@ -121,6 +121,7 @@ open_reader(struct catchups *catchups, const struct session *session, struct err
     stream_listen(catchup->stream, 0, true);
     outlet_init(&catchup->outlet, catchups->shard, catchup->stream, 0);
     catchup->outlet.counters = home->counters;
+    catchup->outlet.keeps_feeds = true;
     TAILQ_INSERT_TAIL(&catchups->readers, catchup, link);
     atomic_fetch_add(&catchups->n_readers, 1);
     if (start_source(catchup, home, &session->from, err) != 0) {
@@ -139,7 +140,10 @@ move(struct session *session, struct outlet *to)
     if (--from->n_sessions == 0) {
         stream_listen(from->stream, from->slot, false);
     }
-    session->feed = outlet_feed(to, &format);
+    struct feed *left = session->feed;
+    session->feed = outlet_feed(to, &format, true);
+    feed_enter(session->feed);
+    feed_exit(left);
     to->n_sessions++;
     stream_listen(to->stream, to->slot, true);
 }

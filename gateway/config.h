@@ -55,6 +55,7 @@ struct config_stream {
     uint64_t queue_records;
     uint64_t queue_bytes;
     uint32_t slow_allow;     /* bit 1 << policy; the default policy is always in it */
+    uint64_t conflate_keys;  /* conflate: the most records that wait for one subscriber */
     uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
 };
 
@@ -75,6 +76,7 @@ struct config {
     uint64_t idle_timeout_ms; /* keep-alive connection without a request */
     uint64_t heartbeat_ms;    /* default for SSE and WebSocket */
     uint64_t pong_timeout_ms;
+    uint64_t max_filters;       /* filtered feeds of one thread */
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
     uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */
     uint64_t catchup_readers;   /* private streams for what has left the rings, over all threads */

@@ -69,6 +69,15 @@ static const struct config_key limits_keys[] = {
         .fallback = "64KiB",
         .prose = "The kernel's send buffer of a connection (SO_SNDBUF; the kernel doubles it). "
                  "Larger ones help over long distances; a stuck subscriber fills it."},
+    {.name = "filters",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, max_filters),
+        .least = 0,
+        .most = 1000000,
+        .fallback = "1000",
+        .prose = "The most different filters (key, where) that each service thread serves at once, "
+                 "counted by stream, format and envelope; subscribers with the same one share it. "
+                 "A subscriber with one more gets 503."},
     {.name = "message",
         .kind = CONFIG_BYTES,
         .offset = offsetof(struct config, max_message_bytes),
@@ -284,7 +293,7 @@ static const struct config_key slow_keys[] = {
         .fallback = "drop_oldest",
         .choices = policy_choices,
         .prose = "What happens to a subscriber that is behind by more than its queue, where it "
-                 "asks for nothing else. conflate is not available in this version."},
+                 "asks for nothing else."},
     {.name = "queue",
         .kind = CONFIG_SECTION,
         .child = &queue_section,
@@ -296,6 +305,14 @@ static const struct config_key slow_keys[] = {
         .choices = policy_choices,
         .prose = "What a subscriber may ask for with ?slow=; the stream's own policy always "
                  "belongs to it."},
+    {.name = "conflate_keys",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, conflate_keys),
+        .least = 1,
+        .most = 16 * MIB,
+        .fallback = "10000",
+        .prose = "The most records that wait for a conflate subscriber, one of each key; they take "
+                 "queue.bytes at most. Beyond, the oldest is dropped."},
     {.name = "pause_limit",
         .kind = CONFIG_DURATION,
         .offset = offsetof(struct config_stream, pause_limit_ms),

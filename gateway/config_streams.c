@@ -105,9 +105,6 @@ check_bounds(
     struct config_parse *parse, const struct config_node *node, const struct config_stream *stream)
 {
     char message[256];
-    if (stream->slow_policy == SLOW_CONFLATE) {
-        report_at(parse, node, "slow", "policy", "'conflate' is not available in this version");
-    }
     if (stream->queue_records > stream->ring_records) {
         snprintf(message, sizeof message,
             "%" PRIu64 " is less than slow.queue.records (%" PRIu64

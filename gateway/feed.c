@@ -16,6 +16,7 @@ outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, s
     *outlet = (struct outlet){.shard = shard, .stream = stream, .slot = slot};
     outlet->counters = stream_counters(stream, slot);
     TAILQ_INIT(&outlet->pausers);
+    TAILQ_INIT(&outlet->conflaters);
 }
 
 static void
@@ -25,6 +26,7 @@ feed_free(struct feed *feed)
     for (int i = 0; i < FEED_CACHE; i++) {
         batch_unref(feed->cache[i]);
     }
+    filter_unref(feed->format.filter);
     buf_fini(&feed->id);
     free(feed);
 }
@@ -36,28 +38,65 @@ outlet_fini(struct outlet *outlet)
     while (outlet->feeds != NULL) {
         struct feed *feed = outlet->feeds;
         outlet->feeds = feed->next;
+        if (feed->format.filter != NULL) {
+            shard_filter_release(outlet->shard);
+        }
         feed_free(feed);
     }
 }
 
+static bool
+same_format(const struct format *a, const struct format *b)
+{
+    return a->framer == b->framer && a->envelope == b->envelope && a->chunked == b->chunked &&
+           filter_same(a->filter, b->filter);
+}
+
 struct feed *
-outlet_feed(struct outlet *outlet, const struct format *format)
+outlet_feed(struct outlet *outlet, const struct format *format, bool moving)
 {
     for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
-        if (feed->format.framer == format->framer && feed->format.envelope == format->envelope &&
-            feed->format.chunked == format->chunked) {
+        if (same_format(&feed->format, format)) {
             return feed;
         }
+    }
+    if (format->filter != NULL && !shard_filter_take(outlet->shard, moving)) {
+        return NULL;
     }
     struct feed *feed = mem_calloc(1, sizeof *feed);
     feed->outlet = outlet;
     feed->format = *format;
+    if (format->filter != NULL) {
+        filter_ref(format->filter);
+    }
     feed->next = outlet->feeds;
     outlet->feeds = feed;
     TAILQ_INIT(&feed->live);
     TAILQ_INIT(&feed->solo);
     buf_init(&feed->id);
     return feed;
+}
+
+void
+feed_enter(struct feed *feed)
+{
+    feed->n_sessions++;
+}
+
+void
+feed_exit(struct feed *feed)
+{
+    assert(feed->n_sessions > 0 && (!feed->advancing || feed->outlet->keeps_feeds));
+    if (--feed->n_sessions > 0 || feed->format.filter == NULL || feed->outlet->keeps_feeds) {
+        return;
+    }
+    struct feed **link = &feed->outlet->feeds;
+    while (*link != feed) {
+        link = &(*link)->next;
+    }
+    *link = feed->next;
+    shard_filter_release(feed->outlet->shard);
+    feed_free(feed);
 }
 
 static void
@@ -114,6 +153,10 @@ keep(struct feed *feed, struct batch *batch)
     const char *id = batch_id(batch, batch->n_units, &len);
     feed->id.len = 0;
     buf_add(&feed->id, id, len);
+    if (feed->format.filter != NULL) {
+        batch_unref(batch);
+        return;
+    }
     batch_unref(feed->cache[feed->cache_at]);
     feed->cache[feed->cache_at] = batch;
     feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;
@@ -259,6 +302,11 @@ outlet_wake(struct outlet *outlet)
     }
     for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
         more |= feed_advance(feed);
+    }
+    struct session *session;
+    TAILQ_FOREACH(session, &outlet->conflaters, conflate_link)
+    {
+        session_conflate_absorb(session);
     }
     outlet->hold_stale = true;
     return more;

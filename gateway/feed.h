@@ -22,12 +22,13 @@ TAILQ_HEAD(session_list, session);
 struct feed {
     struct feed *next; /* in the outlet */
     struct outlet *outlet;
-    struct format format;
-    struct stand stand; /* where its LIVE sessions are */
-    struct buf id;      /* the token at stand */
+    struct format format; /* with a reference of its filter */
+    size_t n_sessions;    /* in any state; a filtered feed is freed with the last */
+    struct stand stand;   /* where its LIVE sessions are */
+    struct buf id;        /* the token at stand */
     struct session_list live;
-    struct session_list solo; /* LIVE too, but each pumped by itself */
-    struct batch *cache[FEED_CACHE];
+    struct session_list solo;        /* LIVE too, but each pumped by itself */
+    struct batch *cache[FEED_CACHE]; /* empty in a filtered feed: there may be many of them */
     unsigned cache_at;
     bool advancing;
 };
@@ -39,7 +40,9 @@ struct outlet {
     struct stream_counters *counters;
     struct feed *feeds;
     struct session_list pausers;
+    struct session_list conflaters;
     size_t n_sessions;
+    bool keeps_feeds;      /* a private stream's: filtered feeds too are freed only with it */
     uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
     bool hold_stale;       /* the hold must be computed again before the shard sleeps */
 };
@@ -47,8 +50,14 @@ struct outlet {
 void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, size_t slot);
 void outlet_fini(struct outlet *outlet); /* no session may be left */
 
-/* outlet_feed: the feed of format, made when there is none. */
-struct feed *outlet_feed(struct outlet *outlet, const struct format *format);
+/* outlet_feed: the feed of format, made when there is none. NULL: it has a filter, and the shard
+ * holds limits.filters filtered feeds already. A filtered feed is the caller's to feed_enter at
+ * once: it lives only while it has sessions. */
+struct feed *outlet_feed(struct outlet *outlet, const struct format *format, bool moving);
+
+/* feed_enter, feed_exit: a session begins on it, and is gone from it. feed_exit may free feed. */
+void feed_enter(struct feed *feed);
+void feed_exit(struct feed *feed);
 
 /* outlet_pin: keep batch alive for a connection that stalled inside a large unit of it. What all of
  * them keep is bounded by outlet_pin_limit_bytes; beyond, nothing is pinned and false is returned.

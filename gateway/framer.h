@@ -32,8 +32,14 @@ struct framer {
     /* control: adds nothing where the transport and envelope have no place for it. */
     void (*control)(struct buf *out, const struct control *control, enum envelope envelope);
     void (*heartbeat)(struct buf *out);
+    /* position: the token of a filtered stream, told with a heartbeat. Adds nothing where there is
+     * no place for it. */
+    void (*position)(struct buf *out, const char *id, size_t id_len, enum envelope envelope);
     void (*close)(struct buf *out, int code, const char *reason); /* the end, in its own way */
 };
+
+/* framer_position_json: append {"event":"position","id":ID}. */
+void framer_position_json(struct buf *out, const char *id, size_t id_len);
 
 extern const struct framer framer_ws, framer_sse, framer_ndjson, framer_json;
 

@@ -36,6 +36,23 @@ ndjson_control(struct buf *out, const struct control *control, enum envelope env
     }
 }
 
+void
+framer_position_json(struct buf *out, const char *id, size_t id_len)
+{
+    BUF_LITERAL(out, "{\"event\":\"position\",\"id\":\"");
+    buf_add(out, id, id_len);
+    BUF_LITERAL(out, "\"}");
+}
+
+static void
+ndjson_position(struct buf *out, const char *id, size_t id_len, enum envelope envelope)
+{
+    if (envelope != ENVELOPE_DATA) {
+        framer_position_json(out, id, id_len);
+        buf_addc(out, '\n');
+    }
+}
+
 static void
 ndjson_heartbeat(struct buf *out)
 {
@@ -50,6 +67,7 @@ const struct framer framer_ndjson = {
     .record = ndjson_record,
     .control = ndjson_control,
     .heartbeat = ndjson_heartbeat,
+    .position = ndjson_position,
     .close = no_close,
 };
 
@@ -66,6 +84,15 @@ json_record(struct buf *out, const struct record *record, enum envelope envelope
         buf_adds(out, first ? "\n" : ",\n");
         record_add_envelope(out, record, envelope);
     }
+}
+
+static void
+json_position(struct buf *out, const char *id, size_t id_len, enum envelope envelope)
+{
+    (void)out;
+    (void)id;
+    (void)id_len;
+    (void)envelope;
 }
 
 static void
@@ -93,6 +120,7 @@ const struct framer framer_json = {
     .record = json_record,
     .control = json_control,
     .heartbeat = nothing,
+    .position = json_position,
     .close = json_close,
 };
 

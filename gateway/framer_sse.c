@@ -64,6 +64,15 @@ sse_heartbeat(struct buf *out)
     BUF_LITERAL(out, ":\n\n");
 }
 
+/* A block without data dispatches no event; an EventSource takes its id all the same. */
+static void
+sse_position(struct buf *out, const char *id, size_t id_len, enum envelope envelope)
+{
+    (void)envelope;
+    add_id(out, id, id_len);
+    buf_addc(out, '\n');
+}
+
 static void
 sse_close(struct buf *out, int code, const char *reason)
 {
@@ -80,5 +89,6 @@ const struct framer framer_sse = {
     .record = sse_record,
     .control = sse_control,
     .heartbeat = sse_heartbeat,
+    .position = sse_position,
     .close = sse_close,
 };

@@ -29,6 +29,17 @@ ws_control(struct buf *out, const struct control *control, enum envelope envelop
 }
 
 static void
+ws_position(struct buf *out, const char *id, size_t id_len, enum envelope envelope)
+{
+    struct buf json;
+    buf_init(&json);
+    framer_position_json(&json, id, id_len);
+    ws_control(
+        out, &(struct control){.event = "position", .json = json.bytes, .len = json.len}, envelope);
+    buf_fini(&json);
+}
+
+static void
 ws_heartbeat(struct buf *out)
 {
     unsigned char *at = (unsigned char *)buf_reserve(out, WS_FRAME_HEAD_MAX);
@@ -47,5 +58,6 @@ const struct framer framer_ws = {
     .record = ws_record,
     .control = ws_control,
     .heartbeat = ws_heartbeat,
+    .position = ws_position,
     .close = ws_close,
 };

@@ -312,16 +312,39 @@ set_heartbeat(struct params *params, const char *value, const struct context *co
     return 0;
 }
 
+static struct filter *
+filter_of(struct params *params)
+{
+    if (params->filter == NULL) {
+        params->filter = filter_new();
+    }
+    return params->filter;
+}
+
+static int
+add_key(struct params *params, const char *value, const struct context *context)
+{
+    return filter_add_key(filter_of(params), value, strlen(value), context->err);
+}
+
+static int
+add_where(struct params *params, const char *value, const struct context *context)
+{
+    return filter_add_where(filter_of(params), value, strlen(value), context->err);
+}
+
 struct known {
     const char *name;
     /* NULL: in the contract, but not in this version */
     int (*set)(struct params *params, const char *value, const struct context *context);
+    bool repeats;
 };
 
-static const struct known known[] = {{"from", set_from}, {"to", set_to}, {"limit", set_limit},
-    {"follow", set_follow}, {"format", set_format}, {"envelope", set_envelope}, {"slow", set_slow},
-    {"queue", set_queue}, {"heartbeat", set_heartbeat}, {"max_rate", set_max_rate}, {"key", NULL},
-    {"where", NULL}, {"consumer", NULL}, {"ticket", NULL}};
+static const struct known known[] = {{"from", set_from, false}, {"to", set_to, false},
+    {"limit", set_limit, false}, {"follow", set_follow, false}, {"format", set_format, false},
+    {"envelope", set_envelope, false}, {"slow", set_slow, false}, {"queue", set_queue, false},
+    {"heartbeat", set_heartbeat, false}, {"max_rate", set_max_rate, false}, {"key", add_key, true},
+    {"where", add_where, true}, {"consumer", NULL, false}, {"ticket", NULL, false}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
 /* The edit distance of two short names, with one row of the table kept. */
@@ -377,7 +400,7 @@ set_one(struct params *params, const char *name, const char *value, uint32_t *se
             err_set(context->err, ERR_INVALID, "%s: not available in this version", name);
             return -1;
         }
-        if ((*seen & (1u << i)) != 0) {
+        if (!known[i].repeats && (*seen & (1u << i)) != 0) {
             err_set(context->err, ERR_INVALID, "%s: given more than once", name);
             return -1;
         }
@@ -471,12 +494,17 @@ params_parse(
         params_fini(params);
         return -1;
     }
+    if (params->filter != NULL) {
+        filter_seal(params->filter);
+    }
     return 0;
 }
 
 void
 params_fini(struct params *params)
 {
+    filter_unref(params->filter);
+    params->filter = NULL;
     place_fini(&params->from);
     place_fini(&params->to);
 }

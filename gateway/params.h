@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "filter.h"
 #include "http.h"
 #include "record.h"
 #include "token.h"
@@ -37,10 +38,11 @@ struct params {
     bool has_heartbeat;
     uint64_t heartbeat_ms; /* 0: off; else 1 s to 1 h */
     uint64_t max_rate;     /* records a second; 0: unpaced */
+    struct filter *filter; /* of key and where, sealed; NULL: none. Owned */
 };
 
 /* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that
- * this version does not serve yet (key, where, consumer, ticket, envelope=cloudevents) are refused
+ * this version does not serve yet (consumer, ticket, envelope=cloudevents) are refused
  * by name, not ignored. Last-Event-ID must be a token; an empty one counts as none. Errors hold
  * client text only as printable ASCII. Errors  -1 and err, whose text starts with the parameter's
  * name. Owns    params_fini frees what the struct holds; safe after a failure. */

@@ -149,6 +149,7 @@ add_data(struct buf *out, const struct record_input *in, struct record *record)
     if (in->data != NULL) {
         kind = json_scan(in->data, in->data_len, &start, &end);
     }
+    record->data_is_json = kind != JSON_NOT;
     bool text = in->data == NULL || kind != JSON_NOT || json_utf8_valid(in->data, in->data_len);
     buf_adds(out, text ? ",\"data\":" : ",\"data_base64\":");
     size_t off = out->len;
@@ -182,10 +183,12 @@ add_head(struct buf *out, const struct record_input *in, const char *id, size_t 
     clock_format_rfc3339(buf_reserve(out, CLOCK_TIME_LEN), record->time_ms);
     out->len += CLOCK_TIME_LEN;
     BUF_LITERAL(out, "\",\"key\":");
+    record->key_off = (uint32_t)out->len;
     if (in->key == NULL) {
         BUF_LITERAL(out, "null");
     } else {
         json_add_bytes(out, in->key, in->key_len);
+        record->key_len = (uint32_t)out->len - record->key_off;
     }
     add_data(out, in, record);
     record->head_len = (uint32_t)out->len;
@@ -246,6 +249,28 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
     return allocate(&fields, scratch, in->type);
 }
 
+static struct record *
+new_gap(struct record fields, const char *reason, const char *from, const char *to, const char *end,
+    struct buf *scratch)
+{
+    scratch->len = 0;
+    BUF_LITERAL(scratch, "{\"event\":\"gap\",\"reason\":");
+    json_add_string(scratch, reason, strlen(reason));
+    BUF_LITERAL(scratch, ",\"count\":");
+    buf_addu64(scratch, fields.weight);
+    BUF_LITERAL(scratch, ",\"from\":\"");
+    buf_adds(scratch, from);
+    BUF_LITERAL(scratch, "\",\"to\":\"");
+    assert(scratch->len <= UINT16_MAX);
+    fields.id_off = (uint16_t)scratch->len;
+    fields.id_len = (uint32_t)strlen(to);
+    buf_adds(scratch, to);
+    buf_adds(scratch, end);
+    fields.data_len = fields.head_len = (uint32_t)scratch->len;
+    fields.headers_end = fields.type_end = fields.head_len;
+    return allocate(&fields, scratch, NULL);
+}
+
 struct record *
 record_new_gap(const char *reason, uint64_t count, const char *from, const char *to, uint32_t lane,
     uint64_t last_offset, int64_t arrival_ns, struct buf *scratch)
@@ -255,22 +280,19 @@ record_new_gap(const char *reason, uint64_t count, const char *from, const char 
         .offset = last_offset,
         .weight = count,
         .arrival_ns = arrival_ns};
-    scratch->len = 0;
-    BUF_LITERAL(scratch, "{\"event\":\"gap\",\"reason\":");
-    json_add_string(scratch, reason, strlen(reason));
-    BUF_LITERAL(scratch, ",\"count\":");
-    buf_addu64(scratch, count);
-    BUF_LITERAL(scratch, ",\"from\":\"");
-    buf_adds(scratch, from);
-    BUF_LITERAL(scratch, "\",\"to\":\"");
-    assert(scratch->len <= UINT16_MAX);
-    fields.id_off = (uint16_t)scratch->len;
-    fields.id_len = (uint32_t)strlen(to);
-    buf_adds(scratch, to);
-    BUF_LITERAL(scratch, "\"}");
-    fields.data_len = fields.head_len = (uint32_t)scratch->len;
-    fields.headers_end = fields.type_end = fields.head_len;
-    return allocate(&fields, scratch, NULL);
+    return new_gap(fields, reason, from, to, "\"}", scratch);
+}
+
+struct record *
+record_new_gap_filtered(const char *reason, uint64_t count, const char *from, const char *to,
+    uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch)
+{
+    struct record fields = {.is_gap = true,
+        .lane = lane,
+        .offset = last_offset,
+        .weight = count,
+        .arrival_ns = arrival_ns};
+    return new_gap(fields, reason, from, to, "\",\"filtered\":true}", scratch);
 }
 
 struct record *

@@ -59,18 +59,21 @@ struct record {
     atomic_uint refs;
     bool is_gap;
     bool has_headers;
-    bool has_time;   /* false only for a gap */
-    uint16_t id_off; /* the id's slice, without quotes */
+    bool has_time;     /* false only for a gap */
+    bool data_is_json; /* the payload was JSON and is in the text as it was: not a tombstone, not
+                          text or bytes made into a string */
+    uint16_t id_off;   /* the id's slice, without quotes */
     uint32_t id_len;
     uint32_t lane;
     uint64_t offset;  /* first offset after this record is offset + 1 */
     uint64_t seq;     /* the ring's sequence number, from 1 */
     uint64_t ordinal; /* produced records up to and with this one, those lost by the source too */
     uint64_t weight;  /* what it adds to ordinal: 1, or the count of a gap */
-    uint64_t bytes_before; /* charged bytes of all records before it */
-    int64_t time_ms;       /* what "time" says */
-    int64_t arrival_ns;    /* CLOCK_MONOTONIC when the source had it */
-    const char *type;      /* NULL, or a NUL-terminated copy that lies behind the text */
+    uint64_t bytes_before;     /* charged bytes of all records before it */
+    int64_t time_ms;           /* what "time" says */
+    int64_t arrival_ns;        /* CLOCK_MONOTONIC when the source had it */
+    const char *type;          /* NULL, or a NUL-terminated copy that lies behind the text */
+    uint32_t key_off, key_len; /* the key as JSON; len 0: the record has none */
     uint32_t data_off, data_len;
     uint32_t head_len, headers_end, type_end, text_len;
     char text[]; /* text_len bytes, not NUL-terminated */
@@ -94,6 +97,10 @@ size_t record_envelope_len(const struct record *record, enum envelope envelope);
  * record; count >= 1 is its weight. to is its id. */
 struct record *record_new_gap(const char *reason, uint64_t count, const char *from, const char *to,
     uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
+
+/* record_new_gap_filtered: the same with "filtered":true behind it: an upper bound. */
+struct record *record_new_gap_filtered(const char *reason, uint64_t count, const char *from,
+    const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
 
 struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL-safe */

@@ -257,11 +257,14 @@ session_new_take(
         session->ws = mem_calloc(1, sizeof *session->ws);
         ws_parser_init(session->ws, shard_config(conn->shard)->max_message_bytes);
     }
+    feed_enter(feed);
     outlet->n_sessions++;
     stream_listen(outlet->stream, outlet->slot, true);
     if (session->policy == SLOW_PAUSE && !session->waiting) {
         session_hold(session);
         outlet_hold_update(outlet);
+    } else if (session->policy == SLOW_CONFLATE) {
+        TAILQ_INSERT_TAIL(&outlet->conflaters, session, conflate_link);
     }
     if (session->max_rate != 0) {
         shard_pace(conn->shard, session);
@@ -284,6 +287,10 @@ session_free(struct session *session)
     session_unhold(session);
     outlet_hold_update(outlet);
     catchup_leave(session);
+    if (session->policy == SLOW_CONFLATE) {
+        TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);
+    }
+    session_conflate_fini(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }
@@ -305,6 +312,7 @@ session_free(struct session *session)
     free(session->from.lanes);
     free(session->to.lanes);
     free(session->until.lanes);
+    feed_exit(session->feed);
     free(session);
 }
 /* ---- the end ---- */
@@ -350,11 +358,32 @@ session_end(struct session *session, const struct ending *ending)
 
 /* ---- time ---- */
 
+/* What a filter passed over moved the position of a quiet stream: the client is told where to come
+ * back to, once for each place. False: nothing to tell. */
+static bool
+add_position(struct session *session)
+{
+    const struct feed *feed = session->feed;
+    if (feed->format.filter == NULL || session->stand.seq == session->told_seq) {
+        return false;
+    }
+    bool shared = session->state == SESSION_LIVE && !session->solo;
+    const char *id = shared ? feed->id.bytes : session->id_before;
+    size_t before = session->out.len;
+    feed->format.framer->position(
+        &session->out, id, shared ? feed->id.len : strlen(id), feed->format.envelope);
+    session->told_seq = session->stand.seq;
+    return session->out.len > before;
+}
+
 static void
 heartbeat(struct session *session, int64_t now_ms)
 {
     size_t chunk = session_begin_control(session);
-    session_framer(session)->heartbeat(&session->out);
+    bool told = add_position(session);
+    if (!told || session->ws != NULL) { /* a ping is for its pong */
+        session_framer(session)->heartbeat(&session->out);
+    }
     session_end_control(session, chunk);
     if (session->ws != NULL && session->ping_ms == 0) {
         session->ping_ms = now_ms;

@@ -24,10 +24,11 @@ struct feed;
 enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
 
 struct session {
-    TAILQ_ENTRY(session) live_link;  /* in feed->live while LIVE */
-    TAILQ_ENTRY(session) pace_link;  /* in the shard's paced list when max_rate is set */
-    TAILQ_ENTRY(session) wait_link;  /* while it waits for a catch-up reader */
-    TAILQ_ENTRY(session) pause_link; /* in the outlet's pausers when policy is pause */
+    TAILQ_ENTRY(session) live_link;     /* in feed->live while LIVE */
+    TAILQ_ENTRY(session) pace_link;     /* in the shard's paced list when max_rate is set */
+    TAILQ_ENTRY(session) wait_link;     /* while it waits for a catch-up reader */
+    TAILQ_ENTRY(session) pause_link;    /* in the outlet's pausers when policy is pause */
+    TAILQ_ENTRY(session) conflate_link; /* in home's conflaters when policy is conflate */
     struct conn *conn;
     struct feed *feed;
     struct outlet *home;     /* of the live stream; feed->outlet is another one while catching up */
@@ -67,10 +68,12 @@ struct session {
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
-    int64_t sent_ms;       /* last time that bytes went out */
-    uint64_t heartbeat_ms; /* 0: off */
-    int64_t ping_ms;       /* WebSocket: when the unanswered ping went out; 0: none */
-    struct ws_parser *ws;  /* NULL: not a WebSocket */
+    struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
+    uint64_t told_seq;             /* filtered: the stand that the last position message told */
+    int64_t sent_ms;               /* last time that bytes went out */
+    uint64_t heartbeat_ms;         /* 0: off */
+    int64_t ping_ms;               /* WebSocket: when the unanswered ping went out; 0: none */
+    struct ws_parser *ws;          /* NULL: not a WebSocket */
     bool close_received;
     enum disconnect_reason why; /* once ENDING */
 };
@@ -102,6 +105,9 @@ void session_fall_behind(struct session *session, const char *id, size_t len);
 
 /* session_received: bytes from the client. -1: close the connection at once. */
 int session_received(struct session *session, const char *bytes, size_t len);
+
+/* session_conflate_absorb: on a wake, before the ring loses what a stalled one waits for. */
+void session_conflate_absorb(struct session *session);
 
 void session_tick(struct session *session, int64_t now_ms);
 

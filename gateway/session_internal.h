@@ -16,9 +16,25 @@ void session_control(
  * True when it changed something: a gap is in out, or it is ENDING. */
 bool session_apply_policy(struct session *session);
 
-/* session_gap: tell the client that count records between the tokens from and to are skipped. */
+/* session_gap: tell the client that count records between the tokens from and to are skipped. To a
+ * filtered session it says that the count has records in it that the filter may have passed over.
+ */
 void session_gap(
     struct session *session, const char *reason, uint64_t count, const char *from, const char *to);
+
+/* session_gap_exact: the same with a count that the filter has been asked for. */
+void session_gap_exact(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to);
+
+/* session_past_bound: it is further behind than its queue. */
+bool session_past_bound(const struct session *session, const struct ring_state *ring);
+
+/* session_conflates: it is sent from a conflation, which begins here when it has to.
+ * session_conflate_send: read the ring to its head and send up to most of the oldest that wait.
+ * Returns how many; with 0 and no conflation left, it has all. */
+bool session_conflates(struct session *session);
+uint64_t session_conflate_send(struct session *session, uint64_t most);
+void session_conflate_fini(struct session *session);
 
 /* session_check_limits: on a tick: a stalled session past its bound, a source held for too long. */
 void session_check_limits(struct session *session, int64_t now_ms);
@@ -36,6 +52,9 @@ bool session_needs_solo(const struct session *session);
 
 /* session_must_wait: max_rate lets nothing through yet. */
 bool session_must_wait(const struct session *session);
+
+/* session_wants: the record is for it: by its filter, its resume token and its end. */
+bool session_wants(const struct session *session, const struct record *record);
 
 /* session_send_next: send one batch from its stand: a cached one, or one of its own. False: there
  * is nothing to read now. */

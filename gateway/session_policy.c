@@ -9,17 +9,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-void
-session_gap(
-    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
+/* A filtered gap's count is exact only up to this many records and bytes: beyond, asking the filter
+ * would hold up the others of the shard. */
+#define COUNT_RECORDS 16384
+#define COUNT_BYTES (UINT64_C(4) << 20)
+
+static void
+add_gap(struct session *session, const char *reason, uint64_t count, const char *from,
+    const char *to, bool exact)
 {
     struct buf json;
     buf_init(&json);
     buf_addf(&json,
-        "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"}",
-        reason, (unsigned long long)count, from, to);
+        "{\"event\":\"gap\",\"reason\":\"%s\",\"count\":%llu,\"from\":\"%s\",\"to\":\"%s\"%s}",
+        reason, (unsigned long long)count, from, to, exact ? "" : ",\"filtered\":true");
     session_control(session, "gap", &json, to);
     buf_fini(&json);
+}
+
+void
+session_gap(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
+{
+    add_gap(session, reason, count, from, to, session->feed->format.filter == NULL);
+}
+
+void
+session_gap_exact(
+    struct session *session, const char *reason, uint64_t count, const char *from, const char *to)
+{
+    add_gap(session, reason, count, from, to, true);
+}
+
+/* How many of the records from the stand up to to a filtered session would have got. False: they
+ * are no longer there, or too many to look at now. */
+static bool
+count_passing(const struct session *session, const struct stand *to, uint64_t *count)
+{
+    if (to->seq - session->stand.seq > COUNT_RECORDS ||
+        to->bytes - session->stand.bytes > COUNT_BYTES) {
+        return false;
+    }
+    uint64_t sum = 0;
+    for (uint64_t seq = session->stand.seq; seq < to->seq;) {
+        struct record *records[BATCH_RECORDS];
+        uint64_t max = to->seq - seq < BATCH_RECORDS ? to->seq - seq : BATCH_RECORDS;
+        size_t n = ring_read(
+            stream_ring(session->feed->outlet->stream), seq, records, (size_t)max, UINT64_MAX);
+        if (n == 0) {
+            return false;
+        }
+        for (size_t i = 0; i < n; i++) {
+            sum += session_wants(session, records[i]) ? records[i]->weight : 0;
+            record_unref(records[i]);
+        }
+        seq += n;
+    }
+    *count = sum;
+    return true;
 }
 
 static char *
@@ -63,9 +110,10 @@ skip_to(struct session *session, uint64_t seq)
     char *id = id_of(before, outlet->stream);
     record_unref(before);
     uint64_t count = count_skipped(session, &to, id);
+    bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);
     session->stand = to;
     if (count > 0) {
-        session_gap(session, "slow", count, session->id_before, id);
+        add_gap(session, "slow", count, session->id_before, id, exact);
         counter_add(&outlet->counters->dropped[DROP_SLOW], count);
     }
     free(session->id_before);
@@ -73,8 +121,8 @@ skip_to(struct session *session, uint64_t seq)
     return count > 0;
 }
 
-static bool
-past_bound(const struct session *session, const struct ring_state *ring)
+bool
+session_past_bound(const struct session *session, const struct ring_state *ring)
 {
     uint64_t lag = ring->head_seq + 1 - session->stand.seq;
     return lag > session->queue_records ||
@@ -135,7 +183,7 @@ session_apply_policy(struct session *session)
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     bool gone = session->stand.seq < ring.tail_seq;
-    bool past = past_bound(session, &ring);
+    bool past = session_past_bound(session, &ring);
     /* Where its socket takes everything, a long run of records is not its slowness; but a paced one
      * waits by its own wish. */
     bool over = past && (session->blocked || session->max_rate != 0);
@@ -162,8 +210,9 @@ session_apply_policy(struct session *session)
         }
         return gone || over;
     case SLOW_PAUSE:
-    case SLOW_CONFLATE:
         return gone && skip_to(session, ring.tail_seq);
+    case SLOW_CONFLATE:
+        return gone && !session_conflates(session) && skip_to(session, ring.tail_seq);
     }
     return false;
 }
@@ -203,7 +252,7 @@ session_check_limits(struct session *session, int64_t now_ms)
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     if (session->holds) {
         check_hold(session, &ring, now_ms);
-    } else if (session->blocked && session->caught_up && past_bound(session, &ring)) {
+    } else if (session->blocked && session->caught_up && session_past_bound(session, &ring)) {
         end_too_slow(session);
     }
 }

@@ -3,8 +3,10 @@
 #include "session_internal.h"
 
 #include "clock.h"
+#include "mem.h"
 #include "shard.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* The first seq that this session must not read: the feed's stand if that is ahead, its own end. */
@@ -34,14 +36,15 @@ past_to(const struct session *session, const struct record *record)
            stream_wants(session->feed->outlet->stream, &session->to, record);
 }
 
-static bool
-wanted(const struct session *session, const struct record *record)
+bool
+session_wants(const struct session *session, const struct record *record)
 {
     if (record->seq < session->skip_until && session->from.kind == PLACE_TOKEN &&
         !stream_wants(session->feed->outlet->stream, &session->from, record)) {
         return false;
     }
-    return !past_to(session, record);
+    const struct filter *filter = session->feed->format.filter;
+    return !past_to(session, record) && (filter == NULL || filter_passes(filter, record));
 }
 
 #define SECOND_NS INT64_C(1000000000)
@@ -86,7 +89,7 @@ choose(const struct session *session, struct record **records, size_t n, uint64_
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (left > 0 && wanted(session, records[i])) {
+        if (left > 0 && session_wants(session, records[i])) {
             left -= left != UINT64_MAX && !records[i]->is_gap;
             records[kept++] = records[i];
         } else {
@@ -101,6 +104,18 @@ stand_past(const struct record *record)
 {
     return (struct stand){
         record->seq + 1, record->ordinal, record->bytes_before + record_charge_bytes(record)};
+}
+
+/* Nothing up to and with last is for this session: stand behind it. Until a resume has passed what
+ * its own token tells apart, that token stays the better one. */
+static void
+pass_over(struct session *session, const struct record *last)
+{
+    session->stand = stand_past(last);
+    if (session->stand.seq >= session->skip_until && session->to.kind == PLACE_NONE) {
+        free(session->id_before);
+        session->id_before = mem_strndup(last->text + last->id_off, last->id_len);
+    }
 }
 
 /* Send one batch of its own from the ring. False: there is nothing to read now. */
@@ -121,13 +136,19 @@ send_own(struct session *session)
     if (n == 0) {
         return false;
     }
-    struct stand past = stand_past(records[n - 1]);
+    struct record *last = record_ref(records[n - 1]);
     size_t kept = session->solo ? choose(session, records, n, left) : n;
     if (kept == 0) {
-        session->stand = past;
+        pass_over(session, last);
+        record_unref(last);
         return true;
     }
-    struct batch *batch = batch_encode(&session->feed->format, session->stand, session->id_before,
+    record_unref(last);
+    struct format format = session->feed->format;
+    if (session->solo) {
+        format.filter = NULL; /* choose has asked it */
+    }
+    struct batch *batch = batch_encode(&format, session->stand, session->id_before,
         strlen(session->id_before), records, kept, !session->sent_any);
     for (size_t i = 0; i < kept; i++) {
         record_unref(records[i]);
@@ -138,9 +159,21 @@ send_own(struct session *session)
     return true;
 }
 
+static bool
+send_conflated(struct session *session)
+{
+    uint64_t left = may_send(session);
+    left = left < session->limit ? left : session->limit;
+    pace(session, session_conflate_send(session, left));
+    return true;
+}
+
 bool
 session_send_next(struct session *session)
 {
+    if (session_conflates(session)) {
+        return send_conflated(session);
+    }
     size_t unit;
     struct batch *batch = session->solo || session->keep_end != 0
                               ? NULL

@@ -271,7 +271,8 @@ step(struct session *session)
     if (session->catchup != NULL) {
         return step_elsewhere(session);
     }
-    return session_apply_policy(session) || session_send_next(session);
+    return (session->conflation == NULL && session_apply_policy(session)) ||
+           session_send_next(session);
 }
 
 void

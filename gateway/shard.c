@@ -57,6 +57,7 @@ struct shard {
     size_t n_ports;
     struct conn_list conns;
     struct session_list paced;
+    uint64_t n_filters; /* filtered feeds of all outlets */
     lws_sorted_usec_list_t pace;
     uint64_t max_connections;
     int spare;
@@ -504,6 +505,22 @@ void
 shard_request(struct shard *shard, struct conn *conn, const struct http_request *request)
 {
     shard->handler.request(shard->handler.self, conn, request);
+}
+
+bool
+shard_filter_take(struct shard *shard, bool moving)
+{
+    if (!moving && shard->n_filters >= shard->config->max_filters) {
+        return false;
+    }
+    shard->n_filters++;
+    return true;
+}
+
+void
+shard_filter_release(struct shard *shard)
+{
+    shard->n_filters--;
 }
 
 static void

@@ -85,6 +85,11 @@ void shard_request(struct shard *shard, struct conn *conn, const struct http_req
 /* shard_outlet: of the stream with that index in options.streams. */
 struct outlet *shard_outlet(struct shard *shard, size_t stream);
 
+/* shard_filter_take: room for one more filtered feed; false: limits.filters are there already. A
+ * session that moves to another lane with its filter is never refused. */
+bool shard_filter_take(struct shard *shard, bool moving);
+void shard_filter_release(struct shard *shard);
+
 /* shard_pace, shard_unpace: a paced session is pumped every few milliseconds. */
 void shard_pace(struct shard *shard, struct session *session);
 void shard_unpace(struct shard *shard, struct session *session);

@@ -18,6 +18,7 @@
 /* Why records were dropped: one row, one label value of headgate_records_dropped_total. */
 #define DROP_REASONS(X)                                                                            \
     X(SLOW, "slow")           /* a subscriber fell past its bound */                               \
+    X(CONFLATED, "conflated") /* a newer record of the key took its place */                       \
     X(EXPIRED, "expired")     /* a resumed subscriber's records had left the ring */               \
     X(TOO_LARGE, "too_large") /* the payload exceeds max_record; never entered the ring */         \
     X(RETENTION, "retention") /* the broker deleted them before they were read */                  \

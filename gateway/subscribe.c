@@ -214,9 +214,16 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
         .framer = framer,
         .envelope = params->envelope,
         .chunked = framer->in_http_body && request->minor == 1,
+        .filter = params->filter,
     };
-    struct feed *feed = outlet_feed(shard_outlet(conn->shard, stream), &format);
-    session_pump(session_new_take(conn, feed, params, &head));
+    struct feed *feed = outlet_feed(shard_outlet(conn->shard, stream), &format, false);
+    if (feed != NULL) {
+        session_pump(session_new_take(conn, feed, params, &head));
+    } else {
+        refusal.headers = "Retry-After: 5\r\n";
+        refuse_with(&refusal, 503, "key, where: the limit of different filters is reached");
+        refuse(conn, request, &refusal, cors);
+    }
     buf_fini(&head);
 }
 

@@ -128,7 +128,9 @@ def test_a_broker_that_is_stopped_and_killed_loses_nothing(broker):
     result = probe.result()
     assert result["records"] == 900
     assert [lane["next"] for lane in result["lanes"]] == [300, 300, 300]
-    assert (result["ups"], result["downs"]) == (3, 2)
+    # An outage that ends before a look at the broker is not told; the last "up" may come after the
+    # last record.
+    assert 1 <= result["downs"] <= 2 and 0 <= result["ups"] - result["downs"] <= 1
 
 
 def test_a_start_time_is_looked_up(broker):

@@ -118,7 +118,7 @@ for_each_format(void (*check)(const struct format *format, unsigned seed))
     for (size_t f = 0; f < 3; f++) {
         for (int envelope = 0; envelope < ENVELOPE_COUNT; envelope++) {
             for (int chunked = 0; chunked <= (framers[f]->in_http_body ? 1 : 0); chunked++) {
-                struct format format = {framers[f], (enum envelope)envelope, chunked == 1};
+                struct format format = {framers[f], (enum envelope)envelope, chunked == 1, NULL};
                 for (unsigned seed = 1; seed <= 3; seed++) {
                     check(&format, seed);
                 }
@@ -244,11 +244,11 @@ START_TEST(a_frame_is_a_unit_and_a_chunk_holds_a_few_small_records)
 {
     struct run run;
     run_init(&run, 4);
-    struct format ws = {&framer_ws, ENVELOPE_RECORD, false};
+    struct format ws = {&framer_ws, ENVELOPE_RECORD, false, NULL};
     struct batch *batch = encode(&run, &ws, RECORDS);
     ck_assert_uint_eq(batch->n_units, RECORDS);
     batch_unref(batch);
-    struct format ndjson = {&framer_ndjson, ENVELOPE_RECORD, true};
+    struct format ndjson = {&framer_ndjson, ENVELOPE_RECORD, true, NULL};
     batch = encode(&run, &ndjson, RECORDS);
     ck_assert_uint_lt(batch->n_units, RECORDS);
     for (size_t i = 0; i < batch->n_units; i++) {
@@ -268,7 +268,7 @@ START_TEST(a_gap_that_a_transport_has_no_place_for_leaves_no_byte)
     struct record *gap = record_new_gap("too_large", 3, "a", "b", 0, 1, 1, &scratch);
     gap->seq = 5;
     gap->ordinal = 9;
-    struct format format = {&framer_ndjson, ENVELOPE_DATA, true};
+    struct format format = {&framer_ndjson, ENVELOPE_DATA, true, NULL};
     struct batch *batch = batch_encode(&format, (struct stand){5, 6, 0}, "a", 1, &gap, 1, false);
     ck_assert_uint_eq(batch->bytes.len, 0); /* not the chunk that ends the body */
     ck_assert_uint_eq(batch->n_units, 1);
@@ -285,7 +285,7 @@ START_TEST(only_the_first_record_of_an_array_has_no_comma_before_it)
 {
     struct run run;
     run_init(&run, 5);
-    struct format json = {&framer_json, ENVELOPE_RECORD, false};
+    struct format json = {&framer_json, ENVELOPE_RECORD, false, NULL};
     struct batch *batch = batch_encode(&json, run.stand[0], "i", 1, run.records, RECORDS, true);
     ck_assert_int_eq(batch->bytes.bytes[0], '\n');
     size_t commas = 0;
@@ -301,8 +301,53 @@ START_TEST(only_the_first_record_of_an_array_has_no_comma_before_it)
 }
 END_TEST
 
+START_TEST(a_batch_stands_behind_what_its_filter_passed_over)
+{
+    struct err err;
+    struct buf scratch;
+    buf_init(&scratch);
+    for (unsigned seed = 1; seed <= 40; seed++) {
+        unsigned state = seed;
+        struct record *records[RECORDS];
+        size_t passing = 0;
+        for (size_t i = 0; i < RECORDS; i++) {
+            const char *key = (unsigned)rand_r(&state) % (seed % 5 + 1) == 0 ? "a" : "b";
+            struct record_input in = {
+                .key = key, .key_len = 1, .data = "{}", .data_len = 2, .time_ms = 1};
+            char id[8];
+            size_t id_len = (size_t)snprintf(id, sizeof id, "i%zu", i);
+            records[i] = record_new(&in, id, id_len, "{\"offset\":", 1, &scratch);
+            records[i]->seq = FIRST_SEQ + i;
+            records[i]->ordinal = FIRST_ORDINAL + 1 + i;
+            passing += *key == 'a';
+        }
+        struct format format = {&framer_ndjson, ENVELOPE_RECORD, seed % 2 == 0, filter_new()};
+        ck_assert_int_eq(filter_add_key(format.filter, "a", 1, &err), 0);
+        filter_seal(format.filter);
+        struct stand stand = {FIRST_SEQ, FIRST_ORDINAL, FIRST_BYTES};
+        struct batch *batch = batch_encode(&format, stand, "id", 2, records, RECORDS, false);
+        const struct unit *last = &batch->units[batch->n_units - 1];
+        ck_assert_uint_eq(last->stand.seq, FIRST_SEQ + RECORDS);
+        ck_assert_uint_eq(last->stand.ordinal, FIRST_ORDINAL + RECORDS);
+        ck_assert_uint_eq(last->records, passing);
+        ck_assert_uint_eq(last->end, batch->bytes.len);
+        ck_assert(passing > 0 || (batch->bytes.len == 0 && batch->n_units == 1));
+        size_t id_len;
+        const char *id = batch_id(batch, batch->n_units, &id_len);
+        ck_assert(id_len == 3 && memcmp(id, "i39", 3) == 0);
+        batch_unref(batch);
+        filter_unref(format.filter);
+        for (size_t i = 0; i < RECORDS; i++) {
+            record_unref(records[i]);
+        }
+    }
+    buf_fini(&scratch);
+}
+END_TEST
+
 UNIT_MAIN("batch", a_batch_is_its_records_one_after_the_other,
     a_cut_at_every_byte_gives_the_right_unit_stand_and_id,
     a_frame_is_a_unit_and_a_chunk_holds_a_few_small_records,
     a_gap_that_a_transport_has_no_place_for_leaves_no_byte,
-    only_the_first_record_of_an_array_has_no_comma_before_it)
+    only_the_first_record_of_an_array_has_no_comma_before_it,
+    a_batch_stands_behind_what_its_filter_passed_over)

@@ -14,7 +14,7 @@ load(struct config *config, const char *text)
 
 static const char two_streams[] =
     "listen: [':1', ':2']\nthreads: 3\n"
-    "limits: {connections: 1000, send_buffer: 64KiB, message: 64KiB}\n"
+    "limits: {connections: 1000, send_buffer: 64KiB, message: 64KiB, filters: 500}\n"
     "streams:\n"
     "  small:\n"
     "    ring: {records: 1024, bytes: 128KiB}\n"
@@ -37,7 +37,8 @@ START_TEST(every_part_is_counted)
     ck_assert_uint_eq(bound_stream_bytes(&config.streams[0]), small);
     ck_assert_uint_eq(bound.streams_bytes, small + large);
     uint64_t pinned = 32 * KIB + 4 * 16 * MIB; /* a quarter of the ring, or four records */
-    ck_assert_uint_eq(bound.threads_bytes, 3 * (60 * (256 * KIB + 16 * MIB) + pinned));
+    ck_assert_uint_eq(
+        bound.threads_bytes, 3 * (60 * (256 * KIB + 16 * MIB) + pinned + 500 * BOUND_FILTER_BYTES));
     ck_assert_uint_eq(bound.connections_bytes, 1000 * (12 + 64) * KIB);
     ck_assert_uint_eq(bound.kernel_bytes, 1000 * 128 * KIB);
     ck_assert_uint_eq(bound.total_bytes,

@@ -260,10 +260,13 @@ START_TEST(every_thread_has_a_connection)
 }
 END_TEST
 
-START_TEST(conflate_is_refused_as_a_policy)
+START_TEST(conflate_is_a_policy_with_a_bound_of_its_own)
 {
-    assert_errors("streams:\n  a:\n    slow: {policy: conflate}\n" SOURCE,
-        "f.yaml:3:20: streams.a.slow.policy: 'conflate' is not available in this version\n");
+    struct config config;
+    load(&config, "streams:\n  a:\n    slow: {policy: conflate, conflate_keys: 7}\n" SOURCE);
+    ck_assert_int_eq(config.streams[0].slow_policy, SLOW_CONFLATE);
+    ck_assert_uint_eq(config.streams[0].conflate_keys, 7);
+    config_fini(&config);
 }
 END_TEST
 
@@ -671,10 +674,11 @@ UNIT_MAIN("config", empty_file_has_every_default, stream_has_its_defaults_and_it
     unknown_key_far_from_all_lists_them, wrong_shape_is_named,
     source_names_exactly_one_known_connector, connector_check_speaks_at_its_own_line,
     ring_must_hold_what_a_subscriber_may_be_behind, every_thread_has_a_connection,
-    conflate_is_refused_as_a_policy, listeners_take_every_form, addresses_that_are_none_are_refused,
-    listeners_in_each_others_way_are_refused, tls_needs_both_files_and_reads_them,
-    routes_are_exact_clean_paths, origins_are_checked, variables_and_files_are_filled_in,
-    what_cannot_be_filled_in_is_named, filled_in_value_is_never_structure_nor_shown,
+    conflate_is_a_policy_with_a_bound_of_its_own, listeners_take_every_form,
+    addresses_that_are_none_are_refused, listeners_in_each_others_way_are_refused,
+    tls_needs_both_files_and_reads_them, routes_are_exact_clean_paths, origins_are_checked,
+    variables_and_files_are_filled_in, what_cannot_be_filled_in_is_named,
+    filled_in_value_is_never_structure_nor_shown,
     yaml_that_we_do_not_take_is_refused_with_its_place, deep_and_large_files_are_refused_quickly,
     message_stays_on_one_line, print_is_loaded_again_to_the_same_print,
     sizes_and_durations_take_their_units_alone, formatted_values_are_parsed_again,

@@ -276,11 +276,27 @@ START_TEST(repeated_parameters_are_refused)
 }
 END_TEST
 
+START_TEST(keys_and_comparisons_repeat_and_become_one_filter)
+{
+    accept("key=b&where=/a%3E5&key=a%20b&where=/c==x&limit=1");
+    ck_assert_ptr_nonnull(params.filter);
+    ck_assert_str_eq(filter_text(params.filter),
+        "key=\"a b\"\nkey=\"b\"\nwhere=\"/a\">5\nwhere=\"/c\"==\"x\"\n");
+    params_fini(&params);
+    accept("limit=1");
+    ck_assert_ptr_null(params.filter);
+    params_fini(&params);
+    accept("key=");
+    ck_assert_str_eq(filter_text(params.filter), "key=\"\"\n");
+    params_fini(&params);
+    refused("key=a&where=a==1", "where: the pointer must begin with /");
+    refused("where=/a%FF==1", "where: must be UTF-8");
+    refused("where", "where: needs one of");
+}
+END_TEST
+
 START_TEST(what_this_version_lacks_is_refused_by_name)
 {
-    refused("key=a", "key: not available in this version");
-    refused("key=a&key=b", "key: not available in this version");
-    refused("where=/a==1", "where: not available in this version");
     refused("consumer=c", "consumer: not available in this version");
     refused("ticket=t", "ticket: not available in this version");
     refused("ticket", "ticket: not available in this version");
@@ -355,6 +371,7 @@ UNIT_MAIN("params", nothing_asked_means_the_defaults, every_parameter_is_taken_a
     names_of_choices_are_all_known, numbers_are_held_to_their_bounds,
     heartbeat_is_off_or_a_second_to_an_hour, durations_need_digits_and_a_unit,
     places_are_read_in_all_their_forms, last_event_id_wins_over_from,
-    repeated_parameters_are_refused, what_this_version_lacks_is_refused_by_name,
-    unknown_parameters_name_the_nearest_known_one, broken_encodings_and_empty_names_are_refused,
-    client_bytes_cannot_break_an_error_text, queries_longer_than_a_target_are_refused)
+    repeated_parameters_are_refused, keys_and_comparisons_repeat_and_become_one_filter,
+    what_this_version_lacks_is_refused_by_name, unknown_parameters_name_the_nearest_known_one,
+    broken_encodings_and_empty_names_are_refused, client_bytes_cannot_break_an_error_text,
+    queries_longer_than_a_target_are_refused)

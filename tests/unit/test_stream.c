@@ -21,8 +21,8 @@ struct source {
 static struct source played;
 
 static struct source *
-start_played(const void *settings, struct stream *stream, const struct replay *replay,
-    struct err *err)
+start_played(
+    const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
 {
     (void)replay;
     (void)settings;
