@@ -366,7 +366,8 @@ static bool
 add_position(struct session *session)
 {
     const struct feed *feed = session->feed;
-    if (feed->format.filter == NULL || session->stand.seq == session->told_seq) {
+    if (feed->format.filter == NULL || session->hello_due ||
+        session->stand.seq == session->told_seq) {
         return false;
     }
     bool shared = session->state == SESSION_LIVE && !session->solo;
