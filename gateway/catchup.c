@@ -172,6 +172,7 @@ give_up(struct session *session, const struct err *err)
     session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
                              .code = 1011,
                              .reason = "the source cannot be read from there",
+                             .failure = "source_failed",
                              .event = "failed"});
 }
 

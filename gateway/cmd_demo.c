@@ -134,7 +134,7 @@ add_stream(struct buf *yaml, const char *topic, const char *brokers)
         "    slow:\n"
         "      policy: drop_oldest\n"
         "      queue: {records: 1024, bytes: 1MiB}\n"
-        "      allow: [drop_newest, disconnect, pause]\n",
+        "      allow: [drop_newest, conflate, disconnect, pause]\n",
         topic, brokers, topic);
 }
 

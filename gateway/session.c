@@ -333,7 +333,9 @@ session_end(struct session *session, const struct ending *ending)
         struct buf json;
         buf_init(&json);
         buf_addf(&json, "{\"event\":\"%s\"", ending->event);
-        if (!ending->complete) {
+        if (ending->failure != NULL) {
+            buf_addf(&json, ",\"code\":\"%s\",\"message\":\"%s\"", ending->failure, ending->reason);
+        } else if (!ending->complete) {
             buf_addf(&json, ",\"reason\":\"%s\",\"code\":%d,\"message\":\"%s\"",
                 disconnect_reason_names[ending->why], ending->code, ending->reason);
         }
@@ -364,7 +366,8 @@ static bool
 add_position(struct session *session)
 {
     const struct feed *feed = session->feed;
-    if (feed->format.filter == NULL || session->stand.seq == session->told_seq) {
+    if (feed->format.filter == NULL || session->hello_due ||
+        session->stand.seq == session->told_seq) {
         return false;
     }
     bool shared = session->state == SESSION_LIVE && !session->solo;

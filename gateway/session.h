@@ -116,10 +116,11 @@ void session_tick(struct session *session, int64_t now_ms);
  * counts. */
 struct ending {
     enum disconnect_reason why;
-    int code;           /* WebSocket close code */
-    const char *reason; /* in words */
-    const char *event;  /* "end", "closing" or "failed" */
-    bool complete;      /* the client has all that it asked for: the body may end cleanly */
+    int code;            /* WebSocket close code */
+    const char *reason;  /* in words */
+    const char *event;   /* "end", "closing" or "failed" */
+    const char *failure; /* of "failed": its code, "source_failed" */
+    bool complete;       /* the client has all that it asked for: the body may end cleanly */
 };
 void session_end(struct session *session, const struct ending *ending);
 
