@@ -1,7 +1,9 @@
 /* fake_stream: see fake_stream.h. */
 #include "fake_stream.h"
+#include "../../gateway/log.h"
 
 #include "../../gateway/clock.h"
+#include "../../gateway/log.h"
 #include "../../gateway/mem.h"
 #include "../../gateway/stream_source.h"
 
@@ -387,6 +389,9 @@ void
 stream_source_up(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
+    if (!stream->up) {
+        log_event(LOG_INFO, "source", NULL, "source is up");
+    }
     stream->ups += !stream->up;
     stream->up = true;
     changed(stream);
