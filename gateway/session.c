@@ -70,8 +70,8 @@ token_text(const struct place *place)
     return text.bytes;
 }
 
-static char *
-token_before(struct stream *stream, const struct record *before)
+char *
+session_token_before(struct stream *stream, const struct record *before)
 {
     struct buf text;
     buf_init(&text);
@@ -159,7 +159,7 @@ take_stand(struct session *session)
     }
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
-    char *here = token_before(stream, start.before);
+    char *here = session_token_before(stream, start.before);
     record_unref(start.before);
     session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
     say_hello(session, &start);

@@ -44,6 +44,10 @@ void session_check_limits(struct session *session, int64_t now_ms);
 size_t session_begin_control(struct session *session);
 void session_end_control(struct session *session, size_t chunk);
 
+/* session_token_before: the token of a place whose last record is before; NULL: where the stream
+ * began. Owns: the caller frees the text. */
+char *session_token_before(struct stream *stream, const struct record *before);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
 

@@ -69,20 +69,6 @@ count_passing(const struct session *session, const struct stand *to, uint64_t *c
     return true;
 }
 
-static char *
-id_of(const struct record *record, struct stream *stream)
-{
-    struct buf id;
-    buf_init(&id);
-    if (record != NULL) {
-        buf_add(&id, record->text + record->id_off, record->id_len);
-    } else {
-        stream_token_before(stream, 1, &id);
-    }
-    buf_addc(&id, '\0');
-    return id.bytes;
-}
-
 /* How many of the records between the stand and to the client was to get. */
 static uint64_t
 count_skipped(const struct session *session, const struct stand *to, const char *id)
@@ -107,7 +93,7 @@ skip_to(struct session *session, uint64_t seq)
     struct record *before;
     ring_place(stream_ring(outlet->stream), &to.seq, &to.ordinal, &to.bytes, &before);
     assert(to.seq >= session->stand.seq);
-    char *id = id_of(before, outlet->stream);
+    char *id = session_token_before(outlet->stream, before);
     record_unref(before);
     uint64_t count = count_skipped(session, &to, id);
     bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);
