@@ -124,7 +124,7 @@ e2e-kafka: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	$(E2E) --backend kafka
 
 # A few minutes less: what a first look at another platform or sanitizer needs.
-SMOKE_TESTS := $(wildcard $(addprefix tests/e2e/test_,transports.py resume.py slow.py))
+SMOKE_TESTS := $(wildcard $(addprefix tests/e2e/test_,transports.py resume.py slow.py limits.py hostile.py catchup.py shutdown.py))
 smoke: $(B)/headgate $(E2E_TOOLS)
 	$(E2E) --backend mock
 

@@ -7,6 +7,7 @@
 #include "feed.h"
 #include "listener.h"
 #include "log.h"
+#include "lws_log.h"
 #include "mem.h"
 
 #include <assert.h>
@@ -49,6 +50,7 @@ struct shard {
     struct outlet *outlets;
     size_t n_outlets;
     struct catchups *catchups;
+    struct lws_log *lws_log;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
     SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
@@ -80,15 +82,6 @@ static const struct lws_protocols protocols[] = {
     {.name = "headgate", .callback = on_event, .rx_buffer_size = 16384, .tx_packet_size = 65536},
     {.name = NULL},
 };
-
-static void
-emit_lws_log(int level, const char *line)
-{
-    char text[256];
-    snprintf(text, sizeof text, "%s", line);
-    text[strcspn(text, "\n")] = '\0';
-    log_event(level == LLL_ERR ? LOG_ERROR : LOG_WARN, "libwebsockets", NULL, "%s", text);
-}
 
 static void
 update_now(struct shard *shard)
@@ -308,7 +301,6 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 struct shard *
 shard_new(const struct shard_options *options, struct err *err)
 {
-    lws_set_log_level(LLL_ERR | LLL_WARN, emit_lws_log);
     struct shard *shard = mem_calloc(1, sizeof *shard);
     shard->config = options->config;
     shard->index = options->index;
@@ -327,6 +319,8 @@ shard_new(const struct shard_options *options, struct err *err)
         .fd_limit_per_thread = (unsigned)(options->max_connections + OWN_DESCRIPTORS),
         .vhost_name = "clear",
     };
+    shard->lws_log = lws_log_new();
+    lws_log_use(shard->lws_log, &info);
     shard->context = lws_create_context(&info);
     info.options = 0;
     shard->vhost = shard->context == NULL ? NULL : lws_create_vhost(shard->context, &info);
@@ -368,6 +362,7 @@ tls_vhost(struct shard *shard, const struct config_listen *config, struct err *e
         .alpn = "http/1.1",
         .vhost_name = name,
     };
+    lws_log_use(shard->lws_log, &info);
     struct lws_vhost *vhost = lws_create_vhost(shard->context, &info);
     if (vhost == NULL) {
         err_set(err, ERR_INVALID, "listen: cannot use the certificate %s with the key %s",
@@ -489,6 +484,7 @@ shard_free(struct shard *shard)
     SSL_CTX_free(shard->client_tls);
     free(shard->outlets);
     free(shard->ports);
+    lws_log_free(shard->lws_log);
     free(shard);
 }
 

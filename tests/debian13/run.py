@@ -14,7 +14,7 @@ sys.path.insert(0, HERE)
 import dockerfile  # noqa: E402
 
 WORK = os.environ.get("DEBIAN13_DIR") or os.path.join(ROOT, "build", "debian13")
-TEST_PACKAGES = "check libsubunit-dev python3 python3-pytest python3-yaml python3-confluent-kafka curl kcat procps"
+TEST_PACKAGES = "check libsubunit-dev python3 python3-pytest python3-yaml python3-confluent-kafka curl kcat procps iproute2"
 
 
 def log(text):

@@ -7,6 +7,7 @@ import resource
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
@@ -344,3 +345,25 @@ def test_random_bytes_and_mutated_requests_never_end_it(served):
     gateway.wait_subscribers(0)
     assert gateway.cpu_share() < 0.2
     assert_serves(gateway)
+
+
+# -- many threads
+
+
+def test_connections_that_come_and_go_on_every_thread_do_not_end_it(gateways):
+    """What the library counts without a lock, each thread must count for itself."""
+    gateway = gateways({"threads": 8}, s={"source": {"synthetic": {"rate": 0, "count": 100}}})
+
+    def churn():
+        for _ in range(1500):
+            sock = socket.create_connection(("127.0.0.1", gateway.port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+
+    threads = [threading.Thread(target=churn) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait_serves(gateway)
+    gateway.stop()  # which asserts the exit status
