@@ -74,7 +74,9 @@ static bool
 same_place(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->time_ms == b->time_ms && a->n_lanes == b->n_lanes &&
-           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0);
+           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0) &&
+           (a->cursor == NULL) == (b->cursor == NULL) && a->cursor_len == b->cursor_len &&
+           (a->cursor_len == 0 || memcmp(a->cursor, b->cursor, a->cursor_len) == 0);
 }
 
 /* ---- readers ---- */
@@ -300,8 +302,7 @@ place_now(const struct session *session, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    return token_decode(session->id_before, strlen(session->id_before), &place->lanes,
-               &place->n_lanes, &err) == 0;
+    return place_of_token(place, session->id_before, strlen(session->id_before), NULL, &err) == 0;
 }
 
 bool

@@ -1,6 +1,7 @@
 /* lanes: the position vector of a stream and its tokens. One mutex, no thread of its own. */
 #include "lanes.h"
 
+#include "base64.h"
 #include "connector.h"
 #include "json.h"
 #include "mem.h"
@@ -26,15 +27,17 @@ struct lane {
 
 struct lanes {
     pthread_mutex_t lock;
+    const struct token_keys *keys;
     struct lane *items; /* by lane index */
     size_t n;
     struct token_lane *rows; /* sorted; rows[i].next is the position */
 };
 
 struct lanes *
-lanes_new(void)
+lanes_new(const struct token_keys *keys)
 {
     struct lanes *lanes = mem_calloc(1, sizeof *lanes);
+    lanes->keys = keys;
     pthread_mutex_init(&lanes->lock, NULL);
     return lanes;
 }
@@ -102,8 +105,8 @@ find(struct lanes *lanes, const char *group, uint32_t partition)
     return NULL;
 }
 
-/* Whether the token of all rows and of (hash, partition) stays within TOKEN_MAX while offsets grow
- * up to ROOMY_NEXT. */
+/* Whether the token of all rows and of (hash, partition), signed, stays within TOKEN_MAX while
+ * offsets grow up to ROOMY_NEXT. */
 static bool
 fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
 {
@@ -122,8 +125,8 @@ fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
     }
     struct buf token;
     buf_init(&token);
-    token_encode(&token, rows, n);
-    bool fits = token.len <= TOKEN_MAX;
+    token_encode(&token, rows, n, NULL);
+    bool fits = token.len + BASE64_LEN(TOKEN_MAC_BYTES) <= TOKEN_MAX;
     buf_fini(&token);
     free(rows);
     return fits;
@@ -231,7 +234,7 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     struct token_lane *row = &lanes->rows[lane->row];
     if (offset >= row->next) {
         row->next = offset + 1;
-        token_encode(token, lanes->rows, lanes->n);
+        token_encode(token, lanes->rows, lanes->n, lanes->keys);
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -242,7 +245,7 @@ void
 lanes_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
-    token_encode(token, lanes->rows, lanes->n);
+    token_encode(token, lanes->rows, lanes->n, lanes->keys);
     pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -257,7 +260,7 @@ lanes_start_token(struct lanes *lanes, struct buf *token)
     for (size_t i = 0; i < lanes->n; i++) {
         rows[lanes->items[i].row].next = lanes->items[i].start;
     }
-    token_encode(token, rows, lanes->n);
+    token_encode(token, rows, lanes->n, lanes->keys);
     pthread_mutex_unlock(&lanes->lock);
     free(rows);
 }

@@ -15,7 +15,8 @@
 
 struct lanes;
 
-struct lanes *lanes_new(void);
+/* lanes_new: keys, lent, are what its tokens are signed with; NULL: nothing. */
+struct lanes *lanes_new(const struct token_keys *keys);
 void lanes_free(struct lanes *lanes); /* NULL-safe */
 
 /* lanes_add: see stream_source.h. Returns NULL and *lane, or why there is no such lane: a literal.

@@ -95,7 +95,7 @@ static const char past_the_end[] = "the token is past the end of the source";
 static const char *
 refusal(const struct place *from, const struct lane_place *places, size_t n)
 {
-    bool any_known = n == 0 || from->n_lanes == 0;
+    bool any_known = from->cursor == NULL && (n == 0 || from->n_lanes == 0);
     for (size_t i = 0; i < n; i++) {
         any_known |= places[i].known;
         if (places[i].known && places[i].asked > places[i].end) {
@@ -110,8 +110,8 @@ stream_place_of(const struct record *record, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    if (record != NULL && token_decode(record->text + record->id_off, record->id_len, &place->lanes,
-                              &place->n_lanes, &err) != 0) {
+    if (record != NULL &&
+        place_of_token(place, record->text + record->id_off, record->id_len, NULL, &err) != 0) {
         *place = (struct place){.kind = PLACE_NONE}; /* longer than TOKEN_MAX */
     }
 }
@@ -195,7 +195,7 @@ place_of_text(const char *text, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    (void)token_decode(text, strlen(text), &place->lanes, &place->n_lanes, &err);
+    (void)place_of_token(place, text, strlen(text), NULL, &err);
 }
 
 uint64_t

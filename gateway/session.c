@@ -60,12 +60,13 @@ session_needs_solo(const struct session *session)
            session->stand.seq < session->skip_until;
 }
 
+/* The token of where it asked to begin. */
 static char *
-token_text(const struct place *place)
+token_text(const struct session *session)
 {
     struct buf text;
     buf_init(&text);
-    token_encode(&text, place->lanes, place->n_lanes);
+    place_add_token(&text, &session->from, stream_keys(session->home->stream));
     buf_addc(&text, '\0');
     return text.bytes;
 }
@@ -122,7 +123,7 @@ position_now(struct session *session)
     struct place place = {.kind = PLACE_TOKEN};
     buf_init(&token);
     lanes_token(stream_lanes(session->home->stream), &token);
-    (void)token_decode(token.bytes, token.len, &place.lanes, &place.n_lanes, &err);
+    (void)place_of_token(&place, token.bytes, token.len, NULL, &err);
     buf_fini(&token);
     return place;
 }
@@ -132,7 +133,7 @@ static void
 go_elsewhere(struct session *session)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
-    session->id_before = session->hello_due ? mem_strdup("") : token_text(&session->from);
+    session->id_before = session->hello_due ? mem_strdup("") : token_text(session);
     if (!session->hello_due) {
         say_hello(session, &(struct stream_start){.resumed = true});
     }
@@ -161,7 +162,7 @@ take_stand(struct session *session)
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
+    session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
     say_hello(session, &start);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);

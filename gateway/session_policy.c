@@ -149,8 +149,7 @@ read_elsewhere(struct session *session)
 {
     struct err err;
     struct place place = {.kind = PLACE_TOKEN};
-    if (token_decode(session->id_before, strlen(session->id_before), &place.lanes, &place.n_lanes,
-            &err) != 0) {
+    if (place_of_token(&place, session->id_before, strlen(session->id_before), NULL, &err) != 0) {
         return false;
     }
     if (session->state == SESSION_LIVE) {

@@ -37,6 +37,7 @@ struct listener {
 struct stream {
     const struct config_stream *config;
     struct ring *ring;
+    struct token_keys *keys;
     struct lanes *lanes;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
@@ -65,7 +66,8 @@ stream_new(const struct config_stream *config, size_t n_shards)
     struct stream *stream = mem_calloc(1, sizeof *stream);
     stream->config = config;
     stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
-    stream->lanes = lanes_new();
+    stream->keys = token_keys_new(config->tokens, config->name);
+    stream->lanes = lanes_new(stream->keys);
     stream->n_shards = n_shards;
     stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
     stream->listeners = mem_calloc(n_shards, sizeof *stream->listeners);
@@ -124,6 +126,7 @@ stream_free(struct stream *stream)
     }
     ring_free(stream->ring);
     lanes_free(stream->lanes);
+    token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     pthread_mutex_destroy(&stream->source_lock);
@@ -149,6 +152,12 @@ struct ring *
 stream_ring(struct stream *stream)
 {
     return stream->ring;
+}
+
+const struct token_keys *
+stream_keys(const struct stream *stream)
+{
+    return stream->keys;
 }
 
 struct stream_counters *

@@ -78,6 +78,8 @@ void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
 
 const struct config_stream *stream_config(const struct stream *stream);
 struct ring *stream_ring(struct stream *stream);
+/* stream_keys: what its tokens are signed with; NULL: nothing. any. */
+const struct token_keys *stream_keys(const struct stream *stream);
 struct stream_counters *stream_counters(struct stream *stream, size_t shard);
 
 /* stream_listen: shard has (or no longer has) subscribers and wants wakes. Thread shard. */

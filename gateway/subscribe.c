@@ -243,7 +243,8 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     struct err err;
     enum stream_format format;
     struct refusal refusal = {.status = 0};
-    if (params_parse(&params, request, shard_wall_ms(conn->shard), &err) != 0) {
+    if (params_parse(&params, request, shard_wall_ms(conn->shard),
+            stream_keys(server->streams[stream]), &err) != 0) {
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, forced, &params, &format, &refusal) ||
