@@ -138,12 +138,13 @@ accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 # pass; MINUTES and SUBSCRIBERS make the long form longer.
 .PHONY: chaos chaos-short
 CHAOS_TOOLS := build/chaos/swarm build/chaos/produce
-CHAOS_PARTS := tests/chaos/trace.c gateway/token.c gateway/base64.c gateway/buf.c gateway/mem.c gateway/err.c
+CHAOS_PARTS := tests/chaos/trace.c gateway/token.c gateway/token_keys.c gateway/mac.c \
+  gateway/base64.c gateway/buf.c gateway/mem.c gateway/err.c
 build/chaos/swarm: tests/chaos/swarm.c tests/e2e/sub_conn.c $(CHAOS_PARTS) | tests/e2e/sub_conn.h tests/chaos/trace.h
 build/chaos/produce: tests/chaos/produce.c | tests/chaos/trace.h
 build/chaos/%:
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) -std=c11 $(WARN) $(CFLAGS_release) -pthread -o $@ $^ -lrdkafka
+	$(Q)$(CC) $(CPPFLAGS) -std=c11 $(WARN) $(CFLAGS_release) -pthread -o $@ $^ -lrdkafka -lcrypto
 
 MINUTES ?= 10
 SUBSCRIBERS ?= 200

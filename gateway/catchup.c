@@ -67,7 +67,7 @@ catchup_can(const struct outlet *home)
 {
     const struct connector *connector = stream_config(home->stream)->connector;
     return (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
-           shard_catchups(home->shard) != NULL;
+           shard_catchups(home->shard)->limit > 0;
 }
 
 static bool
@@ -151,11 +151,18 @@ move(struct session *session, struct outlet *to)
 }
 
 static void
+stop_waiting(struct session *session)
+{
+    struct catchups *catchups = shard_catchups(session->conn->shard);
+    session->waiting = false;
+    TAILQ_REMOVE(&catchups->waiting, session, wait_link);
+    atomic_fetch_sub(&catchups->n_waiting, 1);
+}
+
+static void
 enter(struct session *session, struct catchup *catchup)
 {
-    TAILQ_REMOVE(&catchup->all->waiting, session, wait_link);
-    atomic_fetch_sub(&catchup->all->n_waiting, 1);
-    session->waiting = false;
+    stop_waiting(session);
     session->catchup = catchup;
     move(session, &catchup->outlet);
     session->stand = (struct stand){.seq = 1};
@@ -180,9 +187,8 @@ give_up(struct session *session, const struct err *err)
 
 /* Open a reader for the one who has waited longest, and let in all who wait for the same place. */
 static void
-serve_first(struct catchups *catchups)
+serve(struct catchups *catchups, struct session *first)
 {
-    struct session *first = TAILQ_FIRST(&catchups->waiting);
     struct err err;
     struct catchup *catchup = open_reader(catchups, first, &err);
     if (catchup == NULL) {
@@ -199,6 +205,49 @@ serve_first(struct catchups *catchups)
     }
 }
 
+/* It came before its stream's source had ever been up. */
+static bool
+waits_for_source(const struct session *session)
+{
+    return session->hello_due && session->from.kind == PLACE_TOKEN;
+}
+
+static bool
+was_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.was_up;
+}
+
+/* Those that waited for a source that is up now: most find their place in the ring, the others wait
+ * on, for a reader. */
+static void
+place_late_ones(struct catchups *catchups)
+{
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, wait_link);
+        if (waits_for_source(session) && was_up(session->home->stream)) {
+            stop_waiting(session);
+            session_stand_late(session);
+        }
+    }
+}
+
+static struct session *
+first_for_reader(struct catchups *catchups)
+{
+    struct session *session;
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (!waits_for_source(session)) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
 bool
 catchups_serve(struct catchups *catchups)
 {
@@ -212,8 +261,11 @@ catchups_serve(struct catchups *catchups)
             retire(catchup);
         }
     }
-    while (!TAILQ_EMPTY(&catchups->waiting) && catchups_readers(catchups) < catchups->limit) {
-        serve_first(catchups);
+    place_late_ones(catchups);
+    struct session *first;
+    while (catchups_readers(catchups) < catchups->limit &&
+           (first = first_for_reader(catchups)) != NULL) {
+        serve(catchups, first);
     }
     return more;
 }
@@ -275,22 +327,14 @@ catchup_ask(struct session *session)
 bool
 catchup_ready(const struct session *session)
 {
-    struct stream_health health;
-    if (session->catchup == NULL) {
-        return false;
-    }
-    stream_health(session->catchup->stream, &health);
-    return health.was_up;
+    return session->catchup != NULL && was_up(session->catchup->stream);
 }
 
 void
 catchup_leave(struct session *session)
 {
     if (session->waiting) {
-        struct catchups *catchups = shard_catchups(session->conn->shard);
-        session->waiting = false;
-        TAILQ_REMOVE(&catchups->waiting, session, wait_link);
-        atomic_fetch_sub(&catchups->n_waiting, 1);
+        stop_waiting(session);
     } else if (session->catchup != NULL) {
         session->catchup = NULL; /* the reader is retired when the shard serves its next wake */
         shard_wake(session->conn->shard);

@@ -150,9 +150,6 @@ take_stand(struct session *session)
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
     stream_locate(stream, &session->from, &start);
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session);
@@ -169,6 +166,33 @@ take_stand(struct session *session)
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);
     }
     free(here);
+}
+
+/* A token says nothing of a source that has not answered yet: where its lanes begin here, and what
+ * lies between, is not known. Its hello waits for that. */
+static bool
+wait_for_source(struct session *session)
+{
+    struct stream_health health;
+    stream_health(session->home->stream, &health);
+    if (health.was_up || session->from.kind != PLACE_TOKEN || session->from.n_lanes == 0) {
+        return false;
+    }
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    catchup_ask(session);
+    return true;
+}
+
+static void
+open_body(struct session *session)
+{
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (!wait_for_source(session)) {
+        take_stand(session);
+    }
 }
 
 static void
@@ -192,7 +216,8 @@ take_params(struct session *session, struct params *params)
 static void
 find_end(struct session *session)
 {
-    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME) {
+    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME ||
+        (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
         return;
     }
     if (session->waiting) { /* places in the ring mean nothing to it */
@@ -237,6 +262,22 @@ session_unhold(struct session *session)
     }
 }
 
+void
+session_stand_late(struct session *session)
+{
+    session->hello_due = false;
+    free(session->id_before);
+    session->id_before = NULL;
+    take_stand(session);
+    find_end(session);
+    session->solo = session_needs_solo(session);
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
+        outlet_hold_update(session->home);
+    }
+    session_pump(session);
+}
+
 struct session *
 session_new_take(
     struct conn *conn, struct feed *feed, struct params *params, const struct buf *head)
@@ -251,7 +292,7 @@ session_new_take(
     buf_init(&session->out);
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
-    take_stand(session);
+    open_body(session);
     find_end(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {

@@ -93,7 +93,7 @@ skip_to(struct session *session, uint64_t seq)
     struct record *before;
     ring_place(stream_ring(outlet->stream), &to.seq, &to.ordinal, &to.bytes, &before);
     assert(to.seq >= session->stand.seq);
-    char *id = session_token_before(outlet->stream, before);
+    char *id = session_id_take(session, to.seq - 1, session_token_before(outlet->stream, before));
     record_unref(before);
     uint64_t count = count_skipped(session, &to, id);
     bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);

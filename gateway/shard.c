@@ -184,9 +184,7 @@ serve_wake(struct shard *shard)
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
         }
-        if (shard->catchups != NULL) {
-            more |= catchups_serve(shard->catchups);
-        }
+        more |= catchups_serve(shard->catchups);
         if (more) {
             shard_wake(shard);
         }
@@ -204,7 +202,7 @@ serve_wake(struct shard *shard)
 static int
 settle(struct shard *shard, int result)
 {
-    bool stale = shard->catchups != NULL && catchups_stale(shard->catchups);
+    bool stale = catchups_stale(shard->catchups);
     for (size_t i = 0; i < shard->n_outlets && !stale; i++) {
         stale = shard->outlets[i].hold_stale;
     }
@@ -336,9 +334,7 @@ shard_new(const struct shard_options *options, struct err *err)
         stream_set_waker(
             options->streams[i], shard->index, (struct stream_waker){shard_wake, shard});
     }
-    if (options->catchup_readers > 0) {
-        shard->catchups = catchups_new(shard, options->catchup_readers, options->reaper);
-    }
+    shard->catchups = catchups_new(shard, options->catchup_readers, options->reaper);
     return shard;
 }
 
@@ -450,9 +446,7 @@ shard_halt(struct shard *shard)
         lws_cancel_service(shard->context);
         pthread_join(shard->thread, NULL);
         shard->halted = true;
-        if (shard->catchups != NULL) {
-            catchups_halt(shard->catchups);
-        }
+        catchups_halt(shard->catchups);
     }
 }
 

@@ -94,7 +94,7 @@ void shard_filter_release(struct shard *shard);
 void shard_pace(struct shard *shard, struct session *session);
 void shard_unpace(struct shard *shard, struct session *session);
 
-/* shard_catchups: the readers of what the rings no longer hold; NULL on the admin's shard. */
+/* shard_catchups: who waits for what the rings do not hold, and its readers. */
 struct catchups *shard_catchups(struct shard *shard);
 
 /* shard_add, shard_remove: a connection's place in the shard's list. */

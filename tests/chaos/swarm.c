@@ -36,27 +36,28 @@ struct kind {
     const char *stream, *query;
     enum filter filter;
     bool conflates;
+    unsigned max_rate; /* 0: unpaced. It comes back without, at the end: it would take its time */
     unsigned stall_ms; /* the longest; 0: it never stalls */
     int rcvbuf;        /* small ones feel a stall soon */
 };
 
 static const struct kind kinds[] = {
-    {"all", "s", "", FILTER_NONE, false, 0, 0},
-    {"keys", "s", "", FILTER_KEYS, false, 0, 0},
-    {"equal", "s", "", FILTER_EQUAL, false, 0, 0},
-    {"stalling", "s", "&slow=drop_oldest", FILTER_NONE, false, 5000, 16384},
-    {"keys-stalling", "s", "&slow=drop_oldest", FILTER_KEYS, false, 5000, 4096},
-    {"newest", "s", "&slow=drop_newest", FILTER_NONE, false, 5000, 16384},
-    {"disconnect", "s", "&slow=disconnect", FILTER_NONE, false, 5000, 16384},
-    {"keys-newest", "s", "&slow=drop_newest", FILTER_KEYS, false, 5000, 4096},
-    {"conflate", "s", "&slow=conflate", FILTER_NONE, true, 5000, 16384},
-    {"sampled", "s", "&slow=conflate&max_rate=300", FILTER_NONE, true, 0, 0},
-    {"keys-conflate", "s", "&slow=conflate", FILTER_KEYS, true, 5000, 4096},
-    {"keys-disconnect", "s", "&slow=disconnect", FILTER_KEYS, false, 5000, 4096},
-    {"pause", "p", "&slow=pause", FILTER_NONE, false, 700, 16384},
-    {"keys-pause", "p", "&slow=pause", FILTER_KEYS, false, 700, 4096},
-    {"paced", "s", "&slow=drop_oldest&max_rate=100", FILTER_EQUAL, false, 0, 0},
-    {"less-stalling", "s", "&slow=drop_oldest", FILTER_LESS, false, 5000, 16384},
+    {"all", "s", "", FILTER_NONE, false, 0, 0, 0},
+    {"keys", "s", "", FILTER_KEYS, false, 0, 0, 0},
+    {"equal", "s", "", FILTER_EQUAL, false, 0, 0, 0},
+    {"stalling", "s", "&slow=drop_oldest", FILTER_NONE, false, 0, 5000, 16384},
+    {"keys-stalling", "s", "&slow=drop_oldest", FILTER_KEYS, false, 0, 5000, 4096},
+    {"newest", "s", "&slow=drop_newest", FILTER_NONE, false, 0, 5000, 16384},
+    {"disconnect", "s", "&slow=disconnect", FILTER_NONE, false, 0, 5000, 16384},
+    {"keys-newest", "s", "&slow=drop_newest", FILTER_KEYS, false, 0, 5000, 4096},
+    {"conflate", "s", "&slow=conflate", FILTER_NONE, true, 0, 5000, 16384},
+    {"sampled", "s", "&slow=conflate", FILTER_NONE, true, 300, 0, 0},
+    {"keys-conflate", "s", "&slow=conflate", FILTER_KEYS, true, 0, 5000, 4096},
+    {"keys-disconnect", "s", "&slow=disconnect", FILTER_KEYS, false, 0, 5000, 4096},
+    {"pause", "p", "&slow=pause", FILTER_NONE, false, 0, 700, 16384},
+    {"keys-pause", "p", "&slow=pause", FILTER_KEYS, false, 0, 700, 4096},
+    {"paced", "s", "&slow=drop_oldest", FILTER_EQUAL, false, 100, 0, 0},
+    {"less-stalling", "s", "&slow=drop_oldest", FILTER_LESS, false, 0, 5000, 16384},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -66,7 +67,8 @@ struct subscriber {
     struct trace trace;
     struct sub_conn conn;
     char filter[KEYS_MOST * 16 + 1]; /* of the query */
-    bool open, watched, faulted;
+    bool open, watched, paced, faulted;
+    uint64_t leave_at;                               /* records */
     int64_t connect_ms, leave_ms, stall_ms, read_ms; /* when it next does what */
 };
 
@@ -188,6 +190,9 @@ static void
 take_message(void *self, const char *text, size_t len)
 {
     struct subscriber *sub = self;
+    if (sub->trace.records >= sub->leave_at) {
+        return; /* it has gone: what is still in the buffer never came */
+    }
     if (swarm.sabotage < 0) {
         trace_message(&sub->trace, text, len);
     } else {
@@ -221,10 +226,13 @@ in_ms(double seconds)
 static void
 come(struct subscriber *sub)
 {
-    char target[TRACE_TOKEN_MAX + 1024];
+    char target[TRACE_TOKEN_MAX + 1024], pace[40] = "";
+    if (sub->kind->max_rate != 0 && !swarm.finishing) {
+        snprintf(pace, sizeof pace, "&max_rate=%u", sub->kind->max_rate);
+    }
     const char *token = sub->trace.token[0] == '\0' ? "latest" : sub->trace.token;
-    snprintf(target, sizeof target, "/streams/%s?envelope=full&heartbeat=1s%s%s&from=%s",
-        sub->kind->stream, sub->kind->query, sub->filter, token);
+    snprintf(target, sizeof target, "/streams/%s?envelope=full&heartbeat=1s%s%s%s&from=%s",
+        sub->kind->stream, sub->kind->query, pace, sub->filter, token);
     if (sub_conn_open(
             &sub->conn, sub->transport, swarm.ports[below(2)], target, sub->kind->rcvbuf) < 0) {
         swarm.refused++;
@@ -238,6 +246,9 @@ come(struct subscriber *sub)
     sub->leave_ms = in_ms(swarm.life_s * (0.1 + below(1900) / 1000.0));
     sub->stall_ms = in_ms(1 + below(4000) / 1000.0);
     sub->read_ms = 0;
+    sub->paced = pace[0] != '\0';
+    /* Some leave amid what they come back to: their ids must be as good as any. */
+    sub->leave_at = !swarm.finishing && below(3) == 0 ? sub->trace.records + 1 + below(200) : UINT64_MAX;
 }
 
 static void
@@ -308,7 +319,8 @@ tend(struct subscriber *sub, int64_t now)
         return;
     }
     stall(sub, now);
-    if (now >= sub->leave_ms && !swarm.finishing && sub->trace.token[0] != '\0') {
+    bool will = swarm.finishing ? sub->paced : now >= sub->leave_ms;
+    if (sub->trace.records >= sub->leave_at || (will && sub->trace.token[0] != '\0')) {
         leave(sub);
     }
 }

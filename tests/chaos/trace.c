@@ -132,20 +132,19 @@ starts_with(struct text text, const char *prefix)
 static bool
 read_token(struct text token, uint64_t at[TRACE_LANES])
 {
-    struct token_lane *lanes;
-    size_t n;
+    struct token read;
     struct err err;
-    if (token_decode(token.bytes, token.len, &lanes, &n, &err) != 0) {
+    if (token_decode(token.bytes, token.len, NULL, &read, &err) != 0) {
         return false;
     }
     memset(at, 0, TRACE_LANES * sizeof *at);
-    for (size_t i = 0; i < n; i++) {
-        if (lanes[i].partition < TRACE_LANES) {
-            at[lanes[i].partition] = lanes[i].next;
+    for (size_t i = 0; i < read.n_lanes; i++) {
+        if (read.lanes[i].partition < TRACE_LANES) {
+            at[read.lanes[i].partition] = read.lanes[i].next;
         }
     }
-    free(lanes);
-    return n > 0;
+    free(read.lanes);
+    return read.n_lanes > 0;
 }
 
 static void
