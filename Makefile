@@ -166,6 +166,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
 FAKES_test_session := gateway_fixture subscriber
+FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
