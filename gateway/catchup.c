@@ -1,5 +1,5 @@
-/* catchup: readers of a shard, who waits for them, and the handover to the live lane. Shard thread;
- * the reaper's thread only stops and frees. */
+/* catchup: readers of a shard, who waits for them, and the handover to the live lane. Shard thread.
+ */
 #include "catchup.h"
 
 #include "connector.h"
@@ -7,7 +7,7 @@
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
-#include "reaper.h"
+#include "private.h"
 #include "session_internal.h"
 #include "shard.h"
 #include "stream_internal.h"
@@ -20,54 +20,48 @@
 #define RING_RECORDS 16384
 #define RING_BYTES (UINT64_C(4) << 20)
 
-struct catchup {
-    TAILQ_ENTRY(catchup) link;
-    struct catchups *all;
-    struct config_stream config;
-    struct stream *stream;
-    struct outlet outlet;
-};
-
-TAILQ_HEAD(catchup_list, catchup);
+/* Places that lie no further apart than this, summed over the lanes, are read together: to pass
+ * over so many records takes less than to start a reader. */
+#define TOGETHER_RECORDS 262144
 
 struct catchups {
-    struct shard *shard;
-    struct reaper *reaper;
-    size_t limit;
-    struct catchup_list readers;
+    struct privates *privates;
+    struct private_budget budget;
     struct session_list waiting;
-    atomic_size_t n_readers, n_waiting;
+    atomic_size_t n_shared, n_alone; /* readers; those being buried are in the budget only */
+    atomic_size_t n_waiting;
 };
 
 struct catchups *
-catchups_new(struct shard *shard, size_t limit, struct reaper *reaper)
+catchups_new(struct privates *privates, size_t limit)
 {
     struct catchups *catchups = mem_calloc(1, sizeof *catchups);
-    catchups->shard = shard;
-    catchups->reaper = reaper;
-    catchups->limit = limit;
-    TAILQ_INIT(&catchups->readers);
+    catchups->privates = privates;
+    catchups->budget.most = limit;
     TAILQ_INIT(&catchups->waiting);
     return catchups;
 }
 
 void
-catchup_config(struct config_stream *private_config, const struct config_stream *config)
+catchup_config(struct config_stream *config, const struct config_stream *of)
 {
-    *private_config = *config;
-    private_config->ring_records = RING_RECORDS;
-    private_config->ring_bytes = RING_BYTES + 2 * config->max_record_bytes;
-    private_config->queue_records = RING_RECORDS / 2;
-    private_config->queue_bytes = RING_BYTES / 2;
-    private_config->slow_policy = SLOW_PAUSE;
+    private_config(config, of, RING_RECORDS, RING_BYTES);
 }
 
 bool
 catchup_can(const struct outlet *home)
 {
     const struct connector *connector = stream_config(home->stream)->connector;
-    return (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
-           shard_catchups(home->shard)->limit > 0;
+    return !home->on_request && (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
+           shard_catchups(home->shard)->budget.most > 0;
+}
+
+static bool
+was_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.was_up;
 }
 
 static bool
@@ -79,26 +73,60 @@ same_place(const struct place *a, const struct place *b)
            (a->cursor_len == 0 || memcmp(a->cursor, b->cursor, a->cursor_len) == 0);
 }
 
-/* ---- readers ---- */
-
-static void
-retire(struct catchup *catchup)
+/* It would hold up those who share its reader: by its own wish, or it has done so. */
+static bool
+is_alone(const struct session *session)
 {
-    struct catchups *all = catchup->all;
-    TAILQ_REMOVE(&all->readers, catchup, link);
-    atomic_fetch_sub(&all->n_readers, 1);
-    stream_listen(catchup->stream, 0, false);
-    outlet_fini(&catchup->outlet);
-    reaper_take(all->reaper, catchup->stream, catchup);
+    return session->alone || session->max_rate != 0;
 }
 
-/* The lanes of the live stream with their places in from: what the connector starts at. */
-static int
-start_source(
-    struct catchup *catchup, const struct outlet *home, const struct place *from, struct err *err)
+/* Both are tokens of the same lanes, and not far apart. */
+static bool
+close_by(const struct place *a, const struct place *b)
 {
+    uint64_t apart = 0;
+    if (a->kind != PLACE_TOKEN || b->kind != PLACE_TOKEN || a->n_lanes != b->n_lanes ||
+        a->cursor != NULL || b->cursor != NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_lanes; i++) {
+        const struct token_lane *x = &a->lanes[i], *y = &b->lanes[i];
+        if (x->group != y->group || x->partition != y->partition) {
+            return false;
+        }
+        uint64_t far = x->next > y->next ? x->next - y->next : y->next - x->next;
+        apart = far > TOGETHER_RECORDS ? UINT64_MAX / 2 : apart + far;
+    }
+    return apart <= TOGETHER_RECORDS;
+}
+
+/* It came before its stream's source had ever been up. */
+static bool
+waits_for_source(const struct session *session)
+{
+    return session->hello_due && session->from.kind == PLACE_TOKEN;
+}
+
+/* session, which waits, can be served by a reader that is opened for first. */
+static bool
+can_share(const struct session *session, const struct session *first)
+{
+    return session->home == first->home && !waits_for_source(session) && !is_alone(session) &&
+           !is_alone(first) &&
+           (same_place(&session->from, &first->from) || close_by(&session->from, &first->from));
+}
+
+/* ---- readers ---- */
+
+/* A reader that starts at the lanes of the live stream, with their places in from. */
+static struct private_stream *
+open_reader(struct catchups *catchups, const struct session *first, const struct place *from,
+    struct err *err)
+{
+    const struct outlet *home = first->home;
     struct replay_lane *lanes = NULL;
     struct replay replay = {.kind = REPLAY_EARLIEST, .time_ms = from->time_ms};
+    struct config_stream config;
     if (from->kind == PLACE_TIME) {
         replay.kind = REPLAY_TIME;
     } else if (from->kind == PLACE_TOKEN) {
@@ -106,31 +134,16 @@ start_source(
         replay.n_lanes = lanes_replay(stream_lanes(home->stream), from, &lanes);
         replay.lanes = lanes;
     }
-    int result = stream_start_at(catchup->stream, &replay, err);
+    catchup_config(&config, stream_config(home->stream));
+    struct private_stream *reader = private_open(catchups->privates,
+        &(struct private_options){.config = &config,
+            .home = home,
+            .replay = &replay,
+            .budget = &catchups->budget,
+            .count = is_alone(first) ? &catchups->n_alone : &catchups->n_shared},
+        err);
     free(lanes);
-    return result;
-}
-
-static struct catchup *
-open_reader(struct catchups *catchups, const struct session *session, struct err *err)
-{
-    const struct outlet *home = session->home;
-    struct catchup *catchup = mem_calloc(1, sizeof *catchup);
-    catchup->all = catchups;
-    catchup_config(&catchup->config, stream_config(home->stream));
-    catchup->stream = stream_new(&catchup->config, 1);
-    stream_set_waker(catchup->stream, 0, (struct stream_waker){shard_wake, catchups->shard});
-    stream_listen(catchup->stream, 0, true);
-    outlet_init(&catchup->outlet, catchups->shard, catchup->stream, 0);
-    catchup->outlet.counters = home->counters;
-    catchup->outlet.keeps_feeds = true;
-    TAILQ_INSERT_TAIL(&catchups->readers, catchup, link);
-    atomic_fetch_add(&catchups->n_readers, 1);
-    if (start_source(catchup, home, &session->from, err) != 0) {
-        retire(catchup);
-        return NULL;
-    }
-    return catchup;
+    return reader;
 }
 
 static void
@@ -159,17 +172,18 @@ stop_waiting(struct session *session)
     atomic_fetch_sub(&catchups->n_waiting, 1);
 }
 
+/* The reader may begin before what this session asks for: then it passes that over. */
 static void
-enter(struct session *session, struct catchup *catchup)
+enter(struct session *session, struct private_stream *reader)
 {
     stop_waiting(session);
-    session->catchup = catchup;
-    move(session, &catchup->outlet);
+    session->catchup = reader;
+    move(session, &reader->outlet);
     session->stand = (struct stand){.seq = 1};
-    session->skip_until = 0;
+    session->skip_until = session->from.kind == PLACE_TOKEN ? UINT64_MAX : 0;
     session->solo = true;
     session_hold(session);
-    outlet_hold_update(&catchup->outlet);
+    outlet_hold_update(&reader->outlet);
     session_pump(session);
 }
 
@@ -185,39 +199,53 @@ give_up(struct session *session, const struct err *err)
                              .event = "failed"});
 }
 
-/* Open a reader for the one who has waited longest, and let in all who wait for the same place. */
+/* Where a reader for first and all who can share it begins: the smallest place in each lane. Owns:
+ * the caller frees the lanes. */
+static struct place
+earliest_of(const struct catchups *catchups, const struct session *first)
+{
+    struct place from = first->from;
+    if (from.n_lanes == 0) {
+        return from;
+    }
+    from.lanes = mem_alloc(from.n_lanes * sizeof *from.lanes);
+    memcpy(from.lanes, first->from.lanes, from.n_lanes * sizeof *from.lanes);
+    const struct session *session;
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (can_share(session, first)) {
+            for (size_t i = 0; i < from.n_lanes; i++) {
+                uint64_t next = session->from.lanes[i].next;
+                from.lanes[i].next = next < from.lanes[i].next ? next : from.lanes[i].next;
+            }
+        }
+    }
+    return from;
+}
+
+/* Open a reader for first, and let in all who can share it. Entering, one may end or ask again, but
+ * none is freed. */
 static void
 serve(struct catchups *catchups, struct session *first)
 {
     struct err err;
-    struct catchup *catchup = open_reader(catchups, first, &err);
-    if (catchup == NULL) {
+    struct place from = earliest_of(catchups, first);
+    struct private_stream *reader = open_reader(catchups, first, &from, &err);
+    if (from.n_lanes > 0) {
+        free(from.lanes);
+    }
+    if (reader == NULL) {
         give_up(first, &err);
         return;
     }
-    struct session *session = first;
-    while (session != NULL) {
-        struct session *next = TAILQ_NEXT(session, wait_link);
-        if (session->home == first->home && same_place(&session->from, &first->from)) {
-            enter(session, catchup);
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, wait_link);
+        if (session != first && can_share(session, first)) {
+            enter(session, reader);
         }
-        session = next;
     }
-}
-
-/* It came before its stream's source had ever been up. */
-static bool
-waits_for_source(const struct session *session)
-{
-    return session->hello_due && session->from.kind == PLACE_TOKEN;
-}
-
-static bool
-was_up(struct stream *stream)
-{
-    struct stream_health health;
-    stream_health(stream, &health);
-    return health.was_up;
+    enter(first, reader);
 }
 
 /* Those that waited for a source that is up now: most find their place in the ring, the others wait
@@ -235,80 +263,38 @@ place_late_ones(struct catchups *catchups)
     }
 }
 
+/* The one who has waited longest. The last free reader is not for one that would have it alone:
+ * those who share it soon give it back. */
 static struct session *
 first_for_reader(struct catchups *catchups)
 {
+    bool last =
+        catchups->budget.most > 1 && atomic_load(&catchups->n_alone) + 1 >= catchups->budget.most;
     struct session *session;
     TAILQ_FOREACH(session, &catchups->waiting, wait_link)
     {
-        if (!waits_for_source(session)) {
+        if (!waits_for_source(session) && !(last && is_alone(session))) {
             return session;
         }
     }
     return NULL;
 }
 
-bool
+void
 catchups_serve(struct catchups *catchups)
 {
-    bool more = false;
-    struct catchup *catchup, *next;
-    for (catchup = TAILQ_FIRST(&catchups->readers); catchup != NULL; catchup = next) {
-        next = TAILQ_NEXT(catchup, link);
-        more |= outlet_wake(&catchup->outlet);
-        outlet_hold_update(&catchup->outlet);
-        if (catchup->outlet.n_sessions == 0) {
-            retire(catchup);
-        }
-    }
-    place_late_ones(catchups);
     struct session *first;
-    while (catchups_readers(catchups) < catchups->limit &&
+    place_late_ones(catchups);
+    while (atomic_load(&catchups->budget.used) < catchups->budget.most &&
            (first = first_for_reader(catchups)) != NULL) {
         serve(catchups, first);
-    }
-    return more;
-}
-
-bool
-catchups_stale(const struct catchups *catchups)
-{
-    const struct catchup *catchup;
-    TAILQ_FOREACH(catchup, &catchups->readers, link)
-    {
-        if (catchup->outlet.hold_stale) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void
-catchups_halt(struct catchups *catchups)
-{
-    struct catchup *catchup;
-    TAILQ_FOREACH(catchup, &catchups->readers, link)
-    {
-        stream_listen(catchup->stream, 0, false);
-        stream_stop(catchup->stream);
     }
 }
 
 void
 catchups_free(struct catchups *catchups)
 {
-    if (catchups == NULL) {
-        return;
-    }
-    assert(TAILQ_EMPTY(&catchups->waiting));
-    struct catchup *catchup;
-    while ((catchup = TAILQ_FIRST(&catchups->readers)) != NULL) {
-        TAILQ_REMOVE(&catchups->readers, catchup, link);
-        outlet_fini(&catchup->outlet);
-        stream_stop(catchup->stream);
-        stream_free(catchup->stream);
-        free(catchup);
-    }
+    assert(catchups == NULL || TAILQ_EMPTY(&catchups->waiting));
     free(catchups);
 }
 
@@ -318,6 +304,10 @@ void
 catchup_ask(struct session *session)
 {
     struct catchups *catchups = shard_catchups(session->conn->shard);
+    if (session->catchup != NULL) {
+        catchup_leave(session);
+        move(session, session->home);
+    }
     session->waiting = true;
     TAILQ_INSERT_TAIL(&catchups->waiting, session, wait_link);
     atomic_fetch_add(&catchups->n_waiting, 1);
@@ -385,7 +375,7 @@ catchup_hand_over(struct session *session)
 size_t
 catchups_readers(const struct catchups *catchups)
 {
-    return atomic_load(&catchups->n_readers);
+    return atomic_load(&catchups->n_shared) + atomic_load(&catchups->n_alone);
 }
 
 size_t

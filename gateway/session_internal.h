@@ -62,6 +62,10 @@ void session_hello_late(struct session *session);
 /* session_stand_late: place and greet a session that has waited for the source to be up. */
 void session_stand_late(struct session *session);
 
+/* session_tell_progress: of a stream of a request, if it has gone on; last: however lately it was
+ * told. */
+void session_tell_progress(struct session *session, bool last);
+
 /* session_needs_solo: its bytes cannot be those of all, now. */
 bool session_needs_solo(const struct session *session);
 

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "lws_log.h"
 #include "mem.h"
+#include "private.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
@@ -49,7 +50,8 @@ struct shard {
     struct handler handler;
     struct outlet *outlets;
     size_t n_outlets;
-    struct catchups *catchups;
+    struct privates *privates; /* NULL on the admin's shard */
+    struct catchups *catchups; /* NULL where nothing is caught up */
     struct lws_log *lws_log;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
@@ -184,7 +186,10 @@ serve_wake(struct shard *shard)
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
         }
-        more |= catchups_serve(shard->catchups);
+        if (shard->privates != NULL) {
+            more |= privates_serve(shard->privates);
+        }
+        catchups_serve(shard->catchups);
         if (more) {
             shard_wake(shard);
         }
@@ -202,7 +207,7 @@ serve_wake(struct shard *shard)
 static int
 settle(struct shard *shard, int result)
 {
-    bool stale = catchups_stale(shard->catchups);
+    bool stale = shard->privates != NULL && privates_stale(shard->privates);
     for (size_t i = 0; i < shard->n_outlets && !stale; i++) {
         stale = shard->outlets[i].hold_stale;
     }
@@ -334,7 +339,10 @@ shard_new(const struct shard_options *options, struct err *err)
         stream_set_waker(
             options->streams[i], shard->index, (struct stream_waker){shard_wake, shard});
     }
-    shard->catchups = catchups_new(shard, options->catchup_readers, options->reaper);
+    if (options->reaper != NULL) {
+        shard->privates = privates_new(shard, options->reaper);
+    }
+    shard->catchups = catchups_new(shard->privates, options->catchup_readers);
     return shard;
 }
 
@@ -446,7 +454,9 @@ shard_halt(struct shard *shard)
         lws_cancel_service(shard->context);
         pthread_join(shard->thread, NULL);
         shard->halted = true;
-        catchups_halt(shard->catchups);
+        if (shard->privates != NULL) {
+            privates_halt(shard->privates);
+        }
     }
 }
 
@@ -469,6 +479,7 @@ shard_free(struct shard *shard)
     }
     shard_stop(shard);
     catchups_free(shard->catchups);
+    privates_free(shard->privates);
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_fini(&shard->outlets[i]);
     }
@@ -554,6 +565,12 @@ void
 shard_remove(struct shard *shard, struct conn *conn)
 {
     TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct privates *
+shard_privates(struct shard *shard)
+{
+    return shard->privates;
 }
 
 struct catchups *
