@@ -152,6 +152,8 @@ subscriber_init(struct subscriber *sub, size_t i)
     sub->transport = (enum sub_transport)((i / KINDS + i) % 3);
     sub->trace.partitions = swarm.partitions;
     sub->trace.conflates = sub->kind->conflates;
+    sub->trace.keeps_all =
+        strstr(sub->kind->query, "pause") != NULL || strstr(sub->kind->query, "disconnect") != NULL;
     sub->conn.fd = -1;
     choose_filter(sub);
 }
@@ -248,7 +250,8 @@ come(struct subscriber *sub)
     sub->read_ms = 0;
     sub->paced = pace[0] != '\0';
     /* Some leave amid what they come back to: their ids must be as good as any. */
-    sub->leave_at = !swarm.finishing && below(3) == 0 ? sub->trace.records + 1 + below(200) : UINT64_MAX;
+    sub->leave_at =
+        !swarm.finishing && below(3) == 0 ? sub->trace.records + 1 + below(200) : UINT64_MAX;
 }
 
 static void

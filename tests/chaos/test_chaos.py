@@ -229,7 +229,8 @@ def test_a_swarm_whose_messages_are_changed_finds_it(world):
         assert status == 1
         # Conflation has no holes of its own: there it is the account that does not come out.
         assert report["faults"][kind] >= report["sabotaged"] / 4, (report, swarm.found())
-        expected = {"hole": {"hole", "gap", "token", "stale"}, "repeat": {"repeat"},
+        # It does not wait until all have everything: what is then missing is a hole too.
+        expected = {"hole": {"hole", "gap", "token", "stale"}, "repeat": {"repeat", "hole"},
                     "gap": {"gap", "hole"}}[kind]
         others = {name for name, count in report["faults"].items() if count} - expected
         assert not others, (report, swarm.found())

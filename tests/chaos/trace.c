@@ -306,6 +306,9 @@ take_gap(struct trace *trace, struct text text)
     }
     trace->gaps++;
     trace->told_records += count;
+    if (trace->keeps_all) {
+        fault(trace, TRACE_GAP, "one that is to lose nothing: %.*s", (int)text.len, text.bytes);
+    }
     if (!trace->begun) {
         begin_at(trace, from);
     }

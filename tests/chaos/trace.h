@@ -42,6 +42,7 @@ struct trace {
     unsigned partitions;
     uint32_t wants[TRACE_LANES]; /* bit R: records with o % TRACE_KEYS == R are wanted */
     bool conflates;
+    bool keeps_all; /* its policy is to lose nothing: no gap is right */
 
     /* Read by the user. */
     char token[TRACE_TOKEN_MAX]; /* to come back with; "" before the first one */

@@ -198,6 +198,16 @@ START_TEST(a_gap_whose_range_is_not_what_is_missing_is_wrong)
 }
 END_TEST
 
+START_TEST(a_gap_of_one_that_is_to_lose_nothing_is_wrong)
+{
+    begin(TRACE_ALL, false);
+    trace.keeps_all = true;
+    hello(AT(5, 5, 5), false);
+    gap("slow", 1, AT(5, 5, 5), AT(6, 5, 5), "");
+    expect(TRACE_GAP, 1);
+}
+END_TEST
+
 START_TEST(a_gap_may_count_all_where_a_filter_is_and_says_so)
 {
     begin(1u << 5, false); /* offsets 5, 25, ... */
@@ -337,6 +347,7 @@ UNIT_MAIN("chaos_trace", a_run_without_a_fault_has_none, a_record_that_did_not_c
     a_record_twice_is_a_repeat_on_one_connection_and_on_two,
     a_record_that_a_gap_had_told_is_a_repeat, a_gap_that_counts_one_too_many_or_too_few_is_wrong,
     a_gap_whose_range_is_not_what_is_missing_is_wrong,
+    a_gap_of_one_that_is_to_lose_nothing_is_wrong,
     a_gap_may_count_all_where_a_filter_is_and_says_so,
     what_a_filter_passes_over_is_no_hole_and_what_it_lets_through_is,
     a_record_that_the_filter_excludes_is_found, an_id_that_leads_back_or_ahead_is_found,
