@@ -11,7 +11,7 @@
  * the window when N messages have come, counted from the first. Of several URLs the connections
  * take turns, and {n} in one is the connection's number. --live-within MS ends the window, and says
  * how long it took from the first dial on, once every connection has had a message that is no older
- * than that; it wants --sample 1. */
+ * than that; it wants --sample 1. SIGTERM ends the window too. */
 #include "../../gateway/clock.h"
 #include "../../gateway/mem.h"
 #include "dial.h"
@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,15 @@
 #define MAX_EVENTS 1024
 #define MAX_DIALING 128
 #define SECOND_NS INT64_C(1000000000)
+
+static volatile sig_atomic_t told_to_end;
+
+static void
+on_term(int number)
+{
+    (void)number;
+    told_to_end = 1;
+}
 
 struct options {
     const char *bench, *header;
@@ -248,7 +258,7 @@ static bool
 is_complete(const struct loadgen *gen)
 {
     return gen->open != 0 &&
-           (gen->closed == gen->open || gen->live == gen->options.connections ||
+           (told_to_end || gen->closed == gen->open || gen->live == gen->options.connections ||
                (gen->options.until != 0 && gen->tally.messages >= gen->options.until));
 }
 
@@ -532,6 +542,7 @@ main(int argc, char **argv)
             fail(&gen, "url", options->urls[i]);
         }
     }
+    signal(SIGTERM, on_term);
     loadgen_init(&gen);
     gen.began_ns = clock_mono_ns();
     gen.tally.latency = options->live_within_ns == 0 ? NULL : &gen.latency;
