@@ -345,6 +345,33 @@ place_now(const struct session *session, struct place *place)
     return place_of_token(place, session->id_before, strlen(session->id_before), NULL, &err) == 0;
 }
 
+/* Whether the ring may have what comes next: its oldest record lies behind place in no lane. Cheap,
+ * where stream_locate reads the whole ring to find that it has not. */
+static bool
+may_have(struct ring *ring, const struct place *place)
+{
+    struct ring_state state;
+    struct record *tail;
+    struct place oldest;
+    ring_state(ring, &state);
+    if (state.records == 0 || ring_read(ring, state.tail_seq, &tail, 1, UINT64_MAX) == 0) {
+        return true;
+    }
+    stream_place_of(tail, &oldest);
+    bool may = true;
+    for (size_t i = 0, j = 0; i < oldest.n_lanes && may; i++) {
+        const struct token_lane *have = &oldest.lanes[i];
+        for (; j < place->n_lanes && token_lane_before(&place->lanes[j], have); j++) {
+        }
+        bool known = j < place->n_lanes && !token_lane_before(have, &place->lanes[j]);
+        /* The tail itself is counted in its lane. */
+        may = !known || place->lanes[j].next + 1 >= have->next;
+    }
+    free(oldest.lanes);
+    record_unref(tail);
+    return may;
+}
+
 bool
 catchup_hand_over(struct session *session)
 {
@@ -352,6 +379,10 @@ catchup_hand_over(struct session *session)
     struct stream_start start;
     assert(!session_owes(session));
     if (!catchup_ready(session) || !place_now(session, &place)) {
+        return false;
+    }
+    if (!may_have(stream_ring(session->home->stream), &place)) {
+        free(place.lanes);
         return false;
     }
     stream_locate(session->home->stream, &place, &start);

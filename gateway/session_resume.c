@@ -16,15 +16,6 @@ resuming(const struct session *session, uint64_t seq)
            session->from.cursor == NULL;
 }
 
-static int
-order(const struct token_lane *a, const struct token_lane *b)
-{
-    if (a->group != b->group) {
-        return a->group < b->group ? -1 : 1;
-    }
-    return a->partition == b->partition ? 0 : a->partition < b->partition ? -1 : 1;
-}
-
 static bool
 has_group(const struct place *place, uint32_t group)
 {
@@ -46,18 +37,19 @@ merge(const struct place *from, const struct place *ring, struct place *both)
     struct token_lane *lanes = mem_calloc(from->n_lanes + ring->n_lanes + 1, sizeof *lanes);
     while (i < from->n_lanes || j < ring->n_lanes) {
         const struct token_lane *a = &from->lanes[i], *b = &ring->lanes[j];
-        int first = i == from->n_lanes ? 1 : j == ring->n_lanes ? -1 : order(a, b);
-        if (first < 0) {
+        if (j == ring->n_lanes || (i < from->n_lanes && token_lane_before(a, b))) {
             reached = reached && !has_group(ring, a->group);
             lanes[n++] = *a;
-        } else if (first > 0) {
+            i++;
+        } else if (i == from->n_lanes || token_lane_before(b, a)) {
             lanes[n++] = *b;
+            j++;
         } else {
             reached = reached && b->next >= a->next;
             lanes[n++] = a->next > b->next ? *a : *b;
+            i++;
+            j++;
         }
-        i += first <= 0;
-        j += first >= 0;
     }
     *both = (struct place){.kind = PLACE_TOKEN, .lanes = lanes, .n_lanes = n};
     return reached;

@@ -38,6 +38,13 @@ struct token_lane {
     uint64_t next;
 };
 
+/* token_lane_before: the order of lanes in a token. */
+static inline bool
+token_lane_before(const struct token_lane *a, const struct token_lane *b)
+{
+    return a->group != b->group ? a->group < b->group : a->partition < b->partition;
+}
+
 /* token_group_hash: FNV-1a, 32 bits, of a lane group's name. */
 uint32_t token_group_hash(const char *name);
 
