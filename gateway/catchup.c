@@ -65,18 +65,20 @@ was_up(struct stream *stream)
 }
 
 static bool
-same_bytes(const void *a, const void *b, size_t len)
+same_cursor(const struct place *a, const struct place *b)
 {
-    return len == 0 || (a != NULL && b != NULL && memcmp(a, b, len) == 0);
+    if (a->cursor == NULL || b->cursor == NULL) {
+        return a->cursor == b->cursor;
+    }
+    return a->cursor_len == b->cursor_len && memcmp(a->cursor, b->cursor, a->cursor_len) == 0;
 }
 
 static bool
 same_place(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->time_ms == b->time_ms && a->n_lanes == b->n_lanes &&
-           same_bytes(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) &&
-           (a->cursor == NULL) == (b->cursor == NULL) && a->cursor_len == b->cursor_len &&
-           same_bytes(a->cursor, b->cursor, a->cursor_len);
+           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0) &&
+           same_cursor(a, b);
 }
 
 /* It would hold up those who share its reader: by its own wish, or it has done so. */
@@ -124,7 +126,8 @@ can_share(const struct session *session, const struct session *first)
 
 /* ---- readers ---- */
 
-/* A reader that starts at the lanes of the live stream, with their places in from. */
+/* A reader that starts at the lanes of the live stream with their places in from, or at from's
+ * cursor. */
 static struct private_stream *
 open_reader(struct catchups *catchups, const struct session *first, const struct place *from,
     struct err *err)
@@ -135,6 +138,10 @@ open_reader(struct catchups *catchups, const struct session *first, const struct
     struct config_stream config;
     if (from->kind == PLACE_TIME) {
         replay.kind = REPLAY_TIME;
+    } else if (from->kind == PLACE_TOKEN && lanes_by_cursor(stream_lanes(home->stream))) {
+        replay.kind = REPLAY_CURSOR;
+        replay.cursor = from->cursor;
+        replay.cursor_len = from->cursor_len;
     } else if (from->kind == PLACE_TOKEN) {
         replay.kind = REPLAY_LANES;
         replay.n_lanes = lanes_replay(stream_lanes(home->stream), from, &lanes);
@@ -400,6 +407,9 @@ catchup_hand_over(struct session *session)
     session->from = place;
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
+    if (session->end_id != NULL) {
+        session_end_by_id(session);
+    }
     session->caught_up = false; /* being behind is not its slowness yet */
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {

@@ -25,12 +25,19 @@ struct lane {
     bool removed;
 };
 
+/* Where a stream by cursors stands. */
+struct cursors {
+    size_t start_len, now_len;
+    uint8_t start[TOKEN_CURSOR_MAX], now[TOKEN_CURSOR_MAX];
+};
+
 struct lanes {
     pthread_mutex_t lock;
     const struct token_keys *keys;
     struct lane *items; /* by lane index */
     size_t n;
     struct token_lane *rows; /* sorted; rows[i].next is the position */
+    struct cursors *cursors; /* NULL: the position is that of the lanes */
 };
 
 struct lanes *
@@ -55,6 +62,7 @@ lanes_free(struct lanes *lanes)
     pthread_mutex_destroy(&lanes->lock);
     free(lanes->items);
     free(lanes->rows);
+    free(lanes->cursors);
     free(lanes);
 }
 
@@ -224,6 +232,55 @@ lanes_next(struct lanes *lanes, uint32_t index)
     return next;
 }
 
+void
+lanes_begin_cursor(struct lanes *lanes, const void *cursor, size_t len)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    pthread_mutex_lock(&lanes->lock);
+    if (lanes->cursors == NULL) {
+        lanes->cursors = mem_calloc(1, sizeof *lanes->cursors);
+    }
+    struct cursors *cursors = lanes->cursors;
+    cursors->start_len = cursors->now_len = len;
+    if (len > 0) {
+        memcpy(cursors->start, cursor, len);
+        memcpy(cursors->now, cursor, len);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_move_cursor(struct lanes *lanes, const void *cursor, size_t len)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    pthread_mutex_lock(&lanes->lock);
+    assert(lanes->cursors != NULL);
+    lanes->cursors->now_len = len;
+    if (len > 0) {
+        memcpy(lanes->cursors->now, cursor, len);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+bool
+lanes_by_cursor(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool by_cursor = lanes->cursors != NULL;
+    pthread_mutex_unlock(&lanes->lock);
+    return by_cursor;
+}
+
+static void
+add_token(const struct lanes *lanes, struct buf *token)
+{
+    if (lanes->cursors != NULL) {
+        token_encode_cursor(token, lanes->cursors->now, lanes->cursors->now_len, lanes->keys);
+    } else {
+        token_encode(token, lanes->rows, lanes->n, lanes->keys);
+    }
+}
+
 const char *
 lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *token)
 {
@@ -234,7 +291,7 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     struct token_lane *row = &lanes->rows[lane->row];
     if (offset >= row->next) {
         row->next = offset + 1;
-        token_encode(token, lanes->rows, lanes->n, lanes->keys);
+        add_token(lanes, token);
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -245,14 +302,14 @@ void
 lanes_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
-    token_encode(token, lanes->rows, lanes->n, lanes->keys);
+    add_token(lanes, token);
     pthread_mutex_unlock(&lanes->lock);
 }
 
-void
-lanes_start_token(struct lanes *lanes, struct buf *token)
+/* lanes->lock is held. */
+static void
+add_start_token(const struct lanes *lanes, struct buf *token)
 {
-    pthread_mutex_lock(&lanes->lock);
     struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
     if (lanes->n > 0) {
         memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
@@ -261,8 +318,20 @@ lanes_start_token(struct lanes *lanes, struct buf *token)
         rows[lanes->items[i].row].next = lanes->items[i].start;
     }
     token_encode(token, rows, lanes->n, lanes->keys);
-    pthread_mutex_unlock(&lanes->lock);
     free(rows);
+}
+
+void
+lanes_start_token(struct lanes *lanes, struct buf *token)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const struct cursors *cursors = lanes->cursors;
+    if (cursors != NULL) {
+        token_encode_cursor(token, cursors->start, cursors->start_len, lanes->keys);
+    } else {
+        add_start_token(lanes, token);
+    }
+    pthread_mutex_unlock(&lanes->lock);
 }
 
 /* The token's row for (group, partition), or NULL. Both lists are sorted; n is small. */
@@ -352,7 +421,10 @@ lanes_begin_at_zero(struct lanes *lanes)
 {
     pthread_mutex_lock(&lanes->lock);
     bool all = lanes->n > 0;
-    for (size_t i = 0; i < lanes->n; i++) {
+    if (lanes->cursors != NULL) {
+        all = lanes->cursors->start_len == 0;
+    }
+    for (size_t i = 0; i < lanes->n && lanes->cursors == NULL; i++) {
         all = all && lanes->items[i].start == 0;
     }
     pthread_mutex_unlock(&lanes->lock);

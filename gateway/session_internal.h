@@ -48,6 +48,10 @@ void session_end_control(struct session *session, size_t chunk);
  * began. Owns: the caller frees the text. */
 char *session_token_before(struct stream *stream, const struct record *before);
 
+/* session_end_by_id: find end_seq in the live ring by end_id. What is not there any more lies
+ * before the stand. */
+void session_end_by_id(struct session *session);
+
 /* session_id_take: what the client is told in the place of id, the token behind the record seq: id,
  * or while a resume is not yet past its own token, the larger place of both (session_resume.c).
  * session_id_of: the same of record's id. session_record_take: record, or a copy that has that id.

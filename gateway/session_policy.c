@@ -2,9 +2,11 @@
 #include "session_internal.h"
 
 #include "catchup.h"
+#include "lanes.h"
 #include "mem.h"
 #include "private.h"
 #include "shard.h"
+#include "stream_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -147,6 +149,19 @@ drop_newest(struct session *session, const struct ring_state *ring, bool over)
     return false;
 }
 
+/* Places in the ring mean nothing any more: a bounded read ends by its position. */
+static void
+leave_ring(struct session *session)
+{
+    struct err err;
+    session->end_seq = 0;
+    if (session->end_id != NULL && !lanes_by_cursor(stream_lanes(session->home->stream))) {
+        (void)place_of_token(&session->to, session->end_id, strlen(session->end_id), NULL, &err);
+        free(session->end_id);
+        session->end_id = NULL;
+    }
+}
+
 /* The ring has left a subscriber that must not lose: what it needs next is read from the source. */
 static bool
 read_elsewhere(struct session *session)
@@ -162,6 +177,7 @@ read_elsewhere(struct session *session)
     session_unhold(session);
     free(session->from.lanes);
     session->from = place;
+    leave_ring(session);
     catchup_ask(session);
     return true;
 }

@@ -478,8 +478,8 @@ shard_free(struct shard *shard)
         return;
     }
     shard_stop(shard);
-    catchups_free(shard->catchups);
     privates_free(shard->privates);
+    catchups_free(shard->catchups);
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_fini(&shard->outlets[i]);
     }

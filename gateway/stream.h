@@ -118,6 +118,10 @@ struct stream_start {
  * O(1) else. */
 void stream_locate(struct stream *stream, const struct place *from, struct stream_start *start);
 
+/* stream_refuses_end: why a bounded read cannot end at to, a PLACE_TOKEN; a literal. NULL: it can.
+ * any. */
+const char *stream_refuses_end(struct stream *stream, const struct place *to);
+
 /* stream_wants: true when record is at or past the token's place in its lane. */
 bool stream_wants(struct stream *stream, const struct place *from, const struct record *record);
 
