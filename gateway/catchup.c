@@ -322,6 +322,7 @@ catchup_ask(struct session *session)
         move(session, session->home);
     }
     session->waiting = true;
+    session->caught_up = false;
     TAILQ_INSERT_TAIL(&catchups->waiting, session, wait_link);
     atomic_fetch_add(&catchups->n_waiting, 1);
     shard_wake(session->conn->shard);

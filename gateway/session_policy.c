@@ -192,15 +192,15 @@ session_apply_policy(struct session *session)
     /* Where its socket takes everything, a long run of records is not its slowness; but a paced one
      * waits by its own wish. */
     bool over = past && (session->blocked || session->max_rate != 0);
-    if (!past) {
+    if (!past && session->catchup == NULL) {
         session->caught_up = true;
     }
     if (!gone && !session->caught_up) {
         return false; /* it reads what it asked for at the start: that is not slowness */
     }
-    if (gone && (!session->caught_up || session->policy == SLOW_PAUSE) &&
-        (session->catchup == NULL || !session->holds) && catchup_can(session->home) &&
-        read_elsewhere(session)) {
+    /* With a reader, only one that no longer holds it can be left by its ring. */
+    bool keeps = session->catchup != NULL || !session->caught_up || session->policy == SLOW_PAUSE;
+    if (gone && keeps && catchup_can(session->home) && read_elsewhere(session)) {
         return true;
     }
     switch (session->catchup != NULL ? SLOW_PAUSE : session->policy) {
@@ -256,8 +256,9 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
 void
 session_check_limits(struct session *session, int64_t now_ms)
 {
+    bool elsewhere = session->catchup != NULL || session->waiting;
     if (session->state == SESSION_ENDING ||
-        (!session->holds && session->policy != SLOW_DISCONNECT)) {
+        (!session->holds && (session->policy != SLOW_DISCONNECT || elsewhere))) {
         return;
     }
     struct ring_state ring;

@@ -36,28 +36,28 @@ struct kind {
     const char *stream, *query;
     enum filter filter;
     bool conflates;
-    unsigned max_rate; /* 0: unpaced. It comes back without, at the end: it would take its time */
+    unsigned max_rate; /* 0: unpaced */
     unsigned stall_ms; /* the longest; 0: it never stalls */
-    int rcvbuf;        /* small ones feel a stall soon */
+    int rcvbuf;        /* small ones feel a stall soon. At the end it comes back without both */
 };
 
 static const struct kind kinds[] = {
     {"all", "s", "", FILTER_NONE, false, 0, 0, 0},
     {"keys", "s", "", FILTER_KEYS, false, 0, 0, 0},
     {"equal", "s", "", FILTER_EQUAL, false, 0, 0, 0},
-    {"stalling", "s", "&slow=drop_oldest", FILTER_NONE, false, 0, 5000, 16384},
-    {"keys-stalling", "s", "&slow=drop_oldest", FILTER_KEYS, false, 0, 5000, 4096},
-    {"newest", "s", "&slow=drop_newest", FILTER_NONE, false, 0, 5000, 16384},
-    {"disconnect", "s", "&slow=disconnect", FILTER_NONE, false, 0, 5000, 16384},
-    {"keys-newest", "s", "&slow=drop_newest", FILTER_KEYS, false, 0, 5000, 4096},
-    {"conflate", "s", "&slow=conflate", FILTER_NONE, true, 0, 5000, 16384},
+    {"stalling", "s", "&slow=drop_oldest", FILTER_NONE, false, 0, 5000, 65536},
+    {"keys-stalling", "s", "&slow=drop_oldest", FILTER_KEYS, false, 0, 5000, 8192},
+    {"newest", "s", "&slow=drop_newest", FILTER_NONE, false, 0, 5000, 65536},
+    {"disconnect", "s", "&slow=disconnect", FILTER_NONE, false, 0, 5000, 65536},
+    {"keys-newest", "s", "&slow=drop_newest", FILTER_KEYS, false, 0, 5000, 8192},
+    {"conflate", "s", "&slow=conflate", FILTER_NONE, true, 0, 5000, 65536},
     {"sampled", "s", "&slow=conflate", FILTER_NONE, true, 300, 0, 0},
-    {"keys-conflate", "s", "&slow=conflate", FILTER_KEYS, true, 0, 5000, 4096},
-    {"keys-disconnect", "s", "&slow=disconnect", FILTER_KEYS, false, 0, 5000, 4096},
-    {"pause", "p", "&slow=pause", FILTER_NONE, false, 0, 700, 16384},
-    {"keys-pause", "p", "&slow=pause", FILTER_KEYS, false, 0, 700, 4096},
+    {"keys-conflate", "s", "&slow=conflate", FILTER_KEYS, true, 0, 5000, 8192},
+    {"keys-disconnect", "s", "&slow=disconnect", FILTER_KEYS, false, 0, 5000, 8192},
+    {"pause", "p", "&slow=pause", FILTER_NONE, false, 0, 700, 65536},
+    {"keys-pause", "p", "&slow=pause", FILTER_KEYS, false, 0, 700, 8192},
     {"paced", "s", "&slow=drop_oldest", FILTER_EQUAL, false, 100, 0, 0},
-    {"less-stalling", "s", "&slow=drop_oldest", FILTER_LESS, false, 0, 5000, 16384},
+    {"less-stalling", "s", "&slow=drop_oldest", FILTER_LESS, false, 0, 5000, 65536},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -68,7 +68,7 @@ struct subscriber {
     struct trace trace;
     struct sub_conn conn;
     char filter[KEYS_MOST * 16 + 1]; /* of the query */
-    bool open, watched, paced, faulted;
+    bool open, watched, slowed, faulted;
     uint64_t leave_at;                               /* records */
     int64_t connect_ms, leave_ms, stall_ms, read_ms; /* when it next does what */
 };
@@ -236,11 +236,11 @@ come(struct subscriber *sub)
     if (sub->kind->max_rate != 0 && !swarm.finishing) {
         snprintf(pace, sizeof pace, "&max_rate=%u", sub->kind->max_rate);
     }
+    int rcvbuf = swarm.finishing ? 0 : sub->kind->rcvbuf;
     const char *token = sub->trace.token[0] == '\0' ? "latest" : sub->trace.token;
     snprintf(target, sizeof target, "/streams/%s?envelope=full&heartbeat=1s%s%s%s&from=%s",
         sub->kind->stream, sub->kind->query, pace, sub->filter, token);
-    if (sub_conn_open(
-            &sub->conn, sub->transport, swarm.ports[below(2)], target, sub->kind->rcvbuf) < 0) {
+    if (sub_conn_open(&sub->conn, sub->transport, swarm.ports[below(2)], target, rcvbuf) < 0) {
         swarm.refused++;
         sub->connect_ms = in_ms(0.1 + below(200) / 1000.0);
         return;
@@ -252,7 +252,7 @@ come(struct subscriber *sub)
     sub->leave_ms = in_ms(swarm.life_s * (0.1 + below(1900) / 1000.0));
     sub->stall_ms = in_ms(1 + below(4000) / 1000.0);
     sub->read_ms = 0;
-    sub->paced = pace[0] != '\0';
+    sub->slowed = pace[0] != '\0' || rcvbuf != 0;
     /* Some leave amid what they come back to: their ids must be as good as any. */
     sub->leave_at =
         !swarm.finishing && below(3) == 0 ? sub->trace.records + 1 + below(200) : UINT64_MAX;
@@ -326,7 +326,7 @@ tend(struct subscriber *sub, int64_t now)
         return;
     }
     stall(sub, now);
-    bool will = swarm.finishing ? sub->paced : now >= sub->leave_ms;
+    bool will = swarm.finishing ? sub->slowed : now >= sub->leave_ms;
     if (sub->trace.records >= sub->leave_at || (will && sub->trace.token[0] != '\0')) {
         leave(sub);
     }

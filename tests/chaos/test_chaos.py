@@ -32,6 +32,7 @@ class Scale:
     subscribers = int(os.environ.get("CHAOS_SUBSCRIBERS") or 200) if MINUTES else 64
     rate = int(os.environ.get("CHAOS_RATE") or (5000 if MINUTES else 1200))
     life_s = 10 if MINUTES else 5
+    settle_s = 240 if MINUTES else 60
     # A few seconds of records, so that some come back in the ring and some by the second lane.
     ring = {"records": 16384, "bytes": "16MiB"} if MINUTES else {"records": 4096, "bytes": "8MiB"}
     queue = {"records": 1024, "bytes": "1MiB"} if MINUTES else {"records": 512, "bytes": "1MiB"}
@@ -198,7 +199,7 @@ def test_nothing_is_lost_or_repeated_whatever_is_killed(world):
     choice = random.Random(SEED)
     print(f"\nCHAOS_SEED={SEED}")
     world.produce(Scale.rate)
-    swarm = world.subscribe(Scale.subscribers)
+    swarm = world.subscribe(Scale.subscribers, "--settle", str(Scale.settle_s))
     done = chaos(world, choice, time.monotonic() + Scale.seconds)
     world.watch(3)
     report, status = swarm.finish(world.produced())

@@ -2,10 +2,11 @@
 
 import json
 import threading
+import time
 
 import pytest
 
-from wire import TRANSPORTS
+from wire import TRANSPORTS, Http
 
 each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 SMALL = {"ring": {"records": 1024}, "slow": {"queue": {"records": 512}}}
@@ -109,3 +110,45 @@ def test_without_readers_the_gap_is_told(kafka, gateways):
     records, _ = again.until_end()
     assert len(records) + sum(gap["count"] for gap in again.gaps) == 5000
     assert len(again.gaps) == 1 and again.gaps[0]["reason"] == "expired"
+
+
+@pytest.mark.parametrize("policy", ("disconnect", "drop_oldest", "pause"))
+def test_one_that_stalls_does_not_hold_up_those_who_share_its_reader(kafka, gateways, policy):
+    """Both ask for the beginning at once. The one who stalls loses nothing either."""
+    topic = kafka.topic(PARTITIONS)
+    stream = {**SMALL, "slow": {**SMALL["slow"], "allow": ["disconnect", "pause"]}}
+    gateway = gateways(
+        {"catchup": {"readers": 1}, "threads": 1, "limits": {"send_buffer": "4KiB"}},
+        s={"source": kafka.source(topic), **stream},
+    )
+    count = 45000  # more than a reader's ring
+    kafka.burst(topic, count, partitions=PARTITIONS)
+    gateway.wait_metric("records_in_total", count, stream="s")
+    first = gateway.subscribe("s", "ndjson", max_rate=1, **{"from": "earliest"})
+    head = {"Accept": "application/x-ndjson"}
+    target = f"/streams/s?envelope=full&from=earliest&slow={policy}"
+    stalls = Http(gateway.port, rcvbuf=4096).get(target, head)
+    reads = Http(gateway.port).get(target, head)
+    gateway.wait_metric("catchup_waiting", 2)
+    first.close()
+    for http in (reads, stalls):
+        places, gaps = read_places(http, count)
+        assert_whole(places, count)
+        assert gaps == 0
+
+
+def read_places(http, count):
+    """Of count records behind the hello; and how many gaps came."""
+    places, gaps, rest = [], 0, b""
+    deadline = time.monotonic() + 60
+    while len(places) < count:
+        part = http.body_part(deadline)
+        assert part, rest
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            if line.startswith(b'{"event":'):
+                gaps += b'"gap"' in line
+            elif line:
+                source = json.loads(line)["source"]
+                places.append((source["partition"], source["offset"]))
+    return places, gaps
