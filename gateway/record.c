@@ -150,6 +150,7 @@ add_data(struct buf *out, const struct record_input *in, struct record *record)
         kind = json_scan(in->data, in->data_len, &start, &end);
     }
     record->data_is_json = kind != JSON_NOT;
+    record->is_tombstone = in->data == NULL;
     bool text = in->data == NULL || kind != JSON_NOT || json_utf8_valid(in->data, in->data_len);
     buf_adds(out, text ? ",\"data\":" : ",\"data_base64\":");
     size_t off = out->len;

@@ -62,6 +62,7 @@ struct record {
     bool has_time;     /* false only for a gap */
     bool data_is_json; /* the payload was JSON and is in the text as it was: not a tombstone, not
                           text or bytes made into a string */
+    bool is_tombstone; /* its data is null because there was no payload */
     uint16_t id_off;   /* the id's slice, without quotes */
     uint32_t id_len;
     uint32_t lane;
