@@ -5,6 +5,8 @@
  *   a stream    ring.bytes + BOUND_SLOT_BYTES for each of ring.records (the ring's own table)
  *               + 2 max_record (one record being read, one being encoded)
  *               + what its connector says (memory_bound_bytes)
+ *               + with view: table, table.bytes + table.history + 2 max_record (a record that is
+ *               larger than what is left, in each)
  *   a thread    for each stream the encoded batches that it keeps for sharing: BOUND_BATCHES (4 of
  *               each of 15 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 3
  *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes

@@ -60,6 +60,7 @@ catchup_config(struct config_stream *private_config, const struct config_stream 
     private_config->queue_records = RING_RECORDS / 2;
     private_config->queue_bytes = RING_BYTES / 2;
     private_config->slow_policy = SLOW_PAUSE;
+    private_config->view = VIEW_STREAM;
 }
 
 bool

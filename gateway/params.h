@@ -32,6 +32,8 @@ struct params {
     uint64_t limit;
     bool follow; /* default true */
     enum envelope envelope;
+    bool has_snapshot;
+    bool snapshot; /* default true, where the stream is a table */
     bool has_slow;
     enum slow_policy slow;
     uint64_t queue_records; /* 0: the stream's */

@@ -57,11 +57,12 @@ session_needs_solo(const struct session *session)
 {
     return session_framer(session)->needs_first || session->bounded || session->max_rate != 0 ||
            session->catchup != NULL || session->limit != UINT64_MAX ||
-           session->stand.seq < session->skip_until;
+           session->stand.seq < session->skip_until || session->table_waits ||
+           session->reading != NULL || session_table_stale(session);
 }
 
-static char *
-token_text(const struct place *place)
+char *
+session_place_text(const struct place *place)
 {
     struct buf text;
     buf_init(&text);
@@ -84,8 +85,8 @@ session_token_before(struct stream *stream, const struct record *before)
     return text.bytes;
 }
 
-static void
-say_hello(struct session *session, const struct stream_start *start)
+void
+session_say_hello(struct session *session, const struct stream_start *start, bool snapshot)
 {
     struct buf json;
     buf_init(&json);
@@ -95,7 +96,7 @@ say_hello(struct session *session, const struct stream_start *start)
     if (start->reason != NULL) {
         buf_addf(&json, ",\"reason\":\"%s\"", start->reason);
     }
-    buf_addc(&json, '}');
+    buf_adds(&json, snapshot ? ",\"snapshot\":true}" : "}");
     session_control(session, "hello", &json, session->id_before);
     buf_fini(&json);
     session->hello_due = false;
@@ -110,7 +111,7 @@ session_hello_late(struct session *session)
     buf_addc(&token, '\0');
     free(session->id_before);
     session->id_before = token.bytes;
-    say_hello(session, &(struct stream_start){.resumed = false});
+    session_say_hello(session, &(struct stream_start){.resumed = false}, false);
 }
 
 /* The position of the live stream as it is now: where a bounded read that catches up ends. */
@@ -132,9 +133,9 @@ static void
 go_elsewhere(struct session *session)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
-    session->id_before = session->hello_due ? mem_strdup("") : token_text(&session->from);
+    session->id_before = session->hello_due ? mem_strdup("") : session_place_text(&session->from);
     if (!session->hello_due) {
-        say_hello(session, &(struct stream_start){.resumed = true});
+        session_say_hello(session, &(struct stream_start){.resumed = true}, false);
     }
     if (session->bounded) {
         session->until = position_now(session);
@@ -148,10 +149,14 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    stream_locate(stream, &session->from, &start);
     size_t chunk = session_begin_control(session);
     session_framer(session)->open(&session->out);
     session_end_control(session, chunk);
+    if (session->tabled) {
+        session_table_open(session);
+        return;
+    }
+    stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session);
@@ -161,8 +166,8 @@ take_stand(struct session *session)
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
-    say_hello(session, &start);
+    session->id_before = start.resumed ? session_place_text(&session->from) : mem_strdup(here);
+    session_say_hello(session, &start, false);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);
@@ -183,6 +188,7 @@ take_params(struct session *session, struct params *params)
     session->to = params->to;
     params->from = params->to = (struct place){.kind = PLACE_NONE};
     session->bounded = !params->follow || session->to.kind != PLACE_NONE;
+    session->tabled = config->view == VIEW_TABLE && params->snapshot;
     session->heartbeat_ms = params->heartbeat_ms;
     session->max_rate = params->max_rate;
 }
@@ -191,7 +197,8 @@ take_params(struct session *session, struct params *params)
 static void
 find_end(struct session *session)
 {
-    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME) {
+    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME ||
+        session->reading != NULL) {
         return;
     }
     if (session->waiting) { /* places in the ring mean nothing to it */
@@ -291,6 +298,7 @@ session_free(struct session *session)
         TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);
     }
     session_conflate_fini(session);
+    session_table_fini(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }
@@ -328,6 +336,7 @@ session_end(struct session *session, const struct ending *ending)
     }
     session->state = SESSION_ENDING;
     session->why = ending->why;
+    session_table_fini(session);
     const struct format *format = &session->feed->format;
     if (ending->event != NULL) {
         struct buf json;
@@ -413,7 +422,8 @@ session_tick(struct session *session, int64_t now_ms)
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
     }
-    if ((session->bounded || session->catchup != NULL) && session->state == SESSION_LIVE) {
+    if ((session->bounded || session->catchup != NULL || session->table_waits) &&
+        session->state == SESSION_LIVE) {
         session_pump(session); /* a read up to a time ends without a further record */
     }
 }

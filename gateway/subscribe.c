@@ -113,6 +113,52 @@ check_allowed(
     return true;
 }
 
+/* What a subscriber of a table can ask for with a snapshot. */
+static bool
+check_snapshot(
+    const struct config_stream *config, const struct params *params, struct refusal *refusal)
+{
+    if (config->view != VIEW_TABLE) {
+        return !params->has_snapshot || !params->snapshot ||
+               refuse_with(refusal, 400, "snapshot: this stream is no table");
+    }
+    if (!params->snapshot) {
+        return true;
+    }
+    if (params->from.kind != PLACE_LATEST && params->from.kind != PLACE_TOKEN) {
+        return refuse_with(refusal, 400,
+            "from: a table begins at latest or at a resume token; its history is read with "
+            "snapshot=false");
+    }
+    if (params->to.kind != PLACE_NONE && params->to.kind != PLACE_LATEST) {
+        return refuse_with(refusal, 400,
+            "to: a table is read as it is now, with follow=false; its history with snapshot=false");
+    }
+    return true;
+}
+
+/* The table is there to be read. */
+static bool
+check_table(struct stream *stream, const struct params *params, struct refusal *refusal)
+{
+    struct table *table = stream_table(stream);
+    struct table_state state;
+    if (table == NULL || !params->snapshot) {
+        return true;
+    }
+    table_state(table, &state);
+    if (state.given_up) {
+        refusal->headers = "Retry-After: 60\r\n";
+        return refuse_with(refusal, 503,
+            "the table has more keys or bytes than its bounds; snapshot=false reads the changes");
+    }
+    if (!params->follow && !stream_table_loaded(stream)) {
+        refusal->headers = "Retry-After: 2\r\n";
+        return refuse_with(refusal, 503, "the table is not loaded yet");
+    }
+    return true;
+}
+
 static const struct framer *
 framer_for(enum stream_format format)
 {
@@ -247,7 +293,8 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, forced, &params, &format, &refusal) ||
-               !check_allowed(&server->config->streams[stream], &params, &refusal)) {
+               !check_allowed(&server->config->streams[stream], &params, &refusal) ||
+               !check_snapshot(&server->config->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
         refusal.headers = "Retry-After: 1\r\n";
@@ -257,6 +304,8 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refusal.headers = "Retry-After: 1\r\n";
         refuse_with(
             &refusal, 503, "the stream's source has not answered yet: its end is not known");
+        refuse(conn, request, &refusal, cors);
+    } else if (!check_table(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (request->has_body) {
         refuse_with(&refusal, 400, "a subscription has no request body");
