@@ -1,11 +1,14 @@
 """view: table: the newest record of each key, snapshot_end, then changes."""
 
 import json
+import random
+import threading
+import time
 
 import pytest
 
 from harness import wait_for
-from wire import Http, Subscription
+from wire import Ended, Http, Subscription
 
 TRANSPORTS = ("ws", "sse", "ndjson")
 
@@ -198,3 +201,243 @@ def test_filters_limits_and_rates_hold_for_the_snapshot(kafka, gateways, transpo
     assert len(paced.values) == 100
     kafka.produce(topic, put("k7", 700), put("k50", 5))
     paced.until({**{f"k{n}": n for n in range(100)}, "k7": 700, "k50": 5})
+
+
+def stalled(gateway, transport, **params):
+    return Map(Subscription(gateway.port, "/streams/s", transport, rcvbuf=4096, envelope="full", **params))
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_whom_the_ring_has_left_is_told_what_changed(kafka, gateways, transport):
+    """The snapshot does not fit into the socket; meanwhile the ring goes round many times."""
+    topic = kafka.topic(1)
+    pad = "x" * 300
+    big = lambda key, n: {"key": key, "value": json.dumps({"n": n, "pad": pad})}
+    kafka.produce(topic, *(big(f"k{n}", n) for n in range(1000)))
+    gateway = start(kafka, gateways, topic, config={"limits": {"send_buffer": "4KiB"}},
+                    ring={"records": 256, "bytes": "4MiB"}, slow={"queue": {"records": 100}})
+    gateway.wait_metric("records_in_total", 1000, stream="s")
+    one = stalled(gateway, transport)
+    gateway.wait_metric("table_snapshots", 1, stream="s")
+    want = {f"k{n}": n for n in range(1000)}
+    for n in range(1000, 4000):
+        want[f"k{n % 300}"] = n
+    kafka.produce(topic, *(big(f"k{n % 300}", n) for n in range(1000, 4000)),
+                  *(remove(f"k{n}") for n in range(50)))
+    gateway.wait_metric("records_in_total", 4050, stream="s")
+    for n in range(50):
+        del want[f"k{n}"]
+    one.snapshot()
+    assert one.values == {f"k{n}": n for n in range(1000)}, "the table as it was when it asked"
+    one.until(want)
+    kafka.produce(topic, big("new", 1))
+    one.until({**want, "new": 1})
+    told = [gap["count"] for gap in one.sub.gaps]
+    assert {gap["reason"] for gap in one.sub.gaps} == {"conflated"}
+    assert len(one.seen) - 1000 + sum(told) == 3051, "sent and counted is what was produced"
+    gateway.wait_metric("table_snapshots", 0, stream="s")
+
+
+def test_who_is_too_slow_for_the_history_is_sent_away(kafka, gateways):
+    topic = kafka.topic(1)
+    big = lambda key, n: {"key": key, "value": json.dumps({"n": n, "pad": "x" * 1000})}
+    kafka.produce(topic, *(big(f"k{n}", n) for n in range(500)))
+    gateway = start(kafka, gateways, topic, config={"limits": {"send_buffer": "4KiB"}},
+                    table={"history": "64KiB"})
+    gateway.wait_metric("records_in_total", 500, stream="s")
+    one = stalled(gateway, "ws")
+    gateway.wait_metric("table_snapshots", 1, stream="s")
+    kafka.produce(topic, *(big(f"k{n}", 1000 + n) for n in range(500)))
+    gateway.wait_metric("table_snapshots_cut_total", 1, stream="s")
+    _, ended = one.sub.until_end()
+    assert ended.code == 4001 and one.sub.controls[-1]["event"] == "closing"
+    one.sub.close()
+    gateway.wait_metric("disconnects_total", 1, stream="s", reason="too_slow")
+    assert len(table(gateway).snapshot().values) == 500
+
+
+@pytest.mark.mock_only
+def test_who_comes_before_the_table_is_loaded_waits(kafka, gateways):
+    topic = kafka.topic(1)
+    kafka.produce(topic, *(put(f"k{n}", n) for n in range(10)))
+    kafka.down()
+    try:
+        gateway = start(kafka, gateways, topic)
+        assert Http(gateway.port).get("/streams/s?follow=false").status == 503
+        http = Http(gateway.port).get("/streams/s?envelope=full", {"Accept": "text/event-stream"})
+        assert http.status == 200, "its head comes at once"
+        assert gateway.get("/streams").json()["streams"][0]["table"]["loaded"] is False
+    finally:
+        kafka.up()
+    text, deadline = b"", time.monotonic() + 20
+    while b"snapshot_end" not in text:
+        text += http.body_part(deadline)
+    assert text.index(b"event: hello") < text.index(b'"key":"k0"')
+    assert text.count(b'"key":') == 10
+
+
+@pytest.mark.real_only
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_topic_that_is_made_again_is_a_new_table(kafka, gateways, transport):
+    topic, other = kafka.topic(2), kafka.topic(1)
+    kafka.produce(topic, *(put(f"k{n}", n) for n in range(20)))
+    kafka.produce(other, put("stays", 1))
+    gateway = gateways(s={"source": kafka.source([topic, other]), "view": "table"})
+    one = table(gateway, transport).snapshot()
+    token = one.sub.controls[-1]["id"]
+    assert len(one.values) == 21
+    kafka.broker.delete_topic(topic)
+    wait_for(lambda: gateway.metric("source_up", stream="s") == 0, "the deletion is seen", 30)
+    kafka.create_topic(topic, 2)
+    kafka.produce(topic, put("k1", 100), put("k2", 200))
+    one.until({"stays": 1, "k1": 100, "k2": 200})
+    assert "reset" in {gap["reason"] for gap in one.sub.gaps}
+    assert one.ends >= 2, "a new snapshot"
+    again = table(gateway, transport, **{"from": token})
+    assert again.sub.hello["resumed"] is False
+    assert again.snapshot().values == one.values
+
+
+@pytest.mark.real_only
+def test_a_compacted_topic(kafka, gateways):
+    topic = kafka.topic(1, config={
+        "cleanup.policy": "compact", "segment.ms": "100", "min.cleanable.dirty.ratio": "0.01",
+        "delete.retention.ms": "100", "max.compaction.lag.ms": "500"})
+    for n in range(2000):
+        kafka.producer.produce(topic, key=f"k{n % 20}", value=json.dumps({"n": n}))
+    kafka.produce(topic, remove("k0"))
+    gateway = start(kafka, gateways, topic)
+    want = {f"k{n % 20}": n for n in range(1980, 2000) if n % 20}
+    assert table(gateway).snapshot().values == want
+
+
+class Churner(threading.Thread):
+    """A client that comes and goes, slow now and then, and keeps its map as the documentation says."""
+
+    def __init__(self, gateway, seed, until):
+        super().__init__()
+        self.gateway, self.random, self.until = gateway, random.Random(seed), until
+        self.want, self.error, self.map = None, None, None
+        self.token, self.values, self.seen = None, {}, set()
+        self.resumed = self.fresh = self.gaps = self.away = 0
+
+    def run(self):
+        try:
+            while self.want is None or self.values != self.want:
+                assert time.monotonic() < self.until, self.difference()
+                self.session()
+        except Exception as error:  # pylint: disable=broad-except
+            self.error = error
+
+    def difference(self):
+        keys = {*self.want, *self.values}
+        return [(k, self.want.get(k), self.values.get(k)) for k in sorted(keys)
+                if self.want.get(k) != self.values.get(k)][:10]
+
+    def open(self):
+        transport = self.random.choice(TRANSPORTS)
+        policy = self.random.choice(("drop_oldest", "drop_newest", "conflate", "pause", "disconnect"))
+        params = {"envelope": "full", "slow": policy}
+        if self.token:
+            params["from"] = self.token
+        if self.random.random() < 0.2 and self.want is None:
+            params["max_rate"] = 2000
+        sub = Subscription(self.gateway.port, "/streams/s", transport,
+                           rcvbuf=self.random.choice((None, 4096)), **params)
+        self.map = Map(sub)
+        if sub.hello["resumed"]:
+            self.resumed += 1
+            self.map.values, self.map.seen = self.values, self.seen
+        else:
+            self.fresh += 1
+            assert sub.hello["snapshot"] is True
+        self.token = sub.hello["from"]
+
+    def session(self):
+        self.open()
+        stay = time.monotonic() + self.random.uniform(0.1, 3)
+        try:
+            while time.monotonic() < stay or self.want is not None:
+                if self.want is not None and self.map.values == self.want and self.map.ends:
+                    break
+                assert time.monotonic() < self.until, self.difference()
+                if self.random.random() < 0.002 and self.want is None:
+                    time.sleep(self.random.uniform(0, 0.5))
+                if not self.step():
+                    break
+        except Ended:
+            self.away += 1
+        self.map.sub.close()
+        self.values, self.seen = self.map.values, self.map.seen
+
+    def step(self):
+        """One message. False: a gap of a slow one: its map may be wrong for good, it begins anew."""
+        sub = self.map.sub
+        if not sub.http.buffer and b"\n" not in sub._lines:
+            try:
+                sub.http.fill(time.monotonic() + 0.2)
+            except TimeoutError:
+                return True
+        message = sub.next()
+        self.map.take(message)
+        body = json.loads(message.text)
+        if body.get("event") == "gap":
+            self.gaps += 1
+            if body["reason"] == "slow":
+                self.token = None
+                return False
+        self.token = body.get("id") or body.get("to") or self.token
+        return True
+
+
+def test_maps_are_right_whoever_comes_and_goes_however_slow(kafka, gateways):
+    """Keys change fast while clients with every policy come, stall, leave and come back with their
+    token: at the end each has the producer's map, and none had a record twice."""
+    partitions, keys = 3, 200
+    topic = kafka.topic(partitions)
+    rng = random.Random(1)
+    final, n = {}, 0
+    gateway = start(
+        kafka, gateways, topic, config={"limits": {"send_buffer": "4KiB"}, "threads": 2},
+        ring={"records": 2048, "bytes": "8MiB"}, table={"history": "1MiB"},
+        slow={"queue": {"records": 256, "bytes": "256KiB"}, "pause_limit": "20s",
+              "allow": ["drop_oldest", "drop_newest", "conflate", "pause", "disconnect"]})
+
+    def churn(count):
+        nonlocal n
+        for _ in range(count):
+            key = f"k{int(rng.random() ** 3 * keys)}"
+            n += 1
+            if rng.random() < 0.1:
+                final.pop(key, None)
+                record = remove(key)
+            else:
+                final[key] = n
+                record = {"key": key, "value": json.dumps({"n": n, "pad": "x" * rng.randrange(300)})}
+            kafka.producer.produce(topic, partition=int(key[1:]) % partitions, **record)
+        kafka.producer.poll(0)
+
+    churn(2000)
+    kafka.producer.flush(10)
+    gateway.wait_metric("records_in_total", n, stream="s")
+    seconds = 12
+    clients = [Churner(gateway, seed, time.monotonic() + seconds + 60) for seed in range(10)]
+    for client in clients:
+        client.start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        churn(100)
+        time.sleep(0.05)
+    kafka.producer.flush(20)
+    gateway.wait_metric("records_in_total", n, timeout_s=60, stream="s")
+    for client in clients:
+        client.want = dict(final)
+    for client in clients:
+        client.join(90)
+        assert client.error is None, client.error
+        assert not client.is_alive()
+    sums = {what: sum(getattr(client, what) for client in clients)
+            for what in ("resumed", "fresh", "gaps", "away")}
+    print(n, sums)
+    assert sums["resumed"] > 5 and sums["fresh"] > 10 and sums["gaps"] > 0, sums
+    gateway.wait_metric("table_snapshots", 0, stream="s")
