@@ -261,6 +261,27 @@ catchups_free(struct catchups *catchups)
 
 /* ---- sessions ---- */
 
+bool
+catchup_would_wait(const struct outlet *home, const struct place *from)
+{
+    const struct catchups *catchups = shard_catchups(home->shard);
+    const struct catchup *catchup;
+    const struct session *session;
+    size_t taken = 0;
+    TAILQ_FOREACH(catchup, &catchups->readers, link)
+    {
+        taken += catchup->outlet.n_sessions > 0; /* others are retired on the next wake */
+    }
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (session->home == home && same_place(&session->from, from)) {
+            return false; /* they share one */
+        }
+        taken++;
+    }
+    return taken >= catchups->limit;
+}
+
 void
 catchup_ask(struct session *session)
 {

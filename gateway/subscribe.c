@@ -2,6 +2,7 @@
  * thread. */
 #include "server.h"
 
+#include "catchup.h"
 #include "feed.h"
 #include "mem.h"
 #include "params.h"
@@ -159,6 +160,27 @@ check_table(struct stream *stream, const struct params *params, struct refusal *
     return true;
 }
 
+/* With catchup.full: refuse, nobody new waits for a reader. */
+static bool
+check_catchup(const struct server *server, const struct outlet *outlet, const struct params *params,
+    struct refusal *refusal)
+{
+    bool tabled = stream_table(outlet->stream) != NULL && params->snapshot;
+    if (server->config->catchup_full != CATCHUP_FULL_REFUSE || tabled || !catchup_can(outlet) ||
+        !catchup_would_wait(outlet, &params->from)) {
+        return true;
+    }
+    struct stream_start start;
+    stream_locate(outlet->stream, &params->from, &start);
+    record_unref(start.before);
+    if (!start.elsewhere) {
+        return true;
+    }
+    refusal->headers = "Retry-After: 5\r\n";
+    return refuse_with(refusal, 503,
+        "from: that has left the ring, and all that read the source itself are taken");
+}
+
 static const struct framer *
 framer_for(enum stream_format format)
 {
@@ -312,6 +334,8 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse(conn, request, &refusal, cors);
     } else if (request->method == HTTP_HEAD) {
         answer_head(conn, request, framer_for(format), cors);
+    } else if (!check_catchup(server, shard_outlet(conn->shard, stream), &params, &refusal)) {
+        refuse(conn, request, &refusal, cors);
     } else {
         start_session(server, conn, request, stream, format, &params, cors);
     }
