@@ -267,15 +267,10 @@ set_format(struct params *params, const char *value, const struct context *conte
 static int
 set_envelope(struct params *params, const char *value, const struct context *context)
 {
-    static const char *const names[ENVELOPE_COUNT] = {"record", "data", "full"};
-    if (strcmp(value, "cloudevents") == 0) {
-        err_set(
-            context->err, ERR_INVALID, "envelope: cloudevents is not available in this version");
-        return -1;
-    }
+    static const char *const names[ENVELOPE_COUNT] = {"record", "data", "full", "cloudevents"};
     int found = index_of(names, ENVELOPE_COUNT, value);
     if (found < 0) {
-        return refuse(context->err, "envelope", "record, data or full", value);
+        return refuse(context->err, "envelope", "record, data, full or cloudevents", value);
     }
     params->envelope = (enum envelope)found;
     return 0;

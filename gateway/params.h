@@ -44,7 +44,7 @@ struct params {
 };
 
 /* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that
- * this version does not serve yet (consumer, ticket, envelope=cloudevents) are refused
+ * this version does not serve yet (consumer, ticket) are refused
  * by name, not ignored. Last-Event-ID must be a token; an empty one counts as none. Errors hold
  * client text only as printable ASCII. Errors  -1 and err, whose text starts with the parameter's
  * name. Owns    params_fini frees what the struct holds; safe after a failure. */
