@@ -278,6 +278,9 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     if (!params->has_heartbeat) {
         params->heartbeat_ms = default_heartbeat(server, framer);
     }
+    if (params->filter != NULL && server->config->streams[stream].view == VIEW_TABLE) {
+        filter_keep_tombstones(params->filter);
+    }
     struct format format = {
         .framer = framer,
         .envelope = params->envelope,

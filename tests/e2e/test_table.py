@@ -188,6 +188,16 @@ def test_or_the_oldest_is_evicted_and_that_is_told(kafka, gateways):
     assert gateway.metric("table_evicted_keys_total", stream="s") == 30
 
 
+def test_a_filter_by_payload_lets_tombstones_through(kafka, gateways):
+    topic = kafka.topic(1)
+    kafka.produce(topic, put("a", 1), put("b", 20))
+    gateway = start(kafka, gateways, topic)
+    one = table(gateway, where="/n%3E=10").snapshot()
+    assert one.values == {"b": 20}
+    kafka.produce(topic, put("a", 2), put("c", 30), remove("b"))
+    one.until({"c": 30})
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_filters_limits_and_rates_hold_for_the_snapshot(kafka, gateways, transport):
     topic = kafka.topic(1)
