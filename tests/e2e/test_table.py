@@ -272,7 +272,7 @@ def test_who_comes_before_the_table_is_loaded_waits(kafka, gateways):
     kafka.produce(topic, *(put(f"k{n}", n) for n in range(10)))
     kafka.down()
     try:
-        gateway = start(kafka, gateways, topic)
+        gateway = start(kafka, gateways, topic, more={"ready": False})
         assert Http(gateway.port).get("/streams/s?follow=false").status == 503
         http = Http(gateway.port).get("/streams/s?envelope=full", {"Accept": "text/event-stream"})
         assert http.status == 200, "its head comes at once"
