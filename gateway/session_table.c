@@ -122,7 +122,7 @@ resume(struct session *session, const char **reason)
     session->skip_until = start.skip_until;
     session->resets = resets;
     free(session->id_before);
-    session->id_before = session_place_text(&session->from);
+    session->id_before = session_from_text(session);
     return true;
 }
 
@@ -174,6 +174,14 @@ begin_anew(struct session *session)
     free(before);
 }
 
+/* What the client is told of a place of the table. */
+static char *
+id_at(struct session *session, const struct table_place *place)
+{
+    return session_id_take(
+        session, place->seq - 1, session_token_before(session->home->stream, place->last));
+}
+
 bool
 session_table_stale(const struct session *session)
 {
@@ -192,7 +200,7 @@ session_table_changes(struct session *session)
     struct reading *reading = mem_calloc(1, sizeof *reading);
     const struct table_place *place = table_snapshot_place(snapshot);
     struct stand to = {place->seq, place->ordinal, place->bytes};
-    char *id = session_token_before(session->home->stream, place->last);
+    char *id = id_at(session, place);
     *reading = (struct reading){.snapshot = snapshot,
         .changes = true,
         .from = mem_strdup(session->id_before),
@@ -221,9 +229,9 @@ finish(struct session *session)
     const struct reading *reading = session->reading;
     const struct table_place *place = table_snapshot_place(reading->snapshot);
     session->stand = (struct stand){place->seq, place->ordinal, place->bytes};
-    if (place->last != NULL && session->stand.seq >= session->skip_until) {
+    if (place->last != NULL) {
         free(session->id_before);
-        session->id_before = session_token_before(session->home->stream, place->last);
+        session->id_before = id_at(session, place);
     }
     if (!reading->changes) {
         say_end(session, place->evicted == 0);
