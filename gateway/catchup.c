@@ -311,6 +311,23 @@ catchups_free(struct catchups *catchups)
 
 /* ---- sessions ---- */
 
+bool
+catchup_would_wait(const struct outlet *home, const struct place *from)
+{
+    const struct catchups *catchups = shard_catchups(home->shard);
+    const struct session *session;
+    size_t taken = atomic_load(&catchups->budget.used);
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (session->home == home && !is_alone(session) &&
+            (same_place(&session->from, from) || close_by(&session->from, from))) {
+            return false; /* they share one */
+        }
+        taken++;
+    }
+    return taken >= catchups->budget.most;
+}
+
 void
 catchup_ask(struct session *session)
 {

@@ -35,6 +35,7 @@ private_config(struct config_stream *private_config, const struct config_stream 
     private_config->queue_records = ring_records / 2;
     private_config->queue_bytes = ring_bytes / 2;
     private_config->slow_policy = SLOW_PAUSE;
+    private_config->view = VIEW_STREAM;
 }
 
 /* On the reaper's thread, or where no thread of the shard is left. */
