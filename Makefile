@@ -18,7 +18,7 @@ Q = $(if $(V),,@echo "  $@" && )
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
 PYTHON ?= /usr/bin/python3
-PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl
+PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl libpq sqlite3
 CPPFLAGS += -Igateway -Iconnectors -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
