@@ -6,8 +6,8 @@
 #include "../gateway/config_value.h"
 #include "../gateway/mem.h"
 #include "sql_driver.h"
+#include "sql_page.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -370,22 +370,21 @@ sql_settings_check(const void *settings_, struct err *err)
     return result;
 }
 
+/* Of one source: a live stream's or a request's. The page's buffer doubles as it grows. */
 uint64_t
 sql_settings_memory_bytes(const void *settings_)
 {
     const struct sql_settings *settings = settings_;
-    uint64_t connections = settings->follow ? 1 : settings->connections;
-    uint64_t walks = settings->follow ? 1 : settings->requests;
-    return connections * CONNECTION_BYTES +
-           walks * (THREAD_BYTES + 2 * settings->page_bytes + settings->page_rows * 64);
+    return THREAD_BYTES + CONNECTION_BYTES + 2 * settings->page_bytes +
+           settings->page_rows * sizeof(struct sql_page_row);
 }
 
+/* Two events; an SQLite database, its WAL and that's index, or a socket and one that cancels. */
 uint64_t
-sql_settings_descriptors(const void *settings_)
+sql_settings_descriptors(const void *settings)
 {
-    const struct sql_settings *settings = settings_;
-    /* SQLite: the database, its WAL, its index. PostgreSQL: a socket, and one that cancels. */
-    return (settings->connections + 1) * 4 + (settings->follow ? 1 : settings->requests) * 2;
+    (void)settings;
+    return 5;
 }
 
 static const struct sql_given *
