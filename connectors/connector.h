@@ -24,7 +24,7 @@ struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
  * the ring. All of it is lent for the length of start(). */
-enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES };
+enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES, REPLAY_CURSOR };
 struct replay_lane {
     const char *group; /* topic or file */
     uint32_t partition;
@@ -35,6 +35,8 @@ struct replay {
     int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
     const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
     size_t n_lanes;
+    const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
+    size_t cursor_len;  /* 0: from the beginning */
 };
 
 /* What a connector can do beyond publishing; a bit each. */

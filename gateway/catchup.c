@@ -71,10 +71,20 @@ catchup_can(const struct outlet *home)
 }
 
 static bool
+same_cursor(const struct place *a, const struct place *b)
+{
+    if (a->cursor == NULL || b->cursor == NULL) {
+        return a->cursor == b->cursor;
+    }
+    return a->cursor_len == b->cursor_len && memcmp(a->cursor, b->cursor, a->cursor_len) == 0;
+}
+
+static bool
 same_place(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->time_ms == b->time_ms && a->n_lanes == b->n_lanes &&
-           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0);
+           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0) &&
+           same_cursor(a, b);
 }
 
 /* ---- readers ---- */
@@ -90,7 +100,8 @@ retire(struct catchup *catchup)
     reaper_take(all->reaper, catchup->stream, catchup);
 }
 
-/* The lanes of the live stream with their places in from: what the connector starts at. */
+/* What the connector starts at: the lanes of the live stream with their places in from, or from's
+ * cursor. */
 static int
 start_source(
     struct catchup *catchup, const struct outlet *home, const struct place *from, struct err *err)
@@ -99,6 +110,10 @@ start_source(
     struct replay replay = {.kind = REPLAY_EARLIEST, .time_ms = from->time_ms};
     if (from->kind == PLACE_TIME) {
         replay.kind = REPLAY_TIME;
+    } else if (from->kind == PLACE_TOKEN && lanes_by_cursor(stream_lanes(home->stream))) {
+        replay.kind = REPLAY_CURSOR;
+        replay.cursor = from->cursor;
+        replay.cursor_len = from->cursor_len;
     } else if (from->kind == PLACE_TOKEN) {
         replay.kind = REPLAY_LANES;
         replay.n_lanes = lanes_replay(stream_lanes(home->stream), from, &lanes);
@@ -300,8 +315,7 @@ place_now(const struct session *session, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    return token_decode(session->id_before, strlen(session->id_before), &place->lanes,
-               &place->n_lanes, &err) == 0;
+    return place_of_token(place, session->id_before, strlen(session->id_before), NULL, &err) == 0;
 }
 
 bool
@@ -328,6 +342,9 @@ catchup_hand_over(struct session *session)
     session->from = place;
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
+    if (session->end_id != NULL) {
+        session_end_by_id(session);
+    }
     session->caught_up = false; /* being behind is not its slowness yet */
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {

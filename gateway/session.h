@@ -59,6 +59,7 @@ struct session {
     struct place to;      /* bounded read */
     uint64_t end_seq;     /* bounded read without a `to`: ends before this record; 0: none */
     uint64_t end_ordinal; /* produced records before end_seq */
+    char *end_id;         /* the token before end_seq, or where that is not known yet; else NULL */
     uint64_t limit;       /* records still to send; UINT64_MAX: no limit */
     uint64_t max_rate;    /* records a second; 0: unpaced */
     int64_t pace_ns;      /* paced: when the next record may go */

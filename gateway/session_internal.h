@@ -48,6 +48,10 @@ void session_end_control(struct session *session, size_t chunk);
  * began. Owns: the caller frees the text. */
 char *session_token_before(struct stream *stream, const struct record *before);
 
+/* session_end_by_id: find end_seq in the live ring by end_id. What is not there any more lies
+ * before the stand. */
+void session_end_by_id(struct session *session);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
 

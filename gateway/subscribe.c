@@ -113,6 +113,14 @@ check_allowed(
     return true;
 }
 
+static bool
+check_end(struct stream *stream, const struct params *params, struct refusal *refusal)
+{
+    const char *why =
+        params->to.kind == PLACE_TOKEN ? stream_refuses_end(stream, &params->to) : NULL;
+    return why == NULL || refuse_with(refusal, 400, "to: %s", why);
+}
+
 static const struct framer *
 framer_for(enum stream_format format)
 {
@@ -243,11 +251,13 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     struct err err;
     enum stream_format format;
     struct refusal refusal = {.status = 0};
-    if (params_parse(&params, request, shard_wall_ms(conn->shard), &err) != 0) {
+    if (params_parse(&params, request, shard_wall_ms(conn->shard),
+            stream_keys(server->streams[stream]), &err) != 0) {
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, forced, &params, &format, &refusal) ||
-               !check_allowed(&server->config->streams[stream], &params, &refusal)) {
+               !check_allowed(&server->config->streams[stream], &params, &refusal) ||
+               !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
         refusal.headers = "Retry-After: 1\r\n";
