@@ -39,7 +39,9 @@ is_digit(char c)
 static void
 add_number(struct buf *out, const char *text, size_t len)
 {
-    bool number = len > 0 && is_digit(text[len - 1]);
+    size_t start, end;
+    bool number = len > 0 && (is_digit(text[0]) || text[0] == '-') &&
+                  json_scan(text, len, &start, &end) == JSON_ONE_LINE && end == len;
     if (number) {
         buf_add(out, text, len);
     } else {

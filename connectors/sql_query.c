@@ -295,9 +295,6 @@ check_first(const struct scan *scan)
 static int
 scan_one(struct scan *scan)
 {
-    if (*scan->at == '\0') {
-        return fail(scan, scan->at, "has a NUL byte");
-    }
     int result = copy_space(scan);
     if (result <= 0) {
         return result;
@@ -320,6 +317,10 @@ scan_one(struct scan *scan)
 static int
 scan_all(struct scan *scan)
 {
+    const char *nul = memchr(scan->at, '\0', (size_t)(scan->end - scan->at));
+    if (nul != NULL) {
+        return fail(scan, nul, "has a NUL byte");
+    }
     while (scan->at < scan->end) {
         if (scan_one(scan) != 0) {
             return -1;

@@ -101,6 +101,7 @@ START_TEST(a_nul_and_too_many_names_are_refused)
     struct err err = {0};
     ck_assert_int_eq(sql_query_scan(&query, "select 1\0", 9, SQL_POSTGRES, &err), -1);
     ck_assert_str_eq(err.text, "line 1: has a NUL byte");
+    ck_assert_int_eq(sql_query_scan(&query, "select 1 /*\0*/", 14, SQL_POSTGRES, &err), -1);
     char text[1024] = "select 1";
     for (int i = 0; i < 65; i++) {
         snprintf(text + strlen(text), 16, ",:p%d", i);
