@@ -247,7 +247,9 @@ stage_row(struct sql_walk *walk, const struct sql_page_row *row, int64_t now_ns)
         .key = walk->scratch.bytes,
         .key_len = walk->scratch.len,
         .data = bytes + row->json,
-        .data_len = row->json_len};
+        .data_len = row->json_len,
+        .cursor = bytes + row->cursor,
+        .cursor_len = row->cursor_len};
     return stream_stage(walk->stream, &in, now_ns) >= 0;
 }
 
