@@ -5,6 +5,7 @@
 #include "../gateway/buf.h"
 #include "../gateway/config_value.h"
 #include "../gateway/mem.h"
+#include "../gateway/params.h"
 #include "sql_driver.h"
 #include "sql_page.h"
 
@@ -223,21 +224,6 @@ query_has(const struct sql_query *query, const char *name)
     return false;
 }
 
-/* What subscribing itself takes in a query string. */
-static bool
-is_reserved(const char *name)
-{
-    static const char *const words[] = {"from", "to", "limit", "follow", "envelope", "slow",
-        "queue", "max_rate", "key", "where", "consumer", "heartbeat", "ticket", "format", "table",
-        "snapshot"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(words[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static int
 check_declared(const struct sql_settings *settings, const struct sql_query *query, struct err *err)
 {
@@ -246,7 +232,7 @@ check_declared(const struct sql_settings *settings, const struct sql_query *quer
         if (!sql_name_valid(param->name, strlen(param->name))) {
             err_set(err, ERR_INVALID,
                 "params: '%.64s' is no name: [A-Za-z_][A-Za-z0-9_]*, at most 63", param->name);
-        } else if (is_reserved(param->name)) {
+        } else if (params_is_known(param->name)) {
             err_set(err, ERR_INVALID,
                 "params: '%s' has a meaning of its own in a request: call it otherwise",
                 param->name);
