@@ -14,4 +14,4 @@ END $$;
 CREATE TRIGGER notify_orders AFTER INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION notify_orders();
 
 INSERT INTO orders (region, amount, paid)
-SELECT (ARRAY['south', 'west', 'north'])[n % 3 + 1], n * 1.5, n % 2 = 1 FROM generate_series(1, 1000) n;
+SELECT (ARRAY['north', 'south', 'west'])[n % 3 + 1], n * 1.5, n % 2 = 1 FROM generate_series(1, 1000) n;

@@ -33,9 +33,13 @@ class Lite:
     def sql(self, text):
         connection = sqlite3.connect(self.path, timeout=30)
         with connection:
-            rows = [connection.execute(one).fetchall() for one in text.split(";") if one.strip()]
+            rows, statement = [], ""
+            for part in text.split(";"):
+                statement += part + ";"
+                if sqlite3.complete_statement(statement) and statement.strip(" \n;"):
+                    rows, statement = connection.execute(statement).fetchall(), ""
         connection.close()
-        return rows[-1] if rows else []
+        return rows
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +105,18 @@ def refused(gateway, target, status):
     problem = json.loads(http.body())
     assert http.status == status == problem["status"], problem
     return http, problem["detail"]
+
+
+def wait_held(gateway, stream):
+    """Until its subscriber, who does not read, holds it back; the records so far."""
+    seen = []
+
+    def held():
+        seen.append(gateway.metric("records_in_total", stream=stream))
+        return len(seen) > 8 and len(set(seen[-8:])) == 1
+
+    wait_for(held, "a held source", every_s=0.1)
+    return seen[-1]
 
 
 def failure(sub, timeout_s=30):
@@ -406,8 +422,7 @@ def test_a_slow_subscriber_holds_neither_transaction_nor_connection(postgres, ga
     gateway = gateways({"limits": {"send_buffer": "64KiB"}}, walk=walk_of(postgres, "select * from t", page=100))
     sub = gateway.subscribe("walk", "ndjson")
     first = sub.records(10)
-    wait_for(lambda: all(state == "idle" for state, _, _ in postgres.activity()), "nothing to run")
-    read = gateway.metric("records_in_total", stream="walk")
+    read = wait_held(gateway, "walk")
     for _ in range(10):  # it stays so
         time.sleep(0.1)
         assert all(state == "idle" and in_transaction == "f" for state, in_transaction, _ in postgres.activity())
@@ -422,7 +437,7 @@ def test_postgres_restarted_in_the_middle_of_a_walk_costs_no_row(postgres, gatew
     gateway = gateways({"limits": {"send_buffer": "64KiB"}}, walk=walk_of(postgres, "select * from t", page=100))
     sub = gateway.subscribe("walk", "ndjson")
     first = sub.records(10)
-    wait_for(lambda: all(state == "idle" for state, _, _ in postgres.activity()), "nothing to run")
+    wait_held(gateway, "walk")
     postgres.stop(signal.SIGQUIT)
     postgres.start()
     rest, _ = sub.until_end()

@@ -108,5 +108,5 @@ class Postgres:
 
     def activity(self):
         """(state, query, has a transaction) of the gateway's connections."""
-        return self.sql("select state, xact_start is not null, query from pg_stat_activity"
+        return self.sql("select state, xact_start is not null, translate(query, E'\\n\\t', '  ') from pg_stat_activity"
                         " where application_name = 'headgate'")
