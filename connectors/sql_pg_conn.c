@@ -219,7 +219,7 @@ pg_cancel(struct sql_conn *conn)
     struct canceller *canceller = canceller_new(cancel);
     pthread_t thread;
     if (pthread_create(&thread, NULL, canceller_main, canceller) != 0) {
-        canceller_leave(canceller);
+        canceller->users = 1; /* no thread will leave it */
         canceller_leave(canceller);
         return;
     }

@@ -49,26 +49,31 @@ add_number(struct buf *out, const char *text, size_t len)
     }
 }
 
+/* -1: no hexadecimal digit. */
 static int
 hex(char c)
 {
     return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* \x and two hexadecimal digits a byte, in place, then as base64. */
+/* \x and two hexadecimal digits a byte, as base64. */
 static void
 add_bytea(struct buf *out, const char *text, size_t len)
 {
-    if (len < 2 || text[0] != '\\' || text[1] != 'x' || len % 2 != 0) {
-        json_add_lossy(out, text, len);
-        return;
-    }
-    size_t n = (len - 2) / 2;
+    bool good = len >= 2 && text[0] == '\\' && text[1] == 'x' && len % 2 == 0;
+    size_t n = good ? (len - 2) / 2 : 0;
     char *bytes = mem_alloc(n + 1);
-    for (size_t i = 0; i < n; i++) {
-        bytes[i] = (char)(hex(text[2 + 2 * i]) << 4 | hex(text[3 + 2 * i]));
+    for (size_t i = 0; good && i < n; i++) {
+        int high = hex(text[2 + 2 * i]);
+        int low = hex(text[3 + 2 * i]);
+        good = high >= 0 && low >= 0;
+        bytes[i] = good ? (char)(high * 16 + low) : '\0';
     }
-    json_add_base64(out, bytes, n);
+    if (good) {
+        json_add_base64(out, bytes, n);
+    } else {
+        json_add_lossy(out, text, len);
+    }
     free(bytes);
 }
 
