@@ -40,10 +40,10 @@ struct replay {
     int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
     const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
     size_t n_lanes;
-    const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
-    size_t cursor_len;  /* 0: from the beginning */
     const struct request_param *params; /* on a request: what it gave of request_param's names */
     size_t n_params;
+    const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
+    size_t cursor_len;  /* 0: from the beginning */
 };
 
 /* What a connector can do beyond publishing; a bit each. */
@@ -72,7 +72,7 @@ struct connector {
     bool (*on_request)(const void *settings);
 
     /* request_param: the name of the i-th parameter that a request may give, NULL behind the last.
-     * NULL: none. Names that params.h knows are never asked for. */
+     * NULL: none. */
     const char *(*request_param)(const void *settings, size_t i);
 
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured

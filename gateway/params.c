@@ -191,9 +191,7 @@ place_fini(struct place *place)
 }
 
 struct context {
-    int64_t now_ms;
-    const struct token_keys *keys;
-    const struct own_names *own; /* NULL: none */
+    const struct params_scope *scope;
     struct err *err;
 };
 
@@ -203,7 +201,7 @@ set_place(struct place *place, const char *name, const char *text, const struct 
 {
     struct err inner = {.code = ERR_NONE};
     struct place got;
-    if (params_parse_place(&got, text, context->now_ms, context->keys, &inner) != 0) {
+    if (params_parse_place(&got, text, context->scope->now_ms, context->scope->keys, &inner) != 0) {
         err_set(context->err, inner.code, "%s: %s", name, inner.text);
         return -1;
     }
@@ -388,21 +386,10 @@ distance(const char *a, const char *b)
     return row[b_len];
 }
 
-bool
-params_is_known(const char *name)
-{
-    for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        if (strcmp(known[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static const char *
 own_name(const struct own_names *own, size_t i)
 {
-    return own == NULL || own->name == NULL ? NULL : own->name(own->self, i);
+    return own->name == NULL ? NULL : own->name(own->self, i);
 }
 
 static int
@@ -455,12 +442,12 @@ static int
 set_own(struct params *params, const char *name, const char *value, const struct context *context)
 {
     const char *one;
-    for (size_t i = 0; (one = own_name(context->own, i)) != NULL; i++) {
+    for (size_t i = 0; (one = own_name(&context->scope->own, i)) != NULL; i++) {
         if (strcmp(one, name) == 0) {
             return params_add_own(params, name, value, context->err);
         }
     }
-    return refuse_unknown(name, context->own, context->err);
+    return refuse_unknown(name, &context->scope->own, context->err);
 }
 
 static int
@@ -551,7 +538,7 @@ apply_last_event_id(
     if (id.len == 0) {
         return 0;
     }
-    if (place_of_token(&place, id.at, id.len, context->keys, &inner) != 0) {
+    if (place_of_token(&place, id.at, id.len, context->scope->keys, &inner) != 0) {
         err_set(err, inner.code, "Last-Event-ID: %s", inner.text);
         return -1;
     }
@@ -561,10 +548,10 @@ apply_last_event_id(
 }
 
 int
-params_parse(struct params *params, const struct http_request *request, int64_t now_ms,
-    const struct own_names *own, const struct token_keys *keys, struct err *err)
+params_parse(struct params *params, const struct http_request *request,
+    const struct params_scope *scope, struct err *err)
 {
-    const struct context context = {now_ms, keys, own, err};
+    const struct context context = {scope, err};
     *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true};
     if (parse_query(params, request->query, &context) != 0 ||
         apply_last_event_id(params, request, &context) != 0) {

@@ -167,13 +167,6 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
-    if (session->feed->outlet->on_request) {
-        begin_request(session);
-        return;
-    }
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
@@ -191,6 +184,35 @@ take_stand(struct session *session)
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);
     }
     free(here);
+}
+
+/* A token says nothing of a source that has not answered yet: where its lanes begin here, and what
+ * lies between, is not known. Its hello waits for that. */
+static bool
+wait_for_source(struct session *session)
+{
+    struct stream_health health;
+    stream_health(session->home->stream, &health);
+    if (health.was_up || session->from.kind != PLACE_TOKEN || session->from.n_lanes == 0) {
+        return false;
+    }
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    catchup_ask(session);
+    return true;
+}
+
+static void
+open_body(struct session *session)
+{
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+    } else if (!wait_for_source(session)) {
+        take_stand(session);
+    }
 }
 
 static void
@@ -253,12 +275,15 @@ static void
 find_end(struct session *session)
 {
     bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
-    bool on_request = session->feed->outlet->on_request;
-    if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor && !on_request) {
+    if (session->feed->outlet->on_request || /* its source says when it is complete */
+        (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
+        return;
+    }
+    if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor) {
         end_at_cursor(session);
     }
     if (!session->bounded || session->end_id != NULL || session->to.kind == PLACE_TOKEN ||
-        session->to.kind == PLACE_TIME || on_request) {
+        session->to.kind == PLACE_TIME) {
         return;
     }
     if (session->waiting && !by_cursor) { /* places in the ring mean nothing to it */
@@ -308,6 +333,22 @@ session_unhold(struct session *session)
     }
 }
 
+void
+session_stand_late(struct session *session)
+{
+    session->hello_due = false;
+    free(session->id_before);
+    session->id_before = NULL;
+    take_stand(session);
+    find_end(session);
+    session->solo = session_needs_solo(session);
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
+        outlet_hold_update(session->home);
+    }
+    session_pump(session);
+}
+
 struct session *
 session_new_take(
     struct conn *conn, struct feed *feed, struct params *params, const struct buf *head)
@@ -322,7 +363,7 @@ session_new_take(
     buf_init(&session->out);
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
-    take_stand(session);
+    open_body(session);
     find_end(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {

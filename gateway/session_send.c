@@ -195,7 +195,7 @@ complete(const struct session *session)
     if (session->catchup != NULL) {
         return caught_all(session);
     }
-    if (session->feed->outlet->on_request && session->to.kind != PLACE_TOKEN) {
+    if (session->feed->outlet->on_request) {
         return false; /* its source says when it is complete */
     }
     switch (session->to.kind) {

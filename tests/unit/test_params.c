@@ -50,7 +50,8 @@ static struct params params;
 static struct err err;
 
 static const char names_self[] = "self";
-static struct own_names own_names; /* of the stream that is asked for */
+static struct params_scope scope = {
+    .now_ms = NOW, .keys = KEYS}; /* of the stream that is asked for */
 
 static int
 parse_with(const char *query, const char *headers)
@@ -64,7 +65,7 @@ parse_with(const char *query, const char *headers)
     enum http_parse got = http_parse(&request, head, (size_t)len, &status, &reason);
     ck_assert_msg(got == HTTP_PARSE_DONE, "%s: %s", query, reason);
     err = (struct err){.code = ERR_NONE};
-    return params_parse(&params, &request, NOW, &own_names, KEYS, &err);
+    return params_parse(&params, &request, &scope, &err);
 }
 
 static void
@@ -390,9 +391,9 @@ START_TEST(queries_longer_than_a_target_are_refused)
     static char text[2 * HTTP_TARGET_MAX];
     struct http_request request = {.query = {text, sizeof text}};
     memset(text, '&', sizeof text);
-    ck_assert_int_eq(params_parse(&params, &request, NOW, NULL, KEYS, &err), -1);
+    ck_assert_int_eq(params_parse(&params, &request, &scope, &err), -1);
     request.query.len = HTTP_TARGET_MAX;
-    ck_assert_int_eq(params_parse(&params, &request, NOW, NULL, KEYS, &err), 0);
+    ck_assert_int_eq(params_parse(&params, &request, &scope, &err), 0);
 }
 END_TEST
 
@@ -406,7 +407,7 @@ own_name(const void *self, size_t i)
 
 START_TEST(a_streams_own_parameters_are_kept_apart)
 {
-    own_names = (struct own_names){own_name, names_self};
+    scope.own = (struct own_names){own_name, names_self};
     accept("limit=5&region=a%20b%26&rate=");
     ck_assert_uint_eq(params.limit, 5);
     ck_assert_uint_eq(params.n_own, 2);
@@ -417,7 +418,7 @@ START_TEST(a_streams_own_parameters_are_kept_apart)
     params_fini(&params);
     refused("region=a&region=b", "region: given more than once");
     refused("regoin=a", "regoin: unknown parameter; the nearest known one is \"region\"");
-    own_names = (struct own_names){NULL, NULL};
+    scope.own = (struct own_names){NULL, NULL};
     refused("region=a", "region: unknown parameter");
 }
 END_TEST
