@@ -23,7 +23,7 @@ sql_settle_fini(struct sql_settle *settle)
 bool
 sql_settle_same(const struct buf *a, const struct buf *b)
 {
-    return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+    return a->len == b->len && a->len > 0 && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
 
 void

@@ -26,7 +26,7 @@ struct sql_settle {
 void sql_settle_init(struct sql_settle *settle, int64_t settle_ns);
 void sql_settle_fini(struct sql_settle *settle);
 
-/* sql_settle_same: two cursors of one key. */
+/* sql_settle_same: two cursors of one key; an empty one is none. */
 bool sql_settle_same(const struct buf *a, const struct buf *b);
 
 /* sql_settle_add: newest is the last key there is now. It is remembered when it differs from the
