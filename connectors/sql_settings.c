@@ -5,6 +5,7 @@
 #include "../gateway/buf.h"
 #include "../gateway/config_value.h"
 #include "../gateway/mem.h"
+#include "../gateway/params.h"
 #include "sql_driver.h"
 #include "sql_page.h"
 
@@ -231,6 +232,10 @@ check_declared(const struct sql_settings *settings, const struct sql_query *quer
         if (!sql_name_valid(param->name, strlen(param->name))) {
             err_set(err, ERR_INVALID,
                 "params: '%.64s' is no name: [A-Za-z_][A-Za-z0-9_]*, at most 63", param->name);
+        } else if (params_is_known(param->name)) {
+            err_set(err, ERR_INVALID,
+                "params: '%s' has a meaning of its own in a request: call it otherwise",
+                param->name);
         } else if (config_value_choice(param->value, sql_type_names) < 0) {
             err_set(err, ERR_INVALID,
                 "params: %s: '%.40s' is none of text, integer, number, boolean, timestamp, date, "

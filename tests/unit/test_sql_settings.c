@@ -73,7 +73,10 @@ START_TEST(parameters_must_be_declared_used_and_named_well)
     settings = good();
     settings.params = (struct config_pairs){more, 3};
     ck_assert_str_eq(complaint(&settings), "params: the query has no :c");
-    static char odd[] = "a-b", blob[] = "blob", wrong[] = "five";
+    static char from[] = "from", odd[] = "a-b", blob[] = "blob", wrong[] = "five";
+    more[2].name = from;
+    ck_assert_str_eq(complaint(&settings),
+        "params: 'from' has a meaning of its own in a request: call it otherwise");
     more[2].name = odd;
     ck_assert_str_eq(
         complaint(&settings), "params: 'a-b' is no name: [A-Za-z_][A-Za-z0-9_]*, at most 63");
