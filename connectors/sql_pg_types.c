@@ -83,7 +83,7 @@ static void
 add_timestamp(struct buf *out, const char *text, size_t len, bool zoned)
 {
     bool plain = len >= 19 && is_digit(text[0]) && text[4] == '-' && text[10] == ' ' &&
-                 text[13] == ':' && text[len - 1] != 'C';
+                 text[13] == ':' && strspn(text, "0123456789-:. +") == len;
     if (!plain) {
         json_add_lossy(out, text, len);
         return;

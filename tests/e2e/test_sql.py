@@ -476,6 +476,30 @@ def test_new_rows_follow_the_last_one(database, gateways):
     assert fetch(gateway, "/streams/all?from=earliest&follow=false&envelope=data")[-1]["id"] == 5000
 
 
+@both
+def test_a_followed_table_is_read_again_from_any_row(database, gateways):
+    """From a token of before a restart of the gateway, or older than the ring, until the live rows are met."""
+    numbered(database, 3000)
+    stream = {**follow_of(database, page=100), "ring": {"records": 256}, "slow": {"policy": "pause", "queue": {"records": 128}}}
+    gateway = gateways(live=stream)
+    sub = gateway.subscribe("live", "ndjson", **{"from": "earliest"})
+    first = sub.records(1500)
+    sub.close()
+    assert ids(first) == list(range(1, 1501))
+    token = json.loads(first[999].text)["id"]
+    gateway.stop()
+    gateway.start()
+    subs = [gateway.subscribe("live", transport, **{"from": token}) for transport in TRANSPORTS]
+    add_rows(database, 1000, 3001)
+    for sub in subs:
+        assert sub.hello["resumed"] is True
+        assert ids(sub.records(3000)) == list(range(1001, 4001))
+    wait_for(lambda: gateway.metric("catchup_readers") == 0, "the end of catching up")
+    add_rows(database, 1, 9000)
+    for sub in subs:
+        assert ids(sub.records(1)) == [9000] and not sub.gaps
+
+
 def test_a_notification_wakes_at_once(postgres, gateways):
     numbered(postgres, 1)
     gateway = gateways(live=follow_of(postgres, poll="1h", listen="New Rows"))
