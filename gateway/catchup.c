@@ -406,7 +406,7 @@ catchup_hand_over(struct session *session)
 size_t
 catchups_readers(const struct catchups *catchups)
 {
-    return atomic_load(&catchups->n_shared) + atomic_load(&catchups->n_alone);
+    return atomic_load(&catchups->budget.used);
 }
 
 size_t
