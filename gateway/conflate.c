@@ -5,6 +5,7 @@
 #include "conflate.h"
 
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct entry {
 };
 
 struct conflate {
-    TAILQ_HEAD(, entry) queue;
+    TAILQ_HEAD(queue, entry) queue;
     struct entry **slots; /* entries with a key */
     size_t mask;
     size_t n_keys;
@@ -154,6 +155,31 @@ clear_slot(struct conflate *conflate, size_t i)
 
 /* ---- the queue ---- */
 
+/* What entry holds: its record and, of records of one track, which lie side by side in the queue,
+ * the first one the track too. before: the entry before it, NULL: none. */
+static uint64_t
+held_bytes(const struct entry *entry, const struct entry *before)
+{
+    const struct track *track = entry->record->track;
+    bool shares = track == NULL || (before != NULL && before->record->track == track);
+    return record_own_bytes(entry->record) + (shares ? 0 : track_bytes(track));
+}
+
+/* Off the queue; the entry after it may be the first of its track then. */
+static void
+unlink_entry(struct conflate *conflate, struct entry *entry)
+{
+    const struct entry *before = TAILQ_PREV(entry, queue, link);
+    const struct entry *after = TAILQ_NEXT(entry, link);
+    conflate->bytes -= held_bytes(entry, before);
+    if (after != NULL) {
+        conflate->bytes -= held_bytes(after, entry);
+        conflate->bytes += held_bytes(after, before);
+    }
+    TAILQ_REMOVE(&conflate->queue, entry, link);
+    conflate->n--;
+}
+
 /* Take the oldest out; the caller gets its record's reference. */
 static struct record *
 take_oldest(struct conflate *conflate, uint64_t *sum)
@@ -164,9 +190,7 @@ take_oldest(struct conflate *conflate, uint64_t *sum)
     if (has_key(record)) {
         clear_slot(conflate, slot_of(conflate, record, entry->hash));
     }
-    TAILQ_REMOVE(&conflate->queue, entry, link);
-    conflate->n--;
-    conflate->bytes -= record_charge_bytes(record);
+    unlink_entry(conflate, entry);
     *sum = entry->sum;
     free(entry);
     return record;
@@ -193,9 +217,7 @@ entry_for(struct conflate *conflate, const struct record *record)
     size_t i = slot_of(conflate, record, hash);
     struct entry *entry = conflate->slots[i];
     if (entry != NULL) {
-        TAILQ_REMOVE(&conflate->queue, entry, link);
-        conflate->n--;
-        conflate->bytes -= record_charge_bytes(entry->record);
+        unlink_entry(conflate, entry);
         record_unref(entry->record);
         return entry;
     }
@@ -214,7 +236,7 @@ conflate_add_take(struct conflate *conflate, struct record *record)
     entry->sum = conflate->sum;
     TAILQ_INSERT_TAIL(&conflate->queue, entry, link);
     conflate->n++;
-    conflate->bytes += record_charge_bytes(record);
+    conflate->bytes += held_bytes(entry, TAILQ_PREV(entry, queue, link));
     while (conflate->n > 1 &&
            (conflate->n > conflate->max_records || conflate->bytes > conflate->max_bytes)) {
         drop_oldest(conflate);

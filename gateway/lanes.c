@@ -6,6 +6,7 @@
 #include "json.h"
 #include "mem.h"
 #include "metrics.h"
+#include "track.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -291,11 +292,42 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     struct token_lane *row = &lanes->rows[lane->row];
     if (offset >= row->next) {
         row->next = offset + 1;
-        add_token(lanes, token);
+        if (token != NULL) {
+            add_token(lanes, token);
+        }
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
     return prefix;
+}
+
+/* What only the source thread changes it reads without the lock. */
+bool
+lanes_many(const struct lanes *lanes)
+{
+    return lanes->cursors == NULL && lanes->n > LANES_FEW;
+}
+
+bool
+lanes_sparse(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool sparse = lanes_many(lanes);
+    pthread_mutex_unlock(&lanes->lock);
+    return sparse;
+}
+
+struct track *
+lanes_track(const struct lanes *lanes)
+{
+    return track_new(lanes->rows, lanes->n, lanes->keys);
+}
+
+uint32_t
+lanes_follow(const struct lanes *lanes, struct track *track, uint32_t index)
+{
+    size_t row = lanes->items[index].row;
+    return track_step(track, row, lanes->rows[row].next);
 }
 
 void

@@ -3,6 +3,7 @@
 #include "lanes.h"
 #include "mem.h"
 #include "stream_internal.h"
+#include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -110,8 +111,10 @@ stream_place_of(const struct record *record, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    if (record != NULL &&
-        place_of_token(place, record->text + record->id_off, record->id_len, NULL, &err) != 0) {
+    if (record != NULL && record->id_len == 0) {
+        place->n_lanes = track_lanes(record->track, record->step, &place->lanes);
+    } else if (record != NULL && place_of_token(place, record->text + record->id_off,
+                                     record->id_len, NULL, &err) != 0) {
         *place = (struct place){.kind = PLACE_NONE}; /* longer than TOKEN_MAX */
     }
 }

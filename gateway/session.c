@@ -75,12 +75,11 @@ char *
 session_token_before(struct stream *stream, const struct record *before)
 {
     struct buf text;
-    buf_init(&text);
     if (before != NULL) {
-        buf_add(&text, before->text + before->id_off, before->id_len);
-    } else {
-        stream_token_before(stream, 1, &text);
+        return record_id(before);
     }
+    buf_init(&text);
+    stream_token_before(stream, 1, &text);
     buf_addc(&text, '\0');
     return text.bytes;
 }
@@ -410,14 +409,15 @@ session_end(struct session *session, const struct ending *ending)
 
 /* ---- time ---- */
 
-/* What a filter passed over moved the position of a quiet stream: the client is told where to come
- * back to, once for each place. False: nothing to tell. */
+/* What a filter passed over moved the position of a quiet stream, and of many lanes the last record
+ * may have had no id: the client is told where to come back to, once for each place. False: nothing
+ * to tell. */
 static bool
 add_position(struct session *session)
 {
     const struct feed *feed = session->feed;
-    if (feed->format.filter == NULL || session->hello_due ||
-        session->stand.seq == session->told_seq) {
+    if (session->hello_due || session->stand.seq == session->told_seq ||
+        (feed->format.filter == NULL && !lanes_sparse(stream_lanes(session->home->stream)))) {
         return false;
     }
     bool shared = session->state == SESSION_LIVE && !session->solo;

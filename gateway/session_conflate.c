@@ -33,12 +33,6 @@ session_conflate_fini(struct session *session)
     end_conflation(session);
 }
 
-static char *
-id_of(const struct record *record)
-{
-    return mem_strndup(record->text + record->id_off, record->id_len);
-}
-
 /* The ring went on without us: what it lost is a gap in its place. */
 static bool
 add_hole(struct session *session)
@@ -55,8 +49,8 @@ add_hole(struct session *session)
     struct buf scratch;
     buf_init(&scratch);
     char *from =
-        conflation->last == NULL ? mem_strdup(session->id_before) : id_of(conflation->last);
-    char *id = id_of(before);
+        conflation->last == NULL ? mem_strdup(session->id_before) : record_id(conflation->last);
+    char *id = record_id(before);
     uint64_t count = to.ordinal - conflation->stand.ordinal;
     struct record *hole = session->feed->format.filter == NULL
                               ? record_new_gap("slow", count, from, id, before->lane,
@@ -161,7 +155,7 @@ tell_dropped(struct session *session)
     if (!conflate_take_dropped(session->conflation->waiting, &dropped)) {
         return;
     }
-    char *to = id_of(dropped.last);
+    char *to = record_id(dropped.last);
     tell(session, "slow", DROP_SLOW, dropped.count, session->id_before, to);
     tell(session, "conflated", DROP_CONFLATED, dropped.merged, session->id_before, to);
     session->stand = (struct stand){dropped.last->seq + 1, dropped.last->ordinal,
@@ -181,7 +175,7 @@ catch_up(struct session *session)
         session->stand = conflation->stand;
         if (session->stand.seq >= session->skip_until) {
             free(session->id_before);
-            session->id_before = id_of(conflation->last);
+            session->id_before = record_id(conflation->last);
         }
     }
     end_conflation(session);

@@ -126,7 +126,7 @@ pass_over(struct session *session, const struct record *last)
     session->stand = stand_past(last);
     if (session->stand.seq >= session->skip_until && session->to.kind == PLACE_NONE) {
         free(session->id_before);
-        session->id_before = mem_strndup(last->text + last->id_off, last->id_len);
+        session->id_before = record_id(last);
     }
 }
 
