@@ -6,6 +6,7 @@
 #include "gateway_fixture.h"
 #include "mem.h"
 #include "params.h"
+#include "reaper.h"
 #include "shard.h"
 #include "unit.h"
 
