@@ -166,13 +166,6 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
-    if (session->feed->outlet->on_request) {
-        begin_request(session);
-        return;
-    }
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
@@ -183,6 +176,7 @@ take_stand(struct session *session)
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
+    free(session->id_before);
     session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
     say_hello(session, &start);
     if (start.missed > 0) {
@@ -252,9 +246,6 @@ static void
 find_end(struct session *session)
 {
     bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
-    if (session->feed->outlet->on_request) {
-        return; /* its source says when it is complete */
-    }
     if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor) {
         end_at_cursor(session);
     }
@@ -275,6 +266,66 @@ find_end(struct session *session)
         session->end_seq = end.seq;
         session->end_ordinal = end.ordinal;
     }
+}
+
+static bool
+source_was_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.was_up;
+}
+
+/* Before the source knows its lanes a token cannot be told from one that is all sent: what lies
+ * between it and where the source will begin would be lost, and nobody told. */
+static void
+begin(struct session *session)
+{
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+    } else if (session->from.kind == PLACE_TOKEN && !source_was_up(session->home->stream)) {
+        session->unplaced = true;
+        session->id_before = mem_strdup("");
+        TAILQ_INSERT_TAIL(&session->home->unplaced, session, wait_link);
+    } else {
+        take_stand(session);
+        find_end(session);
+    }
+}
+
+static void
+begin_hold(struct session *session)
+{
+    if (session->policy == SLOW_PAUSE && !session->waiting && !session->unplaced) {
+        session_hold(session);
+        outlet_hold_update(session->home);
+    }
+}
+
+static void
+leave_unplaced(struct session *session)
+{
+    if (session->unplaced) {
+        TAILQ_REMOVE(&session->home->unplaced, session, wait_link);
+        session->unplaced = false;
+    }
+}
+
+bool
+session_place(struct session *session)
+{
+    if (!source_was_up(session->home->stream)) {
+        return false;
+    }
+    leave_unplaced(session);
+    take_stand(session);
+    find_end(session);
+    session->solo = session_needs_solo(session);
+    begin_hold(session);
+    return true;
 }
 
 struct queue
@@ -323,8 +374,7 @@ session_new_take(
     buf_init(&session->out);
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
-    take_stand(session);
-    find_end(session);
+    begin(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {
         session->ws = mem_calloc(1, sizeof *session->ws);
@@ -333,10 +383,8 @@ session_new_take(
     feed_enter(feed);
     outlet->n_sessions++;
     stream_listen(outlet->stream, outlet->slot, true);
-    if (session->policy == SLOW_PAUSE && !session->waiting) {
-        session_hold(session);
-        outlet_hold_update(outlet);
-    } else if (session->policy == SLOW_CONFLATE) {
+    begin_hold(session);
+    if (session->policy == SLOW_CONFLATE) {
         TAILQ_INSERT_TAIL(&outlet->conflaters, session, conflate_link);
     }
     if (session->max_rate != 0) {
@@ -359,6 +407,7 @@ session_free(struct session *session)
     }
     session_unhold(session);
     outlet_hold_update(outlet);
+    leave_unplaced(session);
     catchup_leave(session);
     if (session->policy == SLOW_CONFLATE) {
         TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);

@@ -107,7 +107,7 @@ session_conflates(struct session *session)
     if (session->conflation != NULL) {
         return true;
     }
-    if (session->waiting || session->catchup != NULL) {
+    if (session->waiting || session->unplaced || session->catchup != NULL) {
         return false; /* it reads what it asked for at the start */
     }
     if (session->policy != SLOW_CONFLATE || session->bounded || session->state == SESSION_ENDING ||

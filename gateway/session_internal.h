@@ -52,6 +52,9 @@ char *session_token_before(struct stream *stream, const struct record *before);
  * before the stand. */
 void session_end_by_id(struct session *session);
 
+/* session_place: an unplaced session stands where its token says, if the source is up by now. */
+bool session_place(struct session *session);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
 
