@@ -463,6 +463,35 @@ lanes_begin_at_zero(struct lanes *lanes)
     return all;
 }
 
+static int
+compare_rows(const void *left, const void *right)
+{
+    const struct token_lane *a = left, *b = right;
+    return row_before(a, b->group, b->partition) ? -1 : row_before(b, a->group, a->partition);
+}
+
+void
+lanes_close_removed(struct lanes *lanes, struct place *place)
+{
+    if (place->cursor != NULL) {
+        return; /* no lanes, and the cursor lies in their memory */
+    }
+    pthread_mutex_lock(&lanes->lock);
+    size_t known = place->n_lanes;
+    struct token_lane *rows =
+        mem_realloc(place->lanes, (known + lanes->n + 1) * sizeof *place->lanes);
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct token_lane *own = &lanes->rows[lanes->items[i].row];
+        const struct place before = {.lanes = rows, .n_lanes = known};
+        if (lanes->items[i].removed && row_of(&before, own->group, own->partition) == NULL) {
+            rows[place->n_lanes++] = *own;
+        }
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    qsort(rows, place->n_lanes, sizeof *rows, compare_rows);
+    place->lanes = rows;
+}
+
 size_t
 lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows)
 {

@@ -89,6 +89,10 @@ size_t lanes_places(struct lanes *lanes, const struct place *from, const struct 
  * cursor: what the stream has ever published is all there is. */
 bool lanes_begin_at_zero(struct lanes *lanes);
 
+/* lanes_close_removed: give place, a PLACE_TOKEN, the lanes that are no more and that it does not
+ * know, as if all of them were seen. Its lanes are reallocated. */
+void lanes_close_removed(struct lanes *lanes, struct place *place);
+
 /* lanes_replay: the lanes with their places in the token from, for a connector; those that the
  * token does not know begin at 0. Owns: *rows is the caller's to free; their groups are lent until
  * lanes_free. Returns the count. */

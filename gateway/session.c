@@ -134,14 +134,24 @@ position_now(struct session *session)
     return place;
 }
 
+void
+session_tell_gone(struct session *session, uint64_t count)
+{
+    if (count > 0) {
+        session_gap(session, "expired", count, session->id_before, session->id_before);
+        counter_add(&session_counters(session)->dropped[DROP_EXPIRED], count);
+    }
+}
+
 /* What it asks for is not in the ring but may be in the source: wait for a reader of that. */
 static void
-go_elsewhere(struct session *session)
+go_elsewhere(struct session *session, uint64_t gone)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
     session->id_before = session->hello_due ? mem_strdup("") : token_text(session);
     if (!session->hello_due) {
         say_hello(session, &(struct stream_start){.resumed = true});
+        session_tell_gone(session, gone);
     }
     if (session->bounded) {
         session->until = position_now(session);
@@ -169,14 +179,13 @@ take_stand(struct session *session)
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
-        go_elsewhere(session);
+        go_elsewhere(session, start.gone);
         return;
     }
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    free(session->id_before);
     session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
     say_hello(session, &start);
     if (start.missed > 0) {
@@ -321,6 +330,7 @@ session_place(struct session *session)
         return false;
     }
     leave_unplaced(session);
+    free(session->id_before);
     take_stand(session);
     find_end(session);
     session->solo = session_needs_solo(session);

@@ -52,6 +52,9 @@ char *session_token_before(struct stream *stream, const struct record *before);
  * before the stand. */
 void session_end_by_id(struct session *session);
 
+/* session_tell_gone: count records before its stand were of lanes that are no more. */
+void session_tell_gone(struct session *session, uint64_t count);
+
 /* session_place: an unplaced session stands where its token says, if the source is up by now. */
 bool session_place(struct session *session);
 
