@@ -17,7 +17,6 @@ outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, s
     outlet->counters = stream_counters(stream, slot);
     TAILQ_INIT(&outlet->pausers);
     TAILQ_INIT(&outlet->conflaters);
-    TAILQ_INIT(&outlet->unplaced);
 }
 
 static void
@@ -304,11 +303,7 @@ outlet_wake(struct outlet *outlet)
     for (struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
         more |= feed_advance(feed);
     }
-    struct session *session, *next;
-    for (session = TAILQ_FIRST(&outlet->unplaced); session != NULL; session = next) {
-        next = TAILQ_NEXT(session, wait_link);
-        session_pump(session);
-    }
+    struct session *session;
     TAILQ_FOREACH(session, &outlet->conflaters, conflate_link)
     {
         session_conflate_absorb(session);

@@ -41,7 +41,6 @@ struct outlet {
     struct feed *feeds;
     struct session_list pausers;
     struct session_list conflaters;
-    struct session_list unplaced; /* who waits for the source to be up */
     size_t n_sessions;
     bool is_private; /* a private stream's: filtered feeds too are freed only with it */
     bool on_request; /* of a stream that a request made: who subscribes begins at its beginning,

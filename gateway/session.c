@@ -195,6 +195,36 @@ take_stand(struct session *session)
     free(here);
 }
 
+/* A token says nothing of a source that has not answered yet: where its lanes begin here, and what
+ * lies between, is not known. Its hello waits for that. */
+static bool
+wait_for_source(struct session *session)
+{
+    struct stream_health health;
+    stream_health(session->home->stream, &health);
+    if (health.was_up || session->from.kind != PLACE_TOKEN ||
+        (session->from.n_lanes == 0 && session->from.cursor == NULL)) {
+        return false;
+    }
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    catchup_ask(session);
+    return true;
+}
+
+static void
+open_body(struct session *session)
+{
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+    } else if (!wait_for_source(session)) {
+        take_stand(session);
+    }
+}
+
 static void
 take_params(struct session *session, struct params *params)
 {
@@ -255,6 +285,10 @@ static void
 find_end(struct session *session)
 {
     bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
+    if (session->feed->outlet->on_request || /* its source says when it is complete */
+        (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
+        return;
+    }
     if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor) {
         end_at_cursor(session);
     }
@@ -275,67 +309,6 @@ find_end(struct session *session)
         session->end_seq = end.seq;
         session->end_ordinal = end.ordinal;
     }
-}
-
-static bool
-source_was_up(struct stream *stream)
-{
-    struct stream_health health;
-    stream_health(stream, &health);
-    return health.was_up;
-}
-
-/* Before the source knows its lanes a token cannot be told from one that is all sent: what lies
- * between it and where the source will begin would be lost, and nobody told. */
-static void
-begin(struct session *session)
-{
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
-    if (session->feed->outlet->on_request) {
-        begin_request(session);
-    } else if (session->from.kind == PLACE_TOKEN && !source_was_up(session->home->stream)) {
-        session->unplaced = true;
-        session->id_before = mem_strdup("");
-        TAILQ_INSERT_TAIL(&session->home->unplaced, session, wait_link);
-    } else {
-        take_stand(session);
-        find_end(session);
-    }
-}
-
-static void
-begin_hold(struct session *session)
-{
-    if (session->policy == SLOW_PAUSE && !session->waiting && !session->unplaced) {
-        session_hold(session);
-        outlet_hold_update(session->home);
-    }
-}
-
-static void
-leave_unplaced(struct session *session)
-{
-    if (session->unplaced) {
-        TAILQ_REMOVE(&session->home->unplaced, session, wait_link);
-        session->unplaced = false;
-    }
-}
-
-bool
-session_place(struct session *session)
-{
-    if (!source_was_up(session->home->stream)) {
-        return false;
-    }
-    leave_unplaced(session);
-    free(session->id_before);
-    take_stand(session);
-    find_end(session);
-    session->solo = session_needs_solo(session);
-    begin_hold(session);
-    return true;
 }
 
 struct queue
@@ -370,6 +343,22 @@ session_unhold(struct session *session)
     }
 }
 
+void
+session_stand_late(struct session *session)
+{
+    session->hello_due = false;
+    free(session->id_before);
+    session->id_before = NULL;
+    take_stand(session);
+    find_end(session);
+    session->solo = session_needs_solo(session);
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
+        outlet_hold_update(session->home);
+    }
+    session_pump(session);
+}
+
 struct session *
 session_new_take(
     struct conn *conn, struct feed *feed, struct params *params, const struct buf *head)
@@ -384,7 +373,8 @@ session_new_take(
     buf_init(&session->out);
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
-    begin(session);
+    open_body(session);
+    find_end(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {
         session->ws = mem_calloc(1, sizeof *session->ws);
@@ -393,8 +383,10 @@ session_new_take(
     feed_enter(feed);
     outlet->n_sessions++;
     stream_listen(outlet->stream, outlet->slot, true);
-    begin_hold(session);
-    if (session->policy == SLOW_CONFLATE) {
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
+        outlet_hold_update(outlet);
+    } else if (session->policy == SLOW_CONFLATE) {
         TAILQ_INSERT_TAIL(&outlet->conflaters, session, conflate_link);
     }
     if (session->max_rate != 0) {
@@ -417,7 +409,6 @@ session_free(struct session *session)
     }
     session_unhold(session);
     outlet_hold_update(outlet);
-    leave_unplaced(session);
     catchup_leave(session);
     if (session->policy == SLOW_CONFLATE) {
         TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);

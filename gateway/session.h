@@ -26,15 +26,15 @@ enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
 struct session {
     TAILQ_ENTRY(session) live_link;     /* in feed->live while LIVE */
     TAILQ_ENTRY(session) pace_link;     /* in the shard's paced list when max_rate is set */
-    TAILQ_ENTRY(session) wait_link;     /* while it waits for a catch-up reader, or unplaced */
+    TAILQ_ENTRY(session) wait_link;     /* while it waits for a catch-up reader */
     TAILQ_ENTRY(session) pause_link;    /* in the outlet's pausers when policy is pause */
     TAILQ_ENTRY(session) conflate_link; /* in home's conflaters when policy is conflate */
     struct conn *conn;
     struct feed *feed;
     struct outlet *home; /* of the live stream; feed->outlet is another one while catching up */
     struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
-    bool waiting;                   /* for a reader */
-    bool unplaced;                  /* its token says nothing before the source knows its lanes */
+    bool waiting;                   /* for a reader, or for the source to be up */
+    bool alone;                     /* it has held up those who shared its reader */
     bool hello_due;                 /* where it begins is not known before the reader knows */
     bool holds;                     /* it is among its outlet's pausers */
     unsigned own_batches;           /* since the last try to hand over */

@@ -48,9 +48,9 @@ add_hole(struct session *session)
     }
     struct buf scratch;
     buf_init(&scratch);
-    char *from =
-        conflation->last == NULL ? mem_strdup(session->id_before) : record_id(conflation->last);
-    char *id = record_id(before);
+    char *from = conflation->last == NULL ? mem_strdup(session->id_before)
+                                          : session_id_of(session, conflation->last);
+    char *id = session_id_of(session, before);
     uint64_t count = to.ordinal - conflation->stand.ordinal;
     struct record *hole = session->feed->format.filter == NULL
                               ? record_new_gap("slow", count, from, id, before->lane,
@@ -93,7 +93,7 @@ absorb(struct session *session)
         conflation->last = record_ref(records[n - 1]);
         for (size_t i = 0; i < n; i++) {
             if (session_wants(session, records[i])) {
-                conflate_add_take(conflation->waiting, records[i]);
+                conflate_add_take(conflation->waiting, session_record_take(session, records[i]));
             } else {
                 record_unref(records[i]);
             }
@@ -107,7 +107,7 @@ session_conflates(struct session *session)
     if (session->conflation != NULL) {
         return true;
     }
-    if (session->waiting || session->unplaced || session->catchup != NULL) {
+    if (session->waiting || session->catchup != NULL) {
         return false; /* it reads what it asked for at the start */
     }
     if (session->policy != SLOW_CONFLATE || session->bounded || session->state == SESSION_ENDING ||
@@ -165,18 +165,15 @@ tell_dropped(struct session *session)
     record_unref(dropped.last);
 }
 
-/* Nothing waits: it stands where the ring was read to. Until a resume has passed what its own token
- * tells apart, that token stays the better one. */
+/* Nothing waits: it stands where the ring was read to. */
 static void
 catch_up(struct session *session)
 {
     const struct conflation *conflation = session->conflation;
     if (conflation->last != NULL && conflation->stand.seq > session->stand.seq) {
         session->stand = conflation->stand;
-        if (session->stand.seq >= session->skip_until) {
-            free(session->id_before);
-            session->id_before = record_id(conflation->last);
-        }
+        free(session->id_before);
+        session->id_before = session_id_of(session, conflation->last);
     }
     end_conflation(session);
 }

@@ -292,9 +292,6 @@ step(struct session *session)
         finish(session);
         return false;
     }
-    if (session->unplaced) {
-        return session_place(session);
-    }
     if (complete(session)) {
         session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
                                  .code = 1000,
@@ -340,7 +337,7 @@ session_pump(struct session *session)
             return;
         }
         if (!step(session)) {
-            if (session->waiting || session->unplaced) {
+            if (session->waiting) {
                 return;
             }
             if (!session_owes(session) && session->state == SESSION_BEHIND &&
