@@ -113,6 +113,24 @@ keytable_put(struct keytable *table, struct keyed *entry)
     return before;
 }
 
+void
+keytable_foresee(const struct keytable *table, const uint64_t *hashes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(&table->slots[hashes[i] & table->mask]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        __builtin_prefetch(table->slots[hashes[i] & table->mask]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct keyed *entry = table->slots[hashes[i] & table->mask];
+        if (entry != NULL) {
+            __builtin_prefetch(entry->record);
+            __builtin_prefetch(entry->record->text);
+        }
+    }
+}
+
 /* The gap is closed in the runs that go over it. */
 void
 keytable_remove(struct keytable *table, const struct keyed *entry)

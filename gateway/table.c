@@ -314,14 +314,13 @@ apply_tombstone(
 }
 
 static void
-apply(struct table *table, struct record *record, struct version_list *trash)
+apply(struct table *table, struct record *record, uint64_t hash, struct version_list *trash)
 {
     if (record->is_gap && record->weight == 0) {
         apply_reset(table, record, trash);
     } else if (!keytable_has_key(record)) {
         table->keyless += !record->is_gap;
     } else if (!table->given_up) {
-        uint64_t hash = keytable_hash(&table->keys, record);
         if (record->is_tombstone) {
             apply_tombstone(table, record, hash, trash);
         } else {
@@ -342,10 +341,16 @@ table_apply_take(struct table *table, struct record *const *records, size_t n)
     for (size_t i = 0; i < n;) {
         size_t end = n - i < APPLY_STEP ? n : i + APPLY_STEP;
         size_t begin = i;
+        uint64_t hashes[APPLY_STEP];
         struct version_list trash = TAILQ_HEAD_INITIALIZER(trash);
+        for (size_t k = begin; k < end; k++) {
+            hashes[k - begin] =
+                keytable_has_key(records[k]) ? keytable_hash(&table->keys, records[k]) : 0;
+        }
         pthread_mutex_lock(&table->lock);
+        keytable_foresee(&table->keys, hashes, end - begin);
         for (; i < end; i++) {
-            apply(table, records[i], &trash);
+            apply(table, records[i], hashes[i - begin], &trash);
         }
         struct record *last = table->last;
         table->last = record_ref(records[end - 1]);

@@ -47,7 +47,8 @@ void table_free(struct table *table); /* NULL-safe; no snapshot may be left. Thr
 
 /* table_apply_take: n records that follow those before, with the seq that the ring gave them. A
  * record without a key is counted; a reset (a gap of weight 0) removes what its lane had.
- * Owns  one reference of each.  Thread source.  Cost O(1) a record, amortised: about 0.3 us. */
+ * Owns  one reference of each.  Thread source.  Cost O(1) a record, amortised: 2
+ * to 3 times that of the ring among 1,000 keys, 6 times among a million, for cache misses. */
 void table_apply_take(struct table *table, struct record *const *records, size_t n);
 
 /* table_announce_reset: before the ring has the reset's record. table_resets: how many were

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 
+import confluent_kafka
 import pytest
 
 from harness import wait_for
@@ -451,3 +452,16 @@ def test_maps_are_right_whoever_comes_and_goes_however_slow(kafka, gateways):
     print(n, sums)
     assert sums["resumed"] > 5 and sums["fresh"] > 10 and sums["gaps"] > 0, sums
     gateway.wait_metric("table_snapshots", 0, stream="s")
+
+
+@pytest.mark.real_only
+def test_control_records_at_the_end_do_not_keep_the_table_from_being_loaded(kafka, gateways):
+    """A transaction's marker takes the last offset, and no consumer ever gets it."""
+    topic = kafka.topic(1)
+    producer = confluent_kafka.Producer({"bootstrap.servers": kafka.bootstrap, "transactional.id": topic})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(topic, key="a", value='{"n":1}')
+    producer.commit_transaction()
+    gateway = start(kafka, gateways, topic)
+    assert table(gateway).snapshot().values == {"a": 1}
