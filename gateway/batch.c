@@ -200,15 +200,18 @@ batch_unit_start(const struct batch *batch, size_t i)
 const char *
 batch_id(struct batch *batch, size_t i, size_t *len)
 {
-    const struct unit *unit = i == 0 ? NULL : &batch->units[i - 1];
-    if (unit != NULL && unit->track != NULL) {
+    if (i == 0) {
+        *len = batch->first_id_end;
+        return batch->ids.bytes;
+    }
+    const struct unit *unit = &batch->units[i - 1];
+    if (unit->track != NULL) {
         batch->made.len = 0;
         track_add_token(unit->track, unit->step, &batch->made);
         *len = batch->made.len;
         return batch->made.bytes;
     }
-    size_t begin = i == 0 ? 0 : i == 1 ? batch->first_id_end : batch->units[i - 2].id_end;
-    size_t end = i == 0 ? batch->first_id_end : batch->units[i - 1].id_end;
-    *len = end - begin;
+    size_t begin = i == 1 ? batch->first_id_end : batch->units[i - 2].id_end;
+    *len = unit->id_end - begin;
     return batch->ids.bytes + begin;
 }

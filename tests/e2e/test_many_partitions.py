@@ -71,6 +71,23 @@ def test_reconnects_lose_nothing_and_repeat_less_than_a_run(kafka, gateways, top
     assert seen == {(partition, offset) for partition in range(PARTITIONS) for offset in each}
 
 
+def test_a_token_goes_on_at_another_replica(kafka, gateways, topic):
+    """Each replica has the partitions in an order of its own."""
+    replicas = [gateways(KEYS, s={"source": kafka.source(topic), **PATIENT}) for _ in range(2)]
+    token, seen = "earliest", set()
+    for turn in range(16):
+        sub = replicas[turn % 2].subscribe("s", "ndjson", envelope="full", **{"from": token})
+        records = parsed(sub.records(300))
+        sub.close()
+        assert_ordered(records)
+        assert sum(place(record) in seen for record in records) <= MOST_REPEATS
+        seen.update(map(place, records))
+        token = next(record["id"] for record in reversed(records) if record["id"])
+    sub = replicas[0].subscribe("s", "ndjson", envelope="full", **{"from": token})
+    while len(seen) < COUNT:
+        seen.update(map(place, parsed(sub.records(1))))
+
+
 def test_what_has_left_the_ring_is_handed_over_without_a_repeat(kafka, gateways, topic):
     gateway = gateways(s={"source": kafka.source(topic), "ring": {"records": 1024},
                           "slow": {"queue": {"records": 512}}})
