@@ -383,6 +383,28 @@ sql_walk_total(struct sql_walk *walk, uint64_t *total, struct err *err)
     return outcome;
 }
 
+/* PostgreSQL puts NULL behind everything, SQLite before. */
+enum sql_outcome
+sql_walk_check_end(struct sql_walk *walk, struct err *err)
+{
+    bool nulls_last = (walk->driver->dialect == SQL_POSTGRES) == (walk->settings->order == 0);
+    if (!nulls_last || walk->position.len == 0) {
+        return SQL_DONE;
+    }
+    struct answer answer = {.n = 1};
+    struct buf text;
+    buf_init(&text);
+    sql_nulls_text(&text, walk->settings, &walk->query);
+    const struct sql_statement statement = {text.bytes, walk->params, walk->query.n_names};
+    enum sql_outcome outcome = ask(walk, &statement, &answer, err);
+    buf_fini(&text);
+    if (outcome == SQL_DONE && answer.integer != 0) {
+        err_set(err, ERR_INVALID, "a key column is NULL");
+        return SQL_FAILED;
+    }
+    return outcome;
+}
+
 enum sql_outcome
 sql_walk_wait(struct sql_walk *walk, int64_t deadline_ns, struct err *err)
 {

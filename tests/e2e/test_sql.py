@@ -357,13 +357,16 @@ def test_a_refused_query_fails_without_a_word_of_the_database(database, gateways
     numbered(database, 3)
     gateway = gateways(
         none=walk_of(database, "select id from secret_table"), key=walk_of(database, "select body from t"),
-        twice=walk_of(database, "select 1 as id, body from t"), null=walk_of(database, "select body as b, nullif(id, 1) as id from t", order="descending" if "postgres" in database.source else "ascending"))
+        twice=walk_of(database, "select 1 as id, body from t"),
+        first=walk_of(database, "select body, nullif(id, 1) as id from t", page=1),
+        last=walk_of(database, "select body, nullif(id, 1) as id from t", page=1, order="descending"))
     told = failure(gateway.subscribe("none", "ndjson"))
     assert told["code"] == "query_failed" and "secret_table" not in told["message"]
     assert "secret_table" in gateway.log()
     assert failure(gateway.subscribe("key", "ndjson"))["code"] == "query_failed"
     assert "not unique" in failure(gateway.subscribe("twice", "ndjson"))["message"]
-    assert "NULL" in failure(gateway.subscribe("null", "ndjson"))["message"]
+    for stream in ("first", "last"):  # wherever the database puts them
+        assert "NULL" in failure(gateway.subscribe(stream, "ndjson"))["message"]
 
 
 @both
