@@ -333,6 +333,10 @@ $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
 
+$(B)/bench/stage: tests/bench/stage.c $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
+
 -include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
 
 # --- The Kafka source alone -------------------------------------------------------------------

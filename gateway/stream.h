@@ -112,6 +112,7 @@ struct stream_start {
     struct record *before;
     uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
     uint64_t missed;     /* records that the token asks for and the ring no longer holds */
+    uint64_t gone;       /* of these, those of lanes that are no more: nobody has them */
     bool elsewhere;      /* not all that from asks for is in the ring: the source may have it */
     bool resumed;        /* the token was honoured */
     const char *reason;  /* when resumed is false though a token was given: a literal */
