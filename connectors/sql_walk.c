@@ -299,7 +299,7 @@ static bool
 take_answer(struct sql_sink *sink, const struct sql_row *row)
 {
     struct answer *answer = (struct answer *)sink;
-    struct sql_value values[SQL_KEY_MAX];
+    struct sql_value values[SQL_KEY_MAX] = {{.kind = SQL_NULL}};
     for (size_t i = 0; i < answer->n; i++) {
         answer->driver->value(row, i, &values[i]);
     }
