@@ -162,12 +162,13 @@ open_request(struct source *source)
     }
 }
 
+/* A page, or what is to be asked behind the last one. */
 static bool
-fetch_page(struct source *source)
+repeat(struct source *source, enum sql_outcome (*ask)(struct sql_walk *walk, struct err *err))
 {
     struct err err;
     for (;;) {
-        enum sql_outcome outcome = sql_walk_fetch(&source->walk, &err);
+        enum sql_outcome outcome = ask(&source->walk, &err);
         if (outcome == SQL_DONE) {
             went_well(source);
             return true;
@@ -195,12 +196,14 @@ answer_request(struct source *source)
         return;
     }
     do {
-        if (!wait_room(source) || !fetch_page(source) || !hand_out(source)) {
+        if (!wait_room(source) || !repeat(source, sql_walk_fetch) || !hand_out(source)) {
             return;
         }
         tell_progress(source);
     } while (source->walk.page.more);
-    stream_source_end(source->stream, NULL, NULL);
+    if (repeat(source, sql_walk_check_end)) {
+        stream_source_end(source->stream, NULL, NULL);
+    }
 }
 
 /* ---- following ---- */

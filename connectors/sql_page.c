@@ -22,10 +22,11 @@ add_column(struct buf *out, const char *name)
 }
 
 static void
-add_columns(struct buf *out, const struct sql_settings *settings, const char *behind)
+add_columns(
+    struct buf *out, const struct sql_settings *settings, const char *behind, const char *between)
 {
     for (size_t i = 0; i < settings->key.n; i++) {
-        buf_adds(out, i == 0 ? "" : ", ");
+        buf_adds(out, i == 0 ? "" : between);
         add_column(out, settings->key.items[i]);
         buf_adds(out, behind);
     }
@@ -38,7 +39,7 @@ add_compare(struct buf *out, const struct sql_settings *settings, const struct s
 {
     bool one = settings->key.n == 1;
     buf_adds(out, one ? "" : "(");
-    add_columns(out, settings, "");
+    add_columns(out, settings, "", ", ");
     buf_addf(out, "%s %s %s", one ? "" : ")", operator, one ? "" : "(");
     for (size_t i = 0; i < settings->key.n; i++) {
         buf_addf(out, settings->postgres != NULL ? "%s$%zu" : "%s?%zu", i == 0 ? "" : ", ",
@@ -72,7 +73,7 @@ sql_page_text(struct buf *out, const struct sql_settings *settings, const struct
         add_compare(out, settings, query, down ? ">=" : "<=", bounds->after ? settings->key.n : 0);
     }
     BUF_LITERAL(out, " ORDER BY ");
-    add_columns(out, settings, down ? " DESC" : "");
+    add_columns(out, settings, down ? " DESC" : "", ", ");
     buf_addf(out, " LIMIT %zu", bounds->rows);
     buf_addc(out, '\0');
 }
@@ -81,12 +82,23 @@ void
 sql_newest_text(struct buf *out, const struct sql_settings *settings, const struct sql_query *query)
 {
     BUF_LITERAL(out, "SELECT ");
-    add_columns(out, settings, "");
+    add_columns(out, settings, "", ", ");
     add_from(out, query);
     BUF_LITERAL(out, " WHERE ");
     add_column(out, settings->key.items[0]);
     BUF_LITERAL(out, " IS NOT NULL ORDER BY ");
-    add_columns(out, settings, " DESC");
+    add_columns(out, settings, " DESC", ", ");
+    BUF_LITERAL(out, " LIMIT 1");
+    buf_addc(out, '\0');
+}
+
+void
+sql_nulls_text(struct buf *out, const struct sql_settings *settings, const struct sql_query *query)
+{
+    BUF_LITERAL(out, "SELECT 1");
+    add_from(out, query);
+    BUF_LITERAL(out, " WHERE ");
+    add_columns(out, settings, " IS NULL", " OR ");
     BUF_LITERAL(out, " LIMIT 1");
     buf_addc(out, '\0');
 }

@@ -25,6 +25,10 @@ void sql_newest_text(
 void sql_count_text(struct buf *out, const struct sql_settings *settings,
     const struct sql_query *query, bool after, bool count);
 
+/* sql_nulls_text: one row if any has a NULL in its key. */
+void sql_nulls_text(
+    struct buf *out, const struct sql_settings *settings, const struct sql_query *query);
+
 /* sql_page_keys: columns[i] of the result is key column i. Errors -1 and err: not there, or two
  * columns of one name. */
 int sql_page_keys(const struct sql_settings *settings, const struct sql_columns *columns,

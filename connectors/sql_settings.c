@@ -73,7 +73,7 @@ static const struct config_key keys[] = {
         .offset = offsetof(struct sql_settings, page_rows),
         .least = 1,
         .most = 100000,
-        .fallback = "500",
+        .fallback = "2000",
         .prose = "Rows asked for at once. Between pages neither a transaction nor a connection is "
                  "held."},
     {.name = "page_bytes",

@@ -299,7 +299,7 @@ static bool
 take_answer(struct sql_sink *sink, const struct sql_row *row)
 {
     struct answer *answer = (struct answer *)sink;
-    struct sql_value values[SQL_KEY_MAX];
+    struct sql_value values[SQL_KEY_MAX] = {{.kind = SQL_NULL}};
     for (size_t i = 0; i < answer->n; i++) {
         answer->driver->value(row, i, &values[i]);
     }
@@ -380,6 +380,28 @@ sql_walk_total(struct sql_walk *walk, uint64_t *total, struct err *err)
     }
     buf_fini(&text);
     buf_fini(&answer.text);
+    return outcome;
+}
+
+/* PostgreSQL puts NULL behind everything, SQLite before. */
+enum sql_outcome
+sql_walk_check_end(struct sql_walk *walk, struct err *err)
+{
+    bool nulls_last = (walk->driver->dialect == SQL_POSTGRES) == (walk->settings->order == 0);
+    if (!nulls_last || walk->position.len == 0) {
+        return SQL_DONE;
+    }
+    struct answer answer = {.n = 1};
+    struct buf text;
+    buf_init(&text);
+    sql_nulls_text(&text, walk->settings, &walk->query);
+    const struct sql_statement statement = {text.bytes, walk->params, walk->query.n_names};
+    enum sql_outcome outcome = ask(walk, &statement, &answer, err);
+    buf_fini(&text);
+    if (outcome == SQL_DONE && answer.integer != 0) {
+        err_set(err, ERR_INVALID, "a key column is NULL");
+        return SQL_FAILED;
+    }
     return outcome;
 }
 

@@ -46,6 +46,10 @@ enum sql_outcome sql_walk_newest(struct sql_walk *walk, struct buf *cursor, stru
 /* sql_walk_total: how many rows lie behind the position, counted or estimated as settings say. */
 enum sql_outcome sql_walk_total(struct sql_walk *walk, uint64_t *total, struct err *err);
 
+/* sql_walk_check_end: SQL_FAILED when rows were passed over because their key is NULL: where those
+ * come last, a page behind a key never meets them. */
+enum sql_outcome sql_walk_check_end(struct sql_walk *walk, struct err *err);
+
 /* sql_walk_wait: see sql_driver.wait; needs a kept connection. sql_walk_drop: close that. */
 enum sql_outcome sql_walk_wait(struct sql_walk *walk, int64_t deadline_ns, struct err *err);
 void sql_walk_drop(struct sql_walk *walk);

@@ -17,12 +17,18 @@ def blocks(language):
     return re.findall(r"^```%s\n(.*?)^```" % language, README, re.M | re.S)
 
 
-def test_configuration_is_valid(tmp_path):
-    (config,) = blocks("yaml")
-    path = tmp_path / "gateway.yaml"
-    path.write_text(config)
-    done = subprocess.run([HEADGATE, "check", "-c", path], capture_output=True, text=True, timeout=20, check=False)
-    assert done.returncode == 0, done.stderr
+def test_configurations_are_valid(tmp_path):
+    """The first is a whole file, the others are parts of one."""
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef" * 4)
+    first, *parts = blocks("yaml")
+    for n, config in enumerate([first, *("admin: 127.0.0.1:0\n" + part for part in parts)]):
+        path = tmp_path / f"{n}.yaml"
+        path.write_text(re.sub(r"\$\{file:[^}]*\}", "${file:%s}" % secret, config))
+        environment = {**os.environ, "DATABASE_URL": "postgresql://localhost/shop"}
+        done = subprocess.run(
+            [HEADGATE, "check", "-c", path], capture_output=True, text=True, timeout=20, check=False, env=environment)
+        assert done.returncode == 0, done.stderr + config
 
 
 def test_commands_take_their_options():

@@ -357,13 +357,16 @@ def test_a_refused_query_fails_without_a_word_of_the_database(database, gateways
     numbered(database, 3)
     gateway = gateways(
         none=walk_of(database, "select id from secret_table"), key=walk_of(database, "select body from t"),
-        twice=walk_of(database, "select 1 as id, body from t"), null=walk_of(database, "select body as b, nullif(id, 1) as id from t", order="descending" if "postgres" in database.source else "ascending"))
+        twice=walk_of(database, "select 1 as id, body from t"),
+        first=walk_of(database, "select body, nullif(id, 1) as id from t", page=1),
+        last=walk_of(database, "select body, nullif(id, 1) as id from t", page=1, order="descending"))
     told = failure(gateway.subscribe("none", "ndjson"))
     assert told["code"] == "query_failed" and "secret_table" not in told["message"]
     assert "secret_table" in gateway.log()
     assert failure(gateway.subscribe("key", "ndjson"))["code"] == "query_failed"
     assert "not unique" in failure(gateway.subscribe("twice", "ndjson"))["message"]
-    assert "NULL" in failure(gateway.subscribe("null", "ndjson"))["message"]
+    for stream in ("first", "last"):  # wherever the database puts them
+        assert "NULL" in failure(gateway.subscribe(stream, "ndjson"))["message"]
 
 
 @both
@@ -478,10 +481,9 @@ def test_new_rows_follow_the_last_one(database, gateways):
 
 @both
 def test_a_followed_table_is_read_again_from_any_row(database, gateways):
-    """From a token of before a restart of the gateway, or older than the ring, until the live rows are met."""
+    """From a token of before a restart of the gateway, which the ring does not hold, until the live rows are met."""
     numbered(database, 3000)
-    stream = {**follow_of(database, page=100), "ring": {"records": 256}, "slow": {"policy": "pause", "queue": {"records": 128}}}
-    gateway = gateways(live=stream)
+    gateway = gateways(live=follow_of(database, page=100))
     sub = gateway.subscribe("live", "ndjson", **{"from": "earliest"})
     first = sub.records(1500)
     sub.close()
@@ -491,9 +493,10 @@ def test_a_followed_table_is_read_again_from_any_row(database, gateways):
     gateway.start()
     subs = [gateway.subscribe("live", transport, **{"from": token}) for transport in TRANSPORTS]
     add_rows(database, 1000, 3001)
-    for sub in subs:
-        assert sub.hello["resumed"] is True
-        assert ids(sub.records(3000)) == list(range(1001, 4001))
+    assert all(sub.hello["resumed"] is True for sub in subs)
+    for at in range(1001, 4001, 100):  # in turn: an unread socket may lose a segment and wait for the timer of TCP
+        for sub in subs:
+            assert ids(sub.records(100)) == list(range(at, at + 100))
     wait_for(lambda: gateway.metric("catchup_readers") == 0, "the end of catching up")
     add_rows(database, 1, 9000)
     for sub in subs:
