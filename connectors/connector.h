@@ -13,6 +13,7 @@
 
 #include "../gateway/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,6 +57,10 @@ struct connector {
     uint64_t (*descriptor_bound)(const void *settings);
 
     unsigned capabilities;
+
+    /* shares: with these settings the source is one of several readers that share the records, and
+     * keeps its progress upstream. NULL: never. */
+    bool (*shares)(const void *settings);
 
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured
      * stream, else where to begin (only with CONNECTOR_REPLAYS). An upstream that cannot be reached

@@ -66,7 +66,7 @@ bool
 catchup_can(const struct outlet *home)
 {
     const struct connector *connector = stream_config(home->stream)->connector;
-    return (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
+    return (connector->capabilities & CONNECTOR_REPLAYS) != 0 && !stream_is_shared(home->stream) &&
            shard_catchups(home->shard) != NULL;
 }
 

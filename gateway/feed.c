@@ -324,6 +324,24 @@ least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* How far the one has come who is furthest, of those that take what comes. */
+static uint64_t
+furthest(const struct outlet *outlet)
+{
+    uint64_t seq = 0;
+    for (const struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
+        const struct session *session;
+        if (!TAILQ_EMPTY(&feed->live) && feed->stand.seq - 1 > seq) {
+            seq = feed->stand.seq - 1;
+        }
+        TAILQ_FOREACH(session, &feed->solo, live_link)
+        {
+            seq = session->stand.seq - 1 > seq ? session->stand.seq - 1 : seq;
+        }
+    }
+    return seq;
+}
+
 void
 outlet_hold_update(struct outlet *outlet)
 {
@@ -345,6 +363,12 @@ outlet_hold_update(struct outlet *outlet)
         hold.resume_seq = least(hold.resume_seq, add_capped(sent, queue.records / 2));
         hold.limit_bytes = least(hold.limit_bytes, add_capped(stand->bytes, queue.bytes));
         hold.resume_bytes = least(hold.resume_bytes, add_capped(stand->bytes, queue.bytes / 2));
+        uint64_t settled = session_settled(session);
+        hold.settled_seq = hold.must ? least(hold.settled_seq, settled) : settled;
+        hold.must = true;
+    }
+    if (!hold.must) {
+        hold.settled_seq = furthest(outlet);
     }
     stream_hold(outlet->stream, outlet->slot, hold);
 }

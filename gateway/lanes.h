@@ -36,6 +36,13 @@ uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
  * nothing moved and nothing was appended. */
 const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, struct buf *token);
 
+/* lanes_mark: the lane begins here, after the record seq of the ring: what older records say of it
+ * is of a former life. lanes_settled: its next offset when the record seq, whose id says here, is
+ * the last that is settled. */
+void lanes_mark(struct lanes *lanes, uint32_t lane, uint64_t seq);
+uint64_t lanes_settled(
+    struct lanes *lanes, uint32_t lane, const struct place *here, uint64_t seq);
+
 /* lanes_token: the position now. lanes_start_token: where every lane began. */
 void lanes_token(struct lanes *lanes, struct buf *token);
 void lanes_start_token(struct lanes *lanes, struct buf *token);

@@ -214,6 +214,15 @@ session_queue(const struct session *session)
     return (struct queue){session->queue_records, session->queue_bytes};
 }
 
+uint64_t
+session_settled(struct session *session)
+{
+    if (!session_owes(session)) {
+        session->settled_seq = session->stand.seq - 1;
+    }
+    return session->settled_seq;
+}
+
 void
 session_hold(struct session *session)
 {
@@ -251,6 +260,7 @@ session_new_take(
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
     take_stand(session);
+    session->settled_seq = session->stand.seq == 0 ? 0 : session->stand.seq - 1;
     find_end(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {
@@ -284,6 +294,8 @@ session_free(struct session *session)
     if (session->state == SESSION_LIVE) {
         feed_leave(session->feed, session);
     }
+    outlet->hold_stale |= session->holds;
+    outlet_hold_update(outlet); /* what it has got counts, also after it is gone */
     session_unhold(session);
     outlet_hold_update(outlet);
     catchup_leave(session);

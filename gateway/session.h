@@ -45,6 +45,7 @@ struct session {
 
     struct buf out; /* goes first: the rest of a unit, control messages */
     size_t out_at;
+    uint64_t settled_seq; /* up to here all was in the socket when nothing was owed last */
     struct batch *pinned; /* or this: the rest of a large unit, before out */
     size_t pin_at, pin_end;
 
@@ -89,6 +90,9 @@ struct queue {
     uint64_t records, bytes;
 };
 struct queue session_queue(const struct session *session);
+
+/* session_settled: up to which record it has been sent all, to the last byte, or was told of it. */
+uint64_t session_settled(struct session *session);
 
 /* session_hold, session_unhold: it holds its outlet's source back when it is slow, or no more. */
 void session_hold(struct session *session);

@@ -47,11 +47,13 @@ struct stream {
     uint64_t room_records, room_bytes;
     struct buf scratch;
     struct buf token;
+    uint64_t settled_seq; /* of the last stream_settle */
+    struct place settled; /* what the record settled_seq says */
 
     struct stream_counters *counters; /* one a shard, and the source's last */
     struct listener *listeners;
     size_t n_shards;
-    atomic_uint_fast64_t records_in;
+    atomic_uint_fast64_t records_in, shares, shared_lanes, commits;
     struct error_count errors[ERROR_REASONS_MAX];
 
     pthread_mutex_t health_lock;
@@ -126,6 +128,7 @@ stream_free(struct stream *stream)
     lanes_free(stream->lanes);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
+    free(stream->settled.lanes);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);
     free(stream->listeners);
@@ -192,6 +195,15 @@ stream_room(struct stream *stream)
     return (size_t)stream->room_records;
 }
 
+/* The lane begins behind what is in the ring and what is staged for it. */
+static void
+mark_lane(struct stream *stream, uint32_t lane)
+{
+    struct ring_state state;
+    ring_state(stream->ring, &state);
+    lanes_mark(stream->lanes, lane, state.head_seq + stream->n_staged);
+}
+
 uint32_t
 stream_lane_add(struct stream *stream, const char *group, uint32_t partition, uint64_t next)
 {
@@ -200,6 +212,8 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
     if (why != NULL) {
         log_event(LOG_ERROR, "source", stream_name(stream), "%s partition %u is not read: %s",
             group, partition, why);
+    } else {
+        mark_lane(stream, lane);
     }
     return lane;
 }
@@ -212,6 +226,7 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
     lanes_token(stream->lanes, &from);
     buf_addc(&from, '\0');
     lanes_reset(stream->lanes, lane, next);
+    mark_lane(stream, lane);
     stream->token.len = 0;
     lanes_token(stream->lanes, &stream->token);
     buf_addc(&stream->token, '\0');
@@ -231,6 +246,69 @@ void
 stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset)
 {
     lanes_set_end(stream->lanes, lane, end_offset);
+}
+
+void
+stream_settle(struct stream *stream)
+{
+    uint64_t seq = ring_settled(stream->ring);
+    struct record *record =
+        seq == stream->settled_seq ? NULL : ring_peek_ref(stream->ring, seq);
+    if (record != NULL) {
+        struct place place;
+        stream_place_of(record, &place);
+        record_unref(record);
+        free(stream->settled.lanes);
+        stream->settled = place;
+        stream->settled_seq = seq;
+    }
+}
+
+uint64_t
+stream_lane_settled(const struct stream *stream, uint32_t lane)
+{
+    return lanes_settled(stream->lanes, lane, &stream->settled, stream->settled_seq);
+}
+
+bool
+stream_has_subscribers(const struct stream *stream)
+{
+    for (size_t i = 0; i < stream->n_shards; i++) {
+        if (atomic_load(&stream->listeners[i].on)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+stream_source_shared(struct stream *stream, size_t lanes)
+{
+    atomic_fetch_add_explicit(&stream->shares, 1, memory_order_relaxed);
+    atomic_store_explicit(&stream->shared_lanes, lanes, memory_order_relaxed);
+}
+
+void
+stream_source_committed(struct stream *stream)
+{
+    atomic_fetch_add_explicit(&stream->commits, 1, memory_order_relaxed);
+}
+
+void
+stream_sharing(const struct stream *stream, struct stream_sharing *sharing)
+{
+    *sharing = (struct stream_sharing){
+        .shares = atomic_load_explicit(&stream->shares, memory_order_relaxed),
+        .lanes = atomic_load_explicit(&stream->shared_lanes, memory_order_relaxed),
+        .commits = atomic_load_explicit(&stream->commits, memory_order_relaxed),
+    };
+}
+
+bool
+stream_is_shared(const struct stream *stream)
+{
+    const struct connector *connector = stream->config->connector;
+    return connector->shares != NULL && connector->shares(stream->config->settings);
 }
 
 uint64_t

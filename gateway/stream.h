@@ -120,6 +120,16 @@ bool stream_wants(struct stream *stream, const struct place *from, const struct 
 uint64_t stream_count_wanted(struct stream *stream, const struct place *from,
     const struct place *to, const char *after, const char *upto);
 
+/* stream_is_shared: its source is one of several readers that each get a part: a record that this
+ * one has read, no other reads. any. */
+bool stream_is_shared(const struct stream *stream);
+
+/* How often the source was given its share, of how many lanes it is now, and the commits. any. */
+struct stream_sharing {
+    uint64_t shares, lanes, commits;
+};
+void stream_sharing(const struct stream *stream, struct stream_sharing *sharing);
+
 /* stream_reaches: true when the committed position has reached every lane of to. any. */
 bool stream_reaches(struct stream *stream, const struct place *to);
 
