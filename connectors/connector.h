@@ -25,7 +25,7 @@ struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
  * the ring. All of it is lent for the length of start(). */
-enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES };
+enum replay_kind { REPLAY_EARLIEST, REPLAY_LATEST, REPLAY_TIME, REPLAY_LANES };
 struct replay_lane {
     const char *group; /* topic or file */
     uint32_t partition;
@@ -36,10 +36,14 @@ struct replay {
     int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
     const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
     size_t n_lanes;
+    /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
+     * the group has no progress in. */
+    const char *group;
 };
 
 /* What a connector can do beyond publishing; a bit each. */
 #define CONNECTOR_REPLAYS 1u /* start() honours a replay: the upstream keeps what it has sent */
+#define CONNECTOR_GROUPS 2u  /* and a replay's group: the upstream keeps readers' progress too */
 
 struct connector {
     const char *name;                     /* the key under source: */

@@ -105,7 +105,12 @@ found(struct source *source, const struct kafka_event *event)
     if (part->state != KAFKA_PARTITION_IDLE) {
         return;
     }
-    bool anew = part->has_lane;
+    if (source->group != NULL && !kafka_group_found(source, topic, event->partition, event->epoch,
+                                     event->committed, event->next)) {
+        return;
+    }
+    /* A lane that another member had in between goes on; one that was gone is a new one. */
+    bool anew = part->has_lane && part->epoch == event->epoch;
     uint32_t lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
     if (lane == STREAM_LANE_REFUSED) {
         stream_source_error(source->stream, "lane_refused");
@@ -113,6 +118,7 @@ found(struct source *source, const struct kafka_event *event)
     }
     part->lane = lane;
     part->has_lane = true;
+    part->epoch = event->epoch;
     if (anew) {
         stream_lane_reset(source->stream, part->lane, next);
     }
@@ -125,14 +131,23 @@ found(struct source *source, const struct kafka_event *event)
     }
 }
 
+void
+kafka_lane_give_up(struct source *source, struct kafka_topic *topic, int32_t partition)
+{
+    struct kafka_partition *part = kafka_lane_partition(topic, partition);
+    if (part->state != KAFKA_PARTITION_IDLE) {
+        kafka_lane_stop(source, topic, partition);
+        part->lost_to = 0;
+        stream_lane_remove(source->stream, part->lane);
+    }
+}
+
 static void
 gone(struct source *source, const struct kafka_event *event)
 {
-    struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
+    const struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
     if (part->state != KAFKA_PARTITION_IDLE) {
-        kafka_lane_stop(source, event->topic, event->partition);
-        part->lost_to = 0;
-        stream_lane_remove(source->stream, part->lane);
+        kafka_lane_give_up(source, event->topic, event->partition);
         stream_source_error(source->stream, "partition_gone");
     }
 }
@@ -176,6 +191,9 @@ ended(struct source *source, const struct kafka_event *event)
 static void
 ready(struct source *source)
 {
+    if (source->group != NULL && kafka_group_failed(source->group)) {
+        return;
+    }
     source->down_reason = NULL;
     stream_source_up(source->stream);
 }
