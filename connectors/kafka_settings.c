@@ -22,6 +22,7 @@
 #define RECORD_OVERHEAD 512 /* a queued record's structures: about 320 bytes were measured */
 #define FETCH_BYTES (UINT64_C(16) * MIB)
 #define FETCH_BYTES_TEXT "16777216"
+#define MEMBER_BYTES (UINT64_C(4) * MIB) /* the client that is a group's member */
 #define BROKERS 3 /* that the memory bound reckons with */
 
 /* The assignors by which one member moves at a time are sound from librdkafka 2.6.1 on. */
@@ -530,7 +531,8 @@ kafka_settings_memory_bytes(const void *settings_)
     const struct kafka_settings *settings = settings_;
     uint64_t queued = option_number(settings, "queued.min.messages", RECORDS_QUEUED);
     uint64_t fetch = option_number(settings, "fetch.max.bytes", FETCH_BYTES);
-    return settings->prefetch_bytes + queued * RECORD_OVERHEAD + BROKERS * fetch;
+    uint64_t member = settings->group != NULL ? MEMBER_BYTES : 0;
+    return settings->prefetch_bytes + queued * RECORD_OVERHEAD + BROKERS * fetch + member;
 }
 
 uint64_t
@@ -542,5 +544,6 @@ kafka_settings_descriptors(const void *settings_)
         bootstraps += *at == ',';
     }
     /* Each broker: a socket and a wake-up pipe. The cluster may have more than are listed. */
-    return 8 + 3 * (bootstraps + 32);
+    uint64_t client = 8 + 3 * (bootstraps + 32);
+    return settings->group != NULL ? 2 * client : client;
 }

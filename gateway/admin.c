@@ -146,6 +146,44 @@ pick_up(struct stream *stream)
     return health.up;
 }
 
+static struct stream_sharing
+sharing_of(struct stream *stream)
+{
+    struct stream_sharing sharing;
+    stream_sharing(stream, &sharing);
+    return sharing;
+}
+
+static uint64_t
+pick_rebalances(struct stream *stream)
+{
+    return sharing_of(stream).shares;
+}
+
+static uint64_t
+pick_lanes(struct stream *stream)
+{
+    return sharing_of(stream).lanes;
+}
+
+static uint64_t
+pick_commits(struct stream *stream)
+{
+    return sharing_of(stream).commits;
+}
+
+/* What a consumer group as the source does; 0 where there is none. */
+static void
+sharing(const struct server *server, struct buf *out)
+{
+    by_stream(server, out, "headgate_source_rebalances_total", "counter",
+        "How often the source's consumer group gave it partitions or took some.", pick_rebalances);
+    by_stream(server, out, "headgate_source_lanes", "gauge",
+        "Partitions that the source's consumer group has given it.", pick_lanes);
+    by_stream(server, out, "headgate_source_commits_total", "counter",
+        "Commits of the source's consumer group.", pick_commits);
+}
+
 static void
 sources(const struct server *server, struct buf *out)
 {
@@ -157,6 +195,7 @@ sources(const struct server *server, struct buf *out)
     by_stream(server, out, "headgate_source_paused", "gauge",
         "1 while a pause subscriber holds the source back.", pick_paused);
     by_stream(server, out, "headgate_source_up", "gauge", "1 while the source answers.", pick_up);
+    sharing(server, out);
     metrics_family(out, "headgate_kafka_lag_records", "gauge",
         "Records of the partition that the gateway has not read yet.");
     for (size_t i = 0; i < server->n_streams; i++) {
