@@ -38,25 +38,6 @@ struct kafka_group {
 static void on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
     rd_kafka_topic_partition_list_t *partitions, void *source);
 
-/* Thread source: consumer_poll calls it. */
-static void
-on_error(rd_kafka_t *client, int code, const char *text, void *source_)
-{
-    struct source *source = source_;
-    (void)text; /* the log callback has it too */
-    if (code == RD_KAFKA_RESP_ERR__FATAL && source->group != NULL && !source->group->leaving) {
-        char why[256];
-        rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(client, why, sizeof why);
-        log_event(LOG_ERROR, "kafka", stream_name(source->stream),
-            "the membership in the consumer group has ended: %s (%s)", rd_kafka_err2name(fatal),
-            why);
-        source->group->failed = true;
-        stream_source_error(source->stream, "fenced");
-        stream_source_down(source->stream, "its membership in the consumer group has ended: "
-                                           "another member has the same group_instance_id");
-    }
-}
-
 struct kafka_group *
 kafka_group_open(struct source *source, const struct kafka_member *member, struct err *err)
 {
@@ -67,7 +48,6 @@ kafka_group_open(struct source *source, const struct kafka_member *member, struc
     }
     rd_kafka_conf_set_opaque(conf, source);
     rd_kafka_conf_set_log_cb(conf, kafka_log_line);
-    rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
     char why[400];
     rd_kafka_t *client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
@@ -365,6 +345,32 @@ on_rebalance(rd_kafka_t *client, rd_kafka_resp_err_t code,
     }
 }
 
+/* The membership has ended for good: what we read belongs to the other member now. */
+static void
+check_fatal(struct source *source)
+{
+    struct kafka_group *group = source->group;
+    char why[256];
+    rd_kafka_resp_err_t code =
+        group->failed ? RD_KAFKA_RESP_ERR_NO_ERROR
+                      : rd_kafka_fatal_error(group->client, why, sizeof why);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return;
+    }
+    group->failed = true;
+    log_event(LOG_ERROR, "kafka", stream_name(source->stream),
+        "the membership in the consumer group has ended: %s: %s", rd_kafka_err2name(code), why);
+    while (group->n_shares > 0) {
+        char *topic = mem_strdup(group->shares[0].topic);
+        give_up(source, topic, group->shares[0].partition);
+        free(topic);
+    }
+    stream_source_shared(source->stream, 0);
+    stream_source_error(source->stream, "fenced");
+    stream_source_down(source->stream, "its membership in the consumer group has ended: another "
+                                       "member has the same group_instance_id");
+}
+
 void
 kafka_group_serve(struct source *source)
 {
@@ -375,6 +381,7 @@ kafka_group_serve(struct source *source)
         rd_kafka_message_destroy(message);
     }
     read_results(source, 0);
+    check_fatal(source);
     int64_t due_ns =
         group->committed_ns + (int64_t)source->settings->commit_interval_ms * INT64_C(1000000);
     if (!group->committing && !group->failed && clock_mono_ns() >= due_ns) {
