@@ -140,6 +140,20 @@ is_stream_name(const char *name)
     return len >= 1 && len <= 128 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+/* Durable consumers need a source that keeps readers' progress. */
+static void
+check_consumers(
+    struct config_parse *parse, const struct config_node *node, const struct config_stream *stream)
+{
+    if (stream->consumers_allowed && stream->connector != NULL &&
+        (stream->connector->capabilities & CONNECTOR_GROUPS) == 0) {
+        char message[128];
+        snprintf(message, sizeof message, "a source of %s keeps no progress of its readers",
+            stream->connector->name);
+        report_at(parse, node, "consumers", "allow", message);
+    }
+}
+
 static void
 parse_stream(
     struct config_parse *parse, const struct config_node *node, struct config_stream *stream)
@@ -161,6 +175,7 @@ parse_stream(
         parse_source(parse, source, stream);
         config_parse_leave(parse, mark);
     }
+    check_consumers(parse, node, stream);
 }
 
 /* Exact matches need paths that no client rewrites; /streams is the gateway's own. */

@@ -167,7 +167,8 @@ void
 conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply)
 {
     struct buf *out = &conn->out;
-    conn->keep_alive = !reply->close && request->keep_alive && !request->has_body;
+    conn->keep_alive = !reply->close && request->keep_alive &&
+                       (!request->has_body || request->body.at != NULL);
     buf_addf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_reason_phrase(reply->status));
     if (reply->content_type != NULL) {
         buf_addf(out, "Content-Type: %s\r\n", reply->content_type);
@@ -235,6 +236,13 @@ refuse_head(struct conn *conn, int status, const char *reason)
     conn_problem(conn, &request, status, "Cache-Control: no-store\r\n", reason);
 }
 
+static bool
+reads_body(const struct conn *conn, const struct http_request *request)
+{
+    return request->has_body && !request->chunked && request->content_length <= HTTP_BODY_MAX &&
+           shard_wants_body(conn->shard, request);
+}
+
 /* Parse one request from bytes; returns how many bytes it took, 0 when more are needed. */
 static size_t
 take_request(struct conn *conn, const char *bytes, size_t len)
@@ -251,7 +259,15 @@ take_request(struct conn *conn, const char *bytes, size_t len)
     case HTTP_PARSE_DONE:
         break;
     }
+    request.body = (struct slice){NULL, 0};
     size_t taken = request.head_len;
+    if (reads_body(conn, &request)) {
+        if (len - taken < request.content_length) {
+            return 0;
+        }
+        request.body = (struct slice){bytes + taken, (size_t)request.content_length};
+        taken += (size_t)request.content_length;
+    }
     shard_request(conn->shard, conn, &request);
     return conn->state == CONN_LINGER ? len : taken;
 }

@@ -95,7 +95,7 @@ fixture_start(struct gateway *gateway)
     struct shard_options options = {.config = &gateway->config,
         .streams = &gateway->stream,
         .n_streams = 1,
-        .handler = {serve_request, &gateway->server},
+        .handler = {serve_request, &gateway->server, serve_wants_body},
         .max_connections = gateway->config.max_connections,
         .name = "shard-0"};
     gateway->shard = shard_new(&options, &err);
