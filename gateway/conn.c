@@ -64,6 +64,7 @@ conn_send(struct conn *conn, const void *bytes, size_t len)
     }
     ssize_t n = send(conn->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
+        conn->written_bytes += (uint64_t)n;
         return n;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
@@ -102,6 +103,30 @@ conn_peer_is_slow(const struct conn *conn)
         return false;
     }
     return info.tcpi_last_ack_recv < PEER_SILENT_MS;
+}
+
+static uint64_t
+written(const struct conn *conn)
+{
+    return conn->tls ? conn_tls_written(conn) : conn->written_bytes;
+}
+
+bool
+conn_written_bytes(const struct conn *conn, uint64_t *bytes)
+{
+    *bytes = written(conn);
+    return conn->sealed.len == 0;
+}
+
+uint64_t
+conn_acked_bytes(const struct conn *conn)
+{
+    int waiting = 0;
+    if (conn->dead || ioctl(conn->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0) {
+        return 0;
+    }
+    uint64_t bytes = written(conn);
+    return bytes - (uint64_t)waiting;
 }
 
 static void

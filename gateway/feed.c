@@ -2,6 +2,7 @@
 #include "feed.h"
 
 #include "mem.h"
+#include "session_durable.h"
 #include "shard.h"
 
 #include <assert.h>
@@ -356,7 +357,11 @@ outlet_hold_update(struct outlet *outlet)
         if (session->state == SESSION_ENDING) {
             continue;
         }
-        const struct stand *stand = &session->stand;
+        struct stand own = session->stand;
+        const struct stand *stand = &own;
+        if (session->durable != NULL) {
+            (void)durable_base(session, &own);
+        }
         struct queue queue = session_queue(session);
         uint64_t sent = stand->seq - 1;
         hold.limit_seq = least(hold.limit_seq, add_capped(sent, queue.records));

@@ -6,6 +6,7 @@
 #include "catchup.h"
 #include "lanes.h"
 #include "mem.h"
+#include "session_durable.h"
 #include "shard.h"
 #include "stream_internal.h"
 
@@ -92,6 +93,9 @@ say_hello(struct session *session, const struct stream_start *start)
     buf_addf(&json, "{\"event\":\"hello\",\"stream\":\"%s\",\"from\":\"%s\",\"resumed\":%s",
         stream_name(session->feed->outlet->stream), session->id_before,
         start->resumed ? "true" : "false");
+    if (session->durable != NULL) {
+        buf_addf(&json, ",\"consumer\":\"%s\"", durable_name(session));
+    }
     if (start->reason != NULL) {
         buf_addf(&json, ",\"reason\":\"%s\"", start->reason);
     }
@@ -215,12 +219,18 @@ session_queue(const struct session *session)
 }
 
 uint64_t
-session_settled(struct session *session)
+session_flushed(struct session *session)
 {
     if (!session_owes(session)) {
         session->settled_seq = session->stand.seq - 1;
     }
     return session->settled_seq;
+}
+
+uint64_t
+session_settled(struct session *session)
+{
+    return session->durable != NULL ? durable_settled(session) : session_flushed(session);
 }
 
 void
@@ -303,6 +313,7 @@ session_free(struct session *session)
         TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);
     }
     session_conflate_fini(session);
+    durable_free(session->durable);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }
@@ -410,6 +421,12 @@ void
 session_tick(struct session *session, int64_t now_ms)
 {
     session_check_limits(session, now_ms);
+    if (session->durable != NULL && durable_tick(session, now_ms)) {
+        session_end(session, &(struct ending){.why = DISCONNECT_ACK_TIMEOUT,
+                                 .code = 4001,
+                                 .reason = "no ack came within ack_timeout",
+                                 .event = "closing"});
+    }
     if (session->state == SESSION_ENDING || session_owes(session)) {
         return; /* a stalled client's pong is not late: our ping waits behind what it has not read
                  */

@@ -19,6 +19,7 @@
 
 #include <sys/queue.h>
 
+struct durable;
 struct feed;
 
 enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
@@ -69,6 +70,7 @@ struct session {
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
+    struct durable *durable;       /* of a durable consumer; NULL: it is none */
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
     uint64_t told_seq;             /* filtered: the stand that the last position message told */
     int64_t sent_ms;               /* last time that bytes went out */
@@ -91,7 +93,9 @@ struct queue {
 };
 struct queue session_queue(const struct session *session);
 
-/* session_settled: up to which record it has been sent all, to the last byte, or was told of it. */
+/* session_flushed: up to which record it has been sent all, to the last byte, or was told of it.
+ * session_settled: the same, or for a durable consumer what may be committed. */
+uint64_t session_flushed(struct session *session);
 uint64_t session_settled(struct session *session);
 
 /* session_hold, session_unhold: it holds its outlet's source back when it is slow, or no more. */

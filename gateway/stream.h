@@ -30,6 +30,7 @@
     X(ENDED, "ended")                                                                              \
     X(TOO_SLOW, "too_slow")                                                                        \
     X(PAUSE_LIMIT, "pause_limit")                                                                  \
+    X(ACK_TIMEOUT, "ack_timeout")                                                                  \
     X(SHUTDOWN, "shutdown")                                                                        \
     X(PROTOCOL, "protocol")                                                                        \
     X(PONG_TIMEOUT, "pong_timeout")                                                                \
