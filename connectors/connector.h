@@ -24,18 +24,24 @@ struct stream;
 struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
- * the ring. All of it is lent for the length of start(). */
+ * the ring, or for a stream that a request makes. All of it is lent for the length of start(). */
 enum replay_kind { REPLAY_EARLIEST, REPLAY_LATEST, REPLAY_TIME, REPLAY_LANES };
 struct replay_lane {
-    const char *group; /* topic or file */
+    const char *group;   /* topic or file; NULL on a request: the token knows its hash alone */
+    uint32_t group_hash; /* token_group_hash(group) */
     uint32_t partition;
     uint64_t next; /* the first offset wanted */
+};
+struct request_param {
+    const char *name, *value; /* value is the client's: any text without a NUL */
 };
 struct replay {
     enum replay_kind kind;
     int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
     const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
     size_t n_lanes;
+    const struct request_param *params; /* on a request: what it gave of request_param's names */
+    size_t n_params;
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
      * the group has no progress in. */
     const char *group;
@@ -65,18 +71,33 @@ struct connector {
     /* shares: with these settings the source is one of several readers that share the records, and
      * keeps its progress upstream. NULL: never. */
     bool (*shares)(const void *settings);
+    /* on_request: with these settings the stream is made anew by every request, for its one
+     * subscriber, and ends (stream_source_end). Then start() is never called without a replay.
+     * NULL: never. */
+    bool (*on_request)(const void *settings);
+
+    /* request_param: the name of the i-th parameter that a request may give, NULL behind the last.
+     * NULL: none. Names that params.h knows are never asked for. */
+    const char *(*request_param)(const void *settings, size_t i);
 
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured
-     * stream, else where to begin (only with CONNECTOR_REPLAYS). An upstream that cannot be reached
-     * is no error: it is retried for ever. Errors NULL and err. Thread init or shard. Blocks no. */
+     * stream, else where to begin (only with CONNECTOR_REPLAYS or on_request). An upstream that
+     * cannot be reached is no error: it is retried for ever, or on a request ends the stream.
+     * Errors  NULL and err. A request is answered with its text and a status of its code:
+     *         ERR_INVALID 400, ERR_MISSING 404, ERR_LIMIT and ERR_REMOTE 503, ERR_SYSTEM 500.
+     * Thread  init or shard.  Blocks  no. */
     struct source *(*start)(
         const void *settings, struct stream *stream, const struct replay *replay, struct err *err);
 
     /* wake: the stream has room again. Calls nothing of the stream. Thread any. Blocks no. */
     void (*wake)(struct source *source);
 
+    /* cancel: stop() will follow: whatever the threads wait for upstream is to be given up now.
+     * NULL: nothing to do. Thread shard. Blocks no. */
+    void (*cancel)(struct source *source);
+
     /* stop: end the threads, leave groups, free. After it returns nothing is published.
-     * Thread init. Blocks until the threads are joined; at most a few seconds. */
+     * Thread init or reaper. Blocks until the threads are joined; at most a few seconds. */
     void (*stop)(struct source *source);
 };
 

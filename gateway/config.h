@@ -65,7 +65,7 @@ struct config_stream {
 };
 
 struct config_route {
-    char *path; /* starts with '/', exact match */
+    char *path; /* starts with '/'; a part {NAME} stands for any one part, else an exact match */
     char *stream;
     enum stream_format format; /* FORMAT_AUTO: negotiated */
 };
@@ -85,6 +85,7 @@ struct config {
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
     uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */
     uint64_t catchup_readers;   /* private streams for what has left the rings, over all threads */
+    uint64_t request_streams;   /* private streams that requests made, over all threads */
     uint64_t drain_grace_ms;    /* SIGTERM: /readyz fails, still serving and accepting */
     uint64_t drain_timeout_ms;  /* then goodbyes; everything is closed at the latest after this */
     struct config_strings cors_origins; /* exact origins, or "*" */

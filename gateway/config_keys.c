@@ -130,6 +130,19 @@ static const struct config_key catchup_keys[] = {
 static const struct config_section catchup_section = {
     "catchup", sizeof(struct config), catchup_keys, COUNT_OF(catchup_keys)};
 
+static const struct config_key requests_keys[] = {
+    {.name = "streams",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, request_streams),
+        .least = 1,
+        .most = 100000,
+        .fallback = "64",
+        .prose = "How many of them there may be at once; a further request gets 503."},
+};
+
+static const struct config_section requests_section = {
+    "requests", sizeof(struct config), requests_keys, COUNT_OF(requests_keys)};
+
 static const struct config_key drain_keys[] = {
     {.name = "grace",
         .kind = CONFIG_DURATION,
@@ -227,6 +240,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &catchup_section,
         .prose = "Subscribers that ask for what has left the ring."},
+    {.name = "requests",
+        .kind = CONFIG_SECTION,
+        .child = &requests_section,
+        .prose = "Streams that a request makes for itself: replays of files, queries."},
     {.name = "drain",
         .kind = CONFIG_SECTION,
         .child = &drain_section,
@@ -242,7 +259,9 @@ static const struct config_key root_keys[] = {
                  "served at /streams/NAME."},
     {.name = "routes",
         .kind = CONFIG_CUSTOM,
-        .prose = "Further paths, matched exactly, each mapped to a stream and a format."},
+        .prose =
+            "Further paths, each mapped to a stream and a format. Matched exactly, but for a part "
+            "{NAME}: any one part, which becomes the parameter NAME of the stream's source."},
 };
 const struct config_section config_keys_root = {
     "", sizeof(struct config), root_keys, COUNT_OF(root_keys)};

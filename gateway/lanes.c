@@ -399,6 +399,7 @@ lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane *
         const struct token_lane *row = row_of(from, own->group, own->partition);
         (*rows)[i] = (struct replay_lane){
             .group = lane->group,
+            .group_hash = own->group,
             .partition = lane->partition,
             .next = row == NULL ? 0 : row->next,
         };

@@ -4,6 +4,7 @@
 #include "params.h"
 
 #include "clock.h"
+#include "mem.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,7 @@ set_place(struct place *place, const char *name, const char *text, int64_t now_m
 
 struct context {
     int64_t now_ms;
+    const struct own_names *own; /* NULL: none */
     struct err *err;
 };
 
@@ -390,8 +392,25 @@ distance(const char *a, const char *b)
     return row[b_len];
 }
 
+bool
+params_is_known(const char *name)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *
+own_name(const struct own_names *own, size_t i)
+{
+    return own == NULL || own->name == NULL ? NULL : own->name(own->self, i);
+}
+
 static int
-refuse_unknown(const char *name, struct err *err)
+refuse_unknown(const char *name, const struct own_names *own, struct err *err)
 {
     const char *nearest = known[0].name;
     size_t best = SIZE_MAX;
@@ -403,9 +422,49 @@ refuse_unknown(const char *name, struct err *err)
             nearest = known[i].name;
         }
     }
+    const char *one;
+    for (size_t i = 0; (one = own_name(own, i)) != NULL; i++) {
+        size_t got = strlen(one) <= NAME_MAX_LEN ? distance(shown.text, one) : SIZE_MAX;
+        if (got < best) {
+            best = got;
+            nearest = one;
+        }
+    }
     err_set(err, ERR_INVALID, "%s: unknown parameter; the nearest known one is \"%s\"", shown.text,
         nearest);
     return -1;
+}
+
+int
+params_add_own(struct params *params, const char *name, const char *value, struct err *err)
+{
+    for (size_t i = 0; i < params->n_own; i++) {
+        if (strcmp(params->own[i].name, name) == 0) {
+            err_set(err, ERR_INVALID, "%s: given more than once", name);
+            return -1;
+        }
+    }
+    if (params->n_own == OWN_PARAMS_MAX) {
+        err_set(err, ERR_INVALID, "%s: more than %d parameters", name, OWN_PARAMS_MAX);
+        return -1;
+    }
+    if (params->own == NULL) {
+        params->own = mem_calloc(OWN_PARAMS_MAX, sizeof *params->own);
+    }
+    params->own[params->n_own++] = (struct own_param){mem_strdup(name), mem_strdup(value)};
+    return 0;
+}
+
+static int
+set_own(struct params *params, const char *name, const char *value, const struct context *context)
+{
+    const char *one;
+    for (size_t i = 0; (one = own_name(context->own, i)) != NULL; i++) {
+        if (strcmp(one, name) == 0) {
+            return params_add_own(params, name, value, context->err);
+        }
+    }
+    return refuse_unknown(name, context->own, context->err);
 }
 
 static int
@@ -427,7 +486,7 @@ set_one(struct params *params, const char *name, const char *value, uint32_t *se
         *seen |= 1u << i;
         return known[i].set(params, value, context);
     }
-    return refuse_unknown(name, context->err);
+    return set_own(params, name, value, context);
 }
 
 /* Decode one "name=value" and set it. */
@@ -537,10 +596,10 @@ check_consumer(const struct params *params, struct err *err)
 }
 
 int
-params_parse(
-    struct params *params, const struct http_request *request, int64_t now_ms, struct err *err)
+params_parse(struct params *params, const struct http_request *request, int64_t now_ms,
+    const struct own_names *own, struct err *err)
 {
-    const struct context context = {now_ms, err};
+    const struct context context = {now_ms, own, err};
     *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true};
     if (parse_query(params, request->query, &context) != 0 ||
         apply_last_event_id(params, request, err) != 0) {
@@ -562,6 +621,13 @@ params_fini(struct params *params)
 {
     filter_unref(params->filter);
     params->filter = NULL;
+    for (size_t i = 0; i < params->n_own; i++) {
+        free(params->own[i].name);
+        free(params->own[i].value);
+    }
+    free(params->own);
+    params->own = NULL;
+    params->n_own = 0;
     place_fini(&params->from);
     place_fini(&params->to);
 }

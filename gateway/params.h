@@ -24,6 +24,18 @@ struct place {
     size_t n_lanes;
 };
 
+/* A parameter of the stream's own: of a file's replay, of a query. */
+struct own_param {
+    char *name, *value;
+};
+#define OWN_PARAMS_MAX 64
+
+/* Which those are: name(self, i) is the i-th, NULL behind the last. They never repeat. */
+struct own_names {
+    const char *(*name)(const void *self, size_t i);
+    const void *self;
+};
+
 struct params {
     enum stream_format format; /* FORMAT_AUTO: by Accept and Upgrade */
     struct place from;         /* never PLACE_NONE; Last-Event-ID wins over from= */
@@ -42,15 +54,27 @@ struct params {
     char consumer[CONSUMER_NAME_MAX + 1]; /* a durable subscriber's; "": it is none */
     bool acks;                            /* its client acks: ack=client */
     struct filter *filter; /* of key and where, sealed; NULL: none. Owned */
+    struct own_param *own; /* owned, with its texts */
+    size_t n_own;
 };
 
-/* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that
- * this version does not serve yet (ticket, envelope=cloudevents) are refused
- * by name, not ignored. Last-Event-ID must be a token; an empty one counts as none. Errors hold
- * client text only as printable ASCII. Errors  -1 and err, whose text starts with the parameter's
- * name. Owns    params_fini frees what the struct holds; safe after a failure. */
-int params_parse(
-    struct params *params, const struct http_request *request, int64_t now_ms, struct err *err);
+/* params_parse: now_ms is the wall clock, for relative times. own: the stream's own parameters;
+ * NULL: it has none. Names from CONTRACT section 3 that this version does not serve yet (ticket,
+ * envelope=cloudevents) are refused by name, not ignored. Last-Event-ID must be a token; an
+ * empty one counts as none. Errors hold client text only as printable ASCII. Errors  -1 and err,
+ * whose text starts with the parameter's name. Owns    params_fini frees what the struct holds;
+ * safe after a failure. */
+int params_parse(struct params *params, const struct http_request *request, int64_t now_ms,
+    const struct own_names *own, struct err *err);
+
+/* params_add_own: one that stands in the path; a query that has it too, or one too many, is an
+ * error
+ * (-1). */
+int params_add_own(struct params *params, const char *name, const char *value, struct err *err);
+
+/* params_is_known: name is one of CONTRACT section 3, which no stream can have as its own. */
+bool params_is_known(const char *name);
+
 void params_fini(struct params *params);
 
 /* params_parse_place: "latest", "earliest", "-10m", RFC 3339, or a token. */

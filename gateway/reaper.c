@@ -1,17 +1,17 @@
 /* reaper: the thread that waits for sources to stop, so that no shard has to. */
 #include "reaper.h"
 
-#include "catchup.h"
 #include "mem.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
 struct corpse {
     STAILQ_ENTRY(corpse) link;
-    struct stream *stream;
-    void *memory;
+    void (*bury)(void *dead);
+    void *dead;
 };
 
 struct reaper {
@@ -32,9 +32,7 @@ run(void *arg)
         if (corpse != NULL) {
             STAILQ_REMOVE_HEAD(&reaper->corpses, link);
             pthread_mutex_unlock(&reaper->lock);
-            stream_stop(corpse->stream);
-            stream_free(corpse->stream);
-            free(corpse->memory);
+            corpse->bury(corpse->dead);
             free(corpse);
             pthread_mutex_lock(&reaper->lock);
         } else if (reaper->ending) {
@@ -83,10 +81,10 @@ reaper_free(struct reaper *reaper)
 }
 
 void
-reaper_take(struct reaper *reaper, struct stream *stream, void *memory)
+reaper_take(struct reaper *reaper, void (*bury)(void *dead), void *dead)
 {
     struct corpse *corpse = mem_alloc(sizeof *corpse);
-    *corpse = (struct corpse){.stream = stream, .memory = memory};
+    *corpse = (struct corpse){.bury = bury, .dead = dead};
     pthread_mutex_lock(&reaper->lock);
     STAILQ_INSERT_TAIL(&reaper->corpses, corpse, link);
     pthread_cond_signal(&reaper->changed);

@@ -4,6 +4,7 @@
 #include "session_internal.h"
 
 #include "catchup.h"
+#include "json.h"
 #include "lanes.h"
 #include "mem.h"
 #include "session_durable.h"
@@ -16,6 +17,8 @@
 
 /* How long a goodbye may take to be written. */
 #define GOODBYE_MS 5000
+/* How often progress is told at the most. */
+#define PROGRESS_MS 250
 
 bool
 session_owes(const struct session *session)
@@ -57,8 +60,8 @@ bool
 session_needs_solo(const struct session *session)
 {
     return session_framer(session)->needs_first || session->bounded || session->max_rate != 0 ||
-           session->catchup != NULL || session->limit != UINT64_MAX ||
-           session->stand.seq < session->skip_until;
+           session->catchup != NULL || session->feed->outlet->on_request ||
+           session->limit != UINT64_MAX || session->stand.seq < session->skip_until;
 }
 
 static char *
@@ -114,7 +117,11 @@ session_hello_late(struct session *session)
     buf_addc(&token, '\0');
     free(session->id_before);
     session->id_before = token.bytes;
-    say_hello(session, &(struct stream_start){.resumed = false});
+    const char *anew = stream_anew(session->feed->outlet->stream);
+    say_hello(session, &(struct stream_start){
+                           .resumed = session->from.kind == PLACE_TOKEN && anew == NULL,
+                           .reason = anew,
+                       });
 }
 
 /* The position of the live stream as it is now: where a bounded read that catches up ends. */
@@ -146,16 +153,31 @@ go_elsewhere(struct session *session)
     catchup_ask(session);
 }
 
+/* It has the stream to itself, from its beginning, which is told once the source knows it. A
+ * failure must be seen: its body is cut short like that of a bounded read. */
+static void
+begin_request(struct session *session)
+{
+    session->bounded = true;
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    session->stand = (struct stand){.seq = 1};
+}
+
 /* Stand where `from` begins, and say so. */
 static void
 take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    stream_locate(stream, &session->from, &start);
     size_t chunk = session_begin_control(session);
     session_framer(session)->open(&session->out);
     session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+        return;
+    }
+    stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session);
@@ -195,7 +217,8 @@ take_params(struct session *session, struct params *params)
 static void
 find_end(struct session *session)
 {
-    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME) {
+    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME ||
+        session->feed->outlet->on_request) {
         return;
     }
     if (session->waiting) { /* places in the ring mean nothing to it */
@@ -322,6 +345,9 @@ session_free(struct session *session)
     counter_add(&outlet->counters->disconnects[session->why], 1);
     if (--outlet->n_sessions == 0) {
         stream_listen(outlet->stream, outlet->slot, false);
+        if (outlet->is_private) {
+            shard_wake(outlet->shard); /* it is retired there */
+        }
     }
     if (session->ws != NULL) {
         ws_parser_fini(session->ws);
@@ -357,7 +383,8 @@ session_end(struct session *session, const struct ending *ending)
         buf_init(&json);
         buf_addf(&json, "{\"event\":\"%s\"", ending->event);
         if (ending->failure != NULL) {
-            buf_addf(&json, ",\"code\":\"%s\",\"message\":\"%s\"", ending->failure, ending->reason);
+            buf_addf(&json, ",\"code\":\"%s\",\"message\":", ending->failure);
+            json_add_lossy(&json, ending->reason, strlen(ending->reason));
         } else if (!ending->complete) {
             buf_addf(&json, ",\"reason\":\"%s\",\"code\":%d,\"message\":\"%s\"",
                 disconnect_reason_names[ending->why], ending->code, ending->reason);
@@ -402,6 +429,25 @@ add_position(struct session *session)
     return session->out.len > before;
 }
 
+void
+session_tell_progress(struct session *session, bool last)
+{
+    uint64_t done, total;
+    int64_t now_ms = shard_now_ms(session->conn->shard);
+    if (!stream_progress(session->feed->outlet->stream, &done, &total) ||
+        done == session->told_done || (!last && now_ms - session->told_ms < PROGRESS_MS)) {
+        return;
+    }
+    struct buf json;
+    buf_init(&json);
+    buf_addf(&json, "{\"event\":\"progress\",\"done\":%llu,\"total\":%llu}",
+        (unsigned long long)done, (unsigned long long)total);
+    session_control(session, "progress", &json, NULL);
+    buf_fini(&json);
+    session->told_done = done;
+    session->told_ms = now_ms;
+}
+
 static void
 heartbeat(struct session *session, int64_t now_ms)
 {
@@ -441,6 +487,9 @@ session_tick(struct session *session, int64_t now_ms)
     if (session->heartbeat_ms != 0 &&
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
+    }
+    if (session->feed->outlet->on_request && !session->hello_due) {
+        session_tell_progress(session, false);
     }
     if ((session->bounded || session->catchup != NULL) && session->state == SESSION_LIVE) {
         session_pump(session); /* a read up to a time ends without a further record */

@@ -32,12 +32,12 @@ struct session {
     TAILQ_ENTRY(session) conflate_link; /* in home's conflaters when policy is conflate */
     struct conn *conn;
     struct feed *feed;
-    struct outlet *home;     /* of the live stream; feed->outlet is another one while catching up */
-    struct catchup *catchup; /* the reader that it stands in; NULL: the live lane */
-    bool waiting;            /* for a reader */
-    bool hello_due;          /* where it begins is not known before the reader knows */
-    bool holds;              /* it is among its outlet's pausers */
-    unsigned own_batches;    /* since the last try to hand over */
+    struct outlet *home; /* of the live stream; feed->outlet is another one while catching up */
+    struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
+    bool waiting;                   /* for a reader */
+    bool hello_due;                 /* where it begins is not known before the reader knows */
+    bool holds;                     /* it is among its outlet's pausers */
+    unsigned own_batches;           /* since the last try to hand over */
     enum session_state state;
     bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */
 
@@ -72,6 +72,8 @@ struct session {
 
     struct durable *durable;       /* of a durable consumer; NULL: it is none */
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
+    uint64_t told_done;            /* of a stream of a request: the progress that was told last */
+    int64_t told_ms;               /* and when */
     uint64_t told_seq;             /* filtered: the stand that the last position message told */
     int64_t sent_ms;               /* last time that bytes went out */
     uint64_t heartbeat_ms;         /* 0: off */

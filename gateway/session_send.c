@@ -194,6 +194,9 @@ complete(const struct session *session)
     if (session->catchup != NULL) {
         return caught_all(session);
     }
+    if (session->feed->outlet->on_request && session->to.kind != PLACE_TOKEN) {
+        return false; /* its source says when it is complete */
+    }
     switch (session->to.kind) {
     case PLACE_TOKEN: /* the second look: records may have come that made it reach */
         return at_head(session) && stream_reaches(session->feed->outlet->stream, &session->to) &&
@@ -241,6 +244,41 @@ step_elsewhere(struct session *session)
            catchup_hand_over(session);
 }
 
+/* A step of one whose stream a request made. Whether the source has ended is asked before whether
+ * all is sent: what it committed last must not be missed. */
+static bool
+step_request(struct session *session)
+{
+    struct stream *stream = session->feed->outlet->stream;
+    struct stream_health health;
+    struct stream_outcome outcome;
+    stream_outcome(stream, &outcome);
+    if (session->hello_due) {
+        stream_health(stream, &health);
+        if (!health.was_up && !outcome.ended) {
+            return false;
+        }
+        session_hello_late(session);
+        return true;
+    }
+    if (session_apply_policy(session) || session_send_next(session)) {
+        session_tell_progress(session, false);
+        return true;
+    }
+    if (!outcome.ended || !at_head(session)) {
+        return false;
+    }
+    session_tell_progress(session, true);
+    bool failed = outcome.code != NULL;
+    session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
+                             .code = failed ? 1011 : 1000,
+                             .reason = failed ? outcome.message : "the stream is complete",
+                             .failure = outcome.code,
+                             .event = failed ? "failed" : "end",
+                             .complete = !failed});
+    return true;
+}
+
 /* One step of a session that is not LIVE. False: it waits for the socket or for records. */
 static bool
 step(struct session *session)
@@ -272,6 +310,9 @@ step(struct session *session)
     }
     if (session->catchup != NULL) {
         return step_elsewhere(session);
+    }
+    if (session->feed->outlet->on_request) {
+        return step_request(session);
     }
     return (session->conflation == NULL && session_apply_policy(session)) ||
            session_send_next(session);

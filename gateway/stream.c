@@ -56,8 +56,15 @@ struct stream {
     atomic_uint_fast64_t records_in, shares, shared_lanes, commits;
     struct error_count errors[ERROR_REASONS_MAX];
 
+    bool is_private;
+    struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
+
     pthread_mutex_t health_lock;
     struct stream_health health;
+    struct stream_outcome outcome; /* under health_lock, like the two below */
+    const char *anew;
+    uint64_t done, total;
+    atomic_bool has_progress, has_ended;
     atomic_int_fast64_t alive_ns;
 };
 
@@ -69,6 +76,7 @@ stream_new(const struct config_stream *config, size_t n_shards)
     stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
     stream->lanes = lanes_new();
     stream->n_shards = n_shards;
+    stream->tally = stream;
     stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
     stream->listeners = mem_calloc(n_shards, sizeof *stream->listeners);
     buf_init(&stream->scratch);
@@ -86,6 +94,15 @@ stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker)
     stream->listeners[shard].waker = waker;
 }
 
+void
+stream_make_private(struct stream *stream, struct stream *tally)
+{
+    stream->is_private = true;
+    if (tally != NULL) {
+        stream->tally = tally;
+    }
+}
+
 int
 stream_start_at(struct stream *stream, const struct replay *replay, struct err *err)
 {
@@ -99,7 +116,23 @@ stream_start_at(struct stream *stream, const struct replay *replay, struct err *
 int
 stream_start(struct stream *stream, struct err *err)
 {
+    const struct connector *connector = stream->config->connector;
+    if (connector->on_request != NULL && connector->on_request(stream->config->settings)) {
+        stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
+        return 0;
+    }
     return stream_start_at(stream, NULL, err);
+}
+
+void
+stream_cancel(struct stream *stream)
+{
+    const struct connector *connector = stream->config->connector;
+    pthread_mutex_lock(&stream->source_lock);
+    if (stream->source != NULL && connector->cancel != NULL) {
+        connector->cancel(stream->source);
+    }
+    pthread_mutex_unlock(&stream->source_lock);
 }
 
 void
@@ -170,7 +203,7 @@ stream_lanes(struct stream *stream)
 static struct stream_counters *
 source_counters(struct stream *stream)
 {
-    return &stream->counters[stream->n_shards];
+    return &stream->tally->counters[stream->tally->n_shards];
 }
 
 /* ---- the source's side ---- */
@@ -427,7 +460,7 @@ stream_commit(struct stream *stream)
     if (stream->scratch.cap > SCRATCH_KEEP) { /* the last large record may have been the only one */
         buf_fini(&stream->scratch);
     }
-    atomic_fetch_add_explicit(&stream->records_in, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stream->tally->records_in, records, memory_order_relaxed);
     wake_listeners(stream);
 }
 
@@ -440,7 +473,8 @@ stream_source_up(struct stream *stream)
     stream->health.why[0] = '\0';
     pthread_mutex_unlock(&stream->health_lock);
     if (changed) {
-        log_event(LOG_INFO, "source", stream_name(stream), "source is up");
+        log_event(stream->is_private ? LOG_DEBUG : LOG_INFO, "source", stream_name(stream),
+            "source is up");
         wake_listeners(stream); /* subscribers may wait to be told where it begins */
     }
 }
@@ -454,15 +488,54 @@ stream_source_down(struct stream *stream, const char *why)
     snprintf(stream->health.why, sizeof stream->health.why, "%s", why);
     pthread_mutex_unlock(&stream->health_lock);
     if (changed) {
-        log_event(LOG_WARN, "source", stream_name(stream), "source is down: %s", why);
+        log_event(stream->is_private ? LOG_DEBUG : LOG_WARN, "source", stream_name(stream),
+            "source is down: %s", why);
     }
+}
+
+void
+stream_source_anew(struct stream *stream, const char *reason)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    stream->anew = reason;
+    pthread_mutex_unlock(&stream->health_lock);
+}
+
+void
+stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    stream->done = done;
+    stream->total = total;
+    pthread_mutex_unlock(&stream->health_lock);
+    atomic_store(&stream->has_progress, true);
+}
+
+void
+stream_source_end(struct stream *stream, const char *code, const char *message)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool first = !stream->outcome.ended;
+    if (first) {
+        stream->outcome.ended = true;
+        stream->outcome.code = code;
+        snprintf(stream->outcome.message, sizeof stream->outcome.message, "%s",
+            message == NULL ? "" : message);
+    }
+    pthread_mutex_unlock(&stream->health_lock);
+    if (first && code != NULL) {
+        log_event(LOG_WARN, "source", stream_name(stream), "a stream of a request failed: %s: %s",
+            code, message);
+    }
+    atomic_store(&stream->has_ended, true);
+    wake_listeners(stream);
 }
 
 void
 stream_source_error(struct stream *stream, const char *reason)
 {
     for (size_t i = 0; i < ERROR_REASONS_MAX; i++) {
-        struct error_count *error = &stream->errors[i];
+        struct error_count *error = &stream->tally->errors[i];
         const char *there = NULL;
         if (atomic_compare_exchange_strong(&error->reason, &there, reason) ||
             strcmp(there, reason) == 0) {
@@ -522,7 +595,42 @@ stream_health(struct stream *stream, struct stream_health *health)
     pthread_mutex_lock(&stream->health_lock);
     *health = stream->health;
     pthread_mutex_unlock(&stream->health_lock);
-    health->alive_ns = atomic_load_explicit(&stream->alive_ns, memory_order_relaxed);
+    health->alive_ns = health->on_request
+                           ? clock_mono_ns() /* it has no thread that could be stuck */
+                           : atomic_load_explicit(&stream->alive_ns, memory_order_relaxed);
+}
+
+void
+stream_outcome(struct stream *stream, struct stream_outcome *outcome)
+{
+    *outcome = (struct stream_outcome){.ended = false};
+    if (atomic_load(&stream->has_ended)) {
+        pthread_mutex_lock(&stream->health_lock);
+        *outcome = stream->outcome;
+        pthread_mutex_unlock(&stream->health_lock);
+    }
+}
+
+bool
+stream_progress(struct stream *stream, uint64_t *done, uint64_t *total)
+{
+    if (!atomic_load(&stream->has_progress)) {
+        return false;
+    }
+    pthread_mutex_lock(&stream->health_lock);
+    *done = stream->done;
+    *total = stream->total;
+    pthread_mutex_unlock(&stream->health_lock);
+    return true;
+}
+
+const char *
+stream_anew(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    const char *reason = stream->anew;
+    pthread_mutex_unlock(&stream->health_lock);
+    return reason;
 }
 
 bool

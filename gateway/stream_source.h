@@ -100,6 +100,22 @@ void stream_source_down(struct stream *stream, const char *why);
  * reason is a literal from a small fixed set. Thread any. */
 void stream_source_error(struct stream *stream, const char *reason);
 
+/* The rest is for a stream that a request made (connector.h, on_request).
+ *
+ * stream_source_anew: the place that the request asked for cannot be honoured, and the stream
+ * starts from its beginning; reason, a literal, is told to the subscriber. Before stream_source_up.
+ */
+void stream_source_anew(struct stream *stream, const char *reason);
+
+/* stream_source_progress: done of total are read, in whatever unit. The subscriber is told a few
+ * times a second at the most. Where the whole is not known, it is not called. Thread any. */
+void stream_source_progress(struct stream *stream, uint64_t done, uint64_t total);
+
+/* stream_source_end: nothing will follow what was committed. code NULL: the stream is complete;
+ * else it failed, for a reason that code, a literal such as "source_failed", and message (copied;
+ * one line for people, no secrets) say. Counts once. Thread any. */
+void stream_source_end(struct stream *stream, const char *code, const char *message);
+
 /* stream_source_alive: the source's thread made progress; /livez fails when the last call is too
  * long ago. At least once a second, paused or not. */
 void stream_source_alive(struct stream *stream);

@@ -45,7 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     request.headers[0].name = (struct slice){"Last-Event-ID", 13};
     request.headers[0].value = (struct slice){text, id_len};
     request.query = (struct slice){text + skipped, len - skipped};
-    if (params_parse(&params, &request, INT64_C(1769860800000), &err) == 0) {
+    if (params_parse(&params, &request, INT64_C(1769860800000), NULL, &err) == 0) {
         check(&params);
     } else {
         must(err.code != ERR_NONE && err.text[0] != '\0');

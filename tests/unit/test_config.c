@@ -332,7 +332,7 @@ END_TEST
 START_TEST(routes_are_exact_clean_paths)
 {
     static const char *const bad[] = {"a", "/a b", "/a?b", "/%41", "//", "/a//b", "/.", "/a/..",
-        "/./a", "/streams", "/streams/x", "/\xc3\xa4"};
+        "/./a", "/streams", "/streams/x", "/\xc3\xa4", "/a{b}", "/{", "/{}", "/{x}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[256];
         snprintf(
@@ -480,7 +480,8 @@ START_TEST(message_stays_on_one_line)
     assert_errors("\"a\\nb\\e\": 1\nlog: {level: \"x\\ny\"}\n",
         "f.yaml:1:1: a\\x0ab\\x1b: unknown key 'a\\x0ab\\x1b': known here are listen, admin, "
         "threads, "
-        "limits, timeouts, heartbeat, live_limit, catchup, drain, cors, log, streams, routes\n"
+        "limits, timeouts, heartbeat, live_limit, catchup, requests, drain, cors, log, streams, "
+        "routes\n"
         "f.yaml:2:14: log.level: 'x\\x0ay' is none of debug, info, warn, error\n");
 }
 END_TEST

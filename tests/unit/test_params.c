@@ -27,6 +27,9 @@ token_decode(const char *text, size_t len, struct token_lane **lanes, size_t *n,
 static struct params params;
 static struct err err;
 
+static const char names_self[] = "self";
+static struct own_names own_names; /* of the stream that is asked for */
+
 static int
 parse_with(const char *query, const char *headers)
 {
@@ -39,7 +42,7 @@ parse_with(const char *query, const char *headers)
     enum http_parse got = http_parse(&request, head, (size_t)len, &status, &reason);
     ck_assert_msg(got == HTTP_PARSE_DONE, "%s: %s", query, reason);
     err = (struct err){.code = ERR_NONE};
-    return params_parse(&params, &request, NOW, &err);
+    return params_parse(&params, &request, NOW, &own_names, &err);
 }
 
 static void
@@ -361,17 +364,43 @@ START_TEST(queries_longer_than_a_target_are_refused)
     static char text[2 * HTTP_TARGET_MAX];
     struct http_request request = {.query = {text, sizeof text}};
     memset(text, '&', sizeof text);
-    ck_assert_int_eq(params_parse(&params, &request, NOW, &err), -1);
+    ck_assert_int_eq(params_parse(&params, &request, NOW, NULL, &err), -1);
     request.query.len = HTTP_TARGET_MAX;
-    ck_assert_int_eq(params_parse(&params, &request, NOW, &err), 0);
+    ck_assert_int_eq(params_parse(&params, &request, NOW, NULL, &err), 0);
 }
 END_TEST
 
-UNIT_MAIN("params", nothing_asked_means_the_defaults, every_parameter_is_taken_at_once,
-    names_of_choices_are_all_known, numbers_are_held_to_their_bounds,
-    heartbeat_is_off_or_a_second_to_an_hour, durations_need_digits_and_a_unit,
-    places_are_read_in_all_their_forms, last_event_id_wins_over_from,
-    repeated_parameters_are_refused, keys_and_comparisons_repeat_and_become_one_filter,
-    what_this_version_lacks_is_refused_by_name, unknown_parameters_name_the_nearest_known_one,
-    broken_encodings_and_empty_names_are_refused, client_bytes_cannot_break_an_error_text,
-    queries_longer_than_a_target_are_refused)
+static const char *
+own_name(const void *self, size_t i)
+{
+    static const char *const names[] = {"region", "rate"};
+    ck_assert_ptr_eq(self, names_self);
+    return i < 2 ? names[i] : NULL;
+}
+
+START_TEST(a_streams_own_parameters_are_kept_apart)
+{
+    own_names = (struct own_names){own_name, names_self};
+    accept("limit=5&region=a%20b%26&rate=");
+    ck_assert_uint_eq(params.limit, 5);
+    ck_assert_uint_eq(params.n_own, 2);
+    ck_assert_str_eq(params.own[0].name, "region");
+    ck_assert_str_eq(params.own[0].value, "a b&");
+    ck_assert_str_eq(params.own[1].value, "");
+    ck_assert_int_eq(params_add_own(&params, "region", "x", &err), -1);
+    params_fini(&params);
+    refused("region=a&region=b", "region: given more than once");
+    refused("regoin=a", "regoin: unknown parameter; the nearest known one is \"region\"");
+    own_names = (struct own_names){NULL, NULL};
+    refused("region=a", "region: unknown parameter");
+}
+END_TEST
+
+UNIT_MAIN("params", a_streams_own_parameters_are_kept_apart, nothing_asked_means_the_defaults,
+    every_parameter_is_taken_at_once, names_of_choices_are_all_known,
+    numbers_are_held_to_their_bounds, heartbeat_is_off_or_a_second_to_an_hour,
+    durations_need_digits_and_a_unit, places_are_read_in_all_their_forms,
+    last_event_id_wins_over_from, repeated_parameters_are_refused,
+    keys_and_comparisons_repeat_and_become_one_filter, what_this_version_lacks_is_refused_by_name,
+    unknown_parameters_name_the_nearest_known_one, broken_encodings_and_empty_names_are_refused,
+    client_bytes_cannot_break_an_error_text, queries_longer_than_a_target_are_refused)
