@@ -134,6 +134,9 @@ kafka_group_found(struct source *source, struct kafka_topic *topic, int32_t part
     }
     share->of = topic;
     share->committed = committed ? next : NOT_COMMITTED;
+    if (committed) {
+        stream_source_resumed(source->stream);
+    }
     return true;
 }
 

@@ -354,8 +354,8 @@ outlet_hold_update(struct outlet *outlet)
     struct session *session;
     TAILQ_FOREACH(session, &outlet->pausers, pause_link)
     {
-        if (session->state == SESSION_ENDING) {
-            continue;
+        if (session->state == SESSION_ENDING && session->durable == NULL) {
+            continue; /* but what a durable one has got counts, to its end */
         }
         struct stand own = session->stand;
         const struct stand *stand = &own;

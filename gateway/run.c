@@ -200,6 +200,7 @@ end_all(struct running *running)
         stream_free(server->streams[i]);
     }
     consumers_free(server->consumers);
+    free(server->durable);
     free(server->streams);
     free(server->shards);
 }
@@ -219,6 +220,10 @@ run_config(const struct config *config, const struct run_options *options)
     raise_descriptor_limit();
     block_signals(&signals);
     running.server.consumers = consumers_new();
+    running.server.durable = mem_calloc(config->n_streams + 1, sizeof(struct private_budget));
+    for (size_t i = 0; i < config->n_streams; i++) {
+        running.server.durable[i].most = (size_t)config->streams[i].consumers_most;
+    }
     running.server.shards = mem_calloc(config->threads, sizeof(struct shard *));
     make_streams(&running, config);
     int status = 1;

@@ -134,6 +134,9 @@ add_stream(const struct server *server, size_t i, struct buf *body)
     }
     buf_addf(body, "],\"queue\":{\"records\":%llu,\"bytes\":%llu}},",
         (unsigned long long)config->queue_records, (unsigned long long)config->queue_bytes);
+    if (config->consumers_allowed) {
+        BUF_LITERAL(body, "\"consumers\":true,");
+    }
     if (health.on_request) {
         add_request(config, body);
         return;

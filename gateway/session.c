@@ -118,8 +118,10 @@ session_hello_late(struct session *session)
     free(session->id_before);
     session->id_before = token.bytes;
     const char *anew = stream_anew(session->feed->outlet->stream);
+    bool resumed = session->durable != NULL ? stream_resumed(session->feed->outlet->stream)
+                                            : session->from.kind == PLACE_TOKEN && anew == NULL;
     say_hello(session, &(struct stream_start){
-                           .resumed = session->from.kind == PLACE_TOKEN && anew == NULL,
+                           .resumed = resumed,
                            .reason = anew,
                        });
 }

@@ -26,6 +26,7 @@ session_make_durable(struct session *session, struct consumer *consumer)
 {
     session->durable = mem_calloc(1, sizeof *session->durable);
     session->durable->consumer = consumer;
+    session->bounded = false; /* it has no end: what is cut is cut cleanly */
 }
 
 void

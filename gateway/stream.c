@@ -54,10 +54,13 @@ struct stream {
     struct listener *listeners;
     size_t n_shards;
     atomic_uint_fast64_t records_in, shares, shared_lanes, commits;
+    atomic_uint_fast64_t consumer_shares, consumer_commits;
     struct error_count errors[ERROR_REASONS_MAX];
 
     bool is_private;
+    atomic_bool resumed;
     struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
+    struct stream *group_tally; /* of a durable consumer: the stream that it is of; else NULL */
 
     pthread_mutex_t health_lock;
     struct stream_health health;
@@ -95,12 +98,11 @@ stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker)
 }
 
 void
-stream_make_private(struct stream *stream, struct stream *tally)
+stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally)
 {
     stream->is_private = true;
-    if (tally != NULL) {
-        stream->tally = tally;
-    }
+    stream->tally = tally != NULL ? tally : stream;
+    stream->group_tally = group_tally;
 }
 
 int
@@ -317,6 +319,11 @@ stream_has_subscribers(const struct stream *stream)
 void
 stream_source_shared(struct stream *stream, size_t lanes)
 {
+    if (stream->group_tally != NULL) {
+        atomic_fetch_add_explicit(
+            &stream->group_tally->consumer_shares, 1, memory_order_relaxed);
+        return;
+    }
     atomic_fetch_add_explicit(&stream->shares, 1, memory_order_relaxed);
     atomic_store_explicit(&stream->shared_lanes, lanes, memory_order_relaxed);
 }
@@ -324,7 +331,9 @@ stream_source_shared(struct stream *stream, size_t lanes)
 void
 stream_source_committed(struct stream *stream)
 {
-    atomic_fetch_add_explicit(&stream->commits, 1, memory_order_relaxed);
+    struct stream *of = stream->group_tally;
+    atomic_fetch_add_explicit(
+        of != NULL ? &of->consumer_commits : &stream->commits, 1, memory_order_relaxed);
 }
 
 void
@@ -334,6 +343,8 @@ stream_sharing(const struct stream *stream, struct stream_sharing *sharing)
         .shares = atomic_load_explicit(&stream->shares, memory_order_relaxed),
         .lanes = atomic_load_explicit(&stream->shared_lanes, memory_order_relaxed),
         .commits = atomic_load_explicit(&stream->commits, memory_order_relaxed),
+        .consumer_shares = atomic_load_explicit(&stream->consumer_shares, memory_order_relaxed),
+        .consumer_commits = atomic_load_explicit(&stream->consumer_commits, memory_order_relaxed),
     };
 }
 
@@ -502,6 +513,18 @@ stream_source_anew(struct stream *stream, const char *reason)
 }
 
 void
+stream_source_resumed(struct stream *stream)
+{
+    atomic_store(&stream->resumed, true);
+}
+
+bool
+stream_resumed(const struct stream *stream)
+{
+    return atomic_load(&stream->resumed);
+}
+
+void
 stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
 {
     pthread_mutex_lock(&stream->health_lock);
@@ -534,8 +557,9 @@ stream_source_end(struct stream *stream, const char *code, const char *message)
 void
 stream_source_error(struct stream *stream, const char *reason)
 {
+    struct stream *of = stream->group_tally != NULL ? stream->group_tally : stream->tally;
     for (size_t i = 0; i < ERROR_REASONS_MAX; i++) {
-        struct error_count *error = &stream->tally->errors[i];
+        struct error_count *error = &of->errors[i];
         const char *there = NULL;
         if (atomic_compare_exchange_strong(&error->reason, &there, reason) ||
             strcmp(there, reason) == 0) {

@@ -75,8 +75,10 @@ int stream_start(struct stream *stream, struct err *err);
 struct replay;
 int stream_start_at(struct stream *stream, const struct replay *replay, struct err *err);
 /* stream_make_private: before the start. Its source's comings and goings are logged at debug level
- * only; what it counts is counted for the stream tally where that is not NULL. */
-void stream_make_private(struct stream *stream, struct stream *tally);
+ * only; what it counts is counted for the stream tally where that is not NULL; its errors and what
+ * its consumer group does for the stream group_tally. */
+void stream_make_private(
+    struct stream *stream, struct stream *tally, struct stream *group_tally);
 /* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
 void stream_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
@@ -130,9 +132,13 @@ uint64_t stream_count_wanted(struct stream *stream, const struct place *from,
  * one has read, no other reads. any. */
 bool stream_is_shared(const struct stream *stream);
 
+/* stream_resumed: the upstream knew how far the source was. any. */
+bool stream_resumed(const struct stream *stream);
+
 /* How often the source was given its share, of how many lanes it is now, and the commits. any. */
 struct stream_sharing {
     uint64_t shares, lanes, commits;
+    uint64_t consumer_shares, consumer_commits; /* of its durable consumers */
 };
 void stream_sharing(const struct stream *stream, struct stream_sharing *sharing);
 

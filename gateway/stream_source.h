@@ -65,6 +65,10 @@ bool stream_has_subscribers(const struct stream *stream);
 void stream_source_shared(struct stream *stream, size_t lanes);
 void stream_source_committed(struct stream *stream);
 
+/* stream_source_resumed: the upstream knew how far this reader was. Before stream_source_up. any.
+ */
+void stream_source_resumed(struct stream *stream);
+
 /* stream_lane_end: the upstream's end offset of the lane, for the lag metric. Thread any. */
 void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);
 

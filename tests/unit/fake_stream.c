@@ -360,6 +360,12 @@ stream_source_shared(struct stream *stream, size_t lanes)
 }
 
 void
+stream_source_resumed(struct stream *stream)
+{
+    (void)stream;
+}
+
+void
 stream_source_committed(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
