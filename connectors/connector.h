@@ -63,6 +63,10 @@ struct connector {
      */
     uint64_t (*memory_bound_bytes)(const void *settings);
 
+    /* member_bound_bytes: the same of a source that is started with a replay's group. NULL where
+     * there is no CONNECTOR_GROUPS. */
+    uint64_t (*member_bound_bytes)(const void *settings);
+
     /* descriptor_bound: the most file descriptors it needs. */
     uint64_t (*descriptor_bound)(const void *settings);
 

@@ -184,6 +184,10 @@ kafka_start(
     struct source *source = mem_calloc(1, sizeof *source);
     source->settings = settings;
     source->stream = stream;
+    if (replay != NULL && replay->group != NULL) { /* one of many, each for one subscriber */
+        kafka_settings_small(settings, &source->own_settings);
+        source->settings = &source->own_settings;
+    }
     source->batch = mem_calloc(KAFKA_BATCH_MOST, sizeof *source->batch);
     source->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     source->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -196,14 +200,14 @@ kafka_start(
         goto fail;
     }
     struct kafka_member member;
-    bool grouped = member_of(settings, replay, &member);
+    bool grouped = member_of(source->settings, replay, &member);
     if (grouped && (source->group = kafka_group_open(source, &member, err)) == NULL) {
         goto fail;
     }
     const struct kafka_topics_options options = {
         .client = source->client,
         .member = grouped ? kafka_group_client(source->group) : NULL,
-        .settings = settings,
+        .settings = source->settings,
         .stream = stream_name(stream),
         .replay = replay,
         .wake_fd = source->wake_fd,
@@ -312,6 +316,7 @@ const struct connector kafka_connector = {
     .section = &kafka_section,
     .check = kafka_settings_check,
     .memory_bound_bytes = kafka_settings_memory_bytes,
+    .member_bound_bytes = kafka_settings_member_bytes,
     .descriptor_bound = kafka_settings_descriptors,
     .capabilities = CONNECTOR_REPLAYS | CONNECTOR_GROUPS,
     .shares = kafka_settings_shares,

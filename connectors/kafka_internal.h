@@ -41,6 +41,7 @@ struct kafka_log {
 
 struct source {
     const struct kafka_settings *settings;
+    struct kafka_settings own_settings; /* of a durable consumer's: settings points here */
     struct stream *stream;
     rd_kafka_t *client;
     rd_kafka_queue_t *queue; /* the records of all partitions */

@@ -22,6 +22,12 @@
 #define RECORD_OVERHEAD 512 /* a queued record's structures: about 320 bytes were measured */
 #define FETCH_BYTES (UINT64_C(16) * MIB)
 #define FETCH_BYTES_TEXT "16777216"
+/* Of a small one: */
+#define SMALL_PREFETCH (UINT64_C(2) * MIB)
+#define SMALL_RECORDS UINT64_C(4000)
+#define SMALL_RECORDS_TEXT "4000"
+#define SMALL_FETCH_BYTES (UINT64_C(2) * MIB)
+#define SMALL_FETCH_TEXT "2097152"
 #define MEMBER_BYTES (UINT64_C(4) * MIB) /* the client that is a group's member */
 #define BROKERS 3 /* that the memory bound reckons with */
 
@@ -276,11 +282,32 @@ kafka_wanted_match(const struct kafka_wanted *wanted, const char *topic)
     return false;
 }
 
+static uint64_t
+option_number(const struct kafka_settings *settings, const char *name, uint64_t fallback)
+{
+    for (size_t i = settings->librdkafka_options.n; i > 0; i--) {
+        const struct config_pair *option = &settings->librdkafka_options.items[i - 1];
+        if (strcmp(option->name, name) == 0) {
+            return strtoull(option->value, NULL, 10);
+        }
+    }
+    return fallback;
+}
+
+/* A fetch that is smaller than what the user lets a message have would be refused by librdkafka. */
+static bool
+reads_little(const struct kafka_settings *settings)
+{
+    return settings->small &&
+           option_number(settings, "message.max.bytes", 0) <= SMALL_FETCH_BYTES;
+}
+
 /* What the gateway sets before the user's options, so that those win. A property that this version
  * of librdkafka does not know is passed over: they only tune. */
 static void
-set_defaults(rd_kafka_conf_t *conf, const char *stream)
+set_defaults(rd_kafka_conf_t *conf, const char *stream, const struct kafka_settings *settings)
 {
+    bool small = reads_little(settings);
     char client_id[160];
     snprintf(client_id, sizeof client_id, "headgate/%s %s", version_text, stream);
     const char *const defaults[][2] = {
@@ -290,7 +317,8 @@ set_defaults(rd_kafka_conf_t *conf, const char *stream)
         /* A hung broker is given up after this; the library's minute is long for a live stream. */
         {"socket.timeout.ms", "30000"},
         {"reconnect.backoff.max.ms", "2000"},
-        {"fetch.max.bytes", FETCH_BYTES_TEXT},
+        {"fetch.max.bytes", small ? SMALL_FETCH_TEXT : FETCH_BYTES_TEXT},
+        {"queued.min.messages", small ? SMALL_RECORDS_TEXT : "100000"},
         /* From 2.2.0; before, the fetcher sleeps up to 1 s once a threshold was reached. */
         {"fetch.queue.backoff.ms", "10"},
     };
@@ -357,7 +385,7 @@ rd_kafka_conf_t *
 kafka_settings_conf(const struct kafka_settings *settings, const char *stream, struct err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set_defaults(conf, stream);
+    set_defaults(conf, stream, settings);
     if (set_options(conf, &settings->librdkafka_options, err) != 0 ||
         set_fixed(conf, settings, err) != 0) {
         rd_kafka_conf_destroy(conf);
@@ -510,18 +538,6 @@ kafka_settings_shares(const void *settings_)
     return settings->group != NULL;
 }
 
-static uint64_t
-option_number(const struct kafka_settings *settings, const char *name, uint64_t fallback)
-{
-    for (size_t i = settings->librdkafka_options.n; i > 0; i--) {
-        const struct config_pair *option = &settings->librdkafka_options.items[i - 1];
-        if (strcmp(option->name, name) == 0) {
-            return strtoull(option->value, NULL, 10);
-        }
-    }
-    return fallback;
-}
-
 /* All partitions share one queue, so librdkafka's thresholds hold for the sum. When they are met,
  * one response of each broker may still be on its way. Compressed batches that are larger inside
  * come on top: Kafka has no bound for them but the producers' batch size. */
@@ -529,10 +545,32 @@ uint64_t
 kafka_settings_memory_bytes(const void *settings_)
 {
     const struct kafka_settings *settings = settings_;
-    uint64_t queued = option_number(settings, "queued.min.messages", RECORDS_QUEUED);
-    uint64_t fetch = option_number(settings, "fetch.max.bytes", FETCH_BYTES);
+    bool small = reads_little(settings);
+    uint64_t queued = option_number(
+        settings, "queued.min.messages", small ? SMALL_RECORDS : RECORDS_QUEUED);
+    uint64_t fetch =
+        option_number(settings, "fetch.max.bytes", small ? SMALL_FETCH_BYTES : FETCH_BYTES);
     uint64_t member = settings->group != NULL ? MEMBER_BYTES : 0;
     return settings->prefetch_bytes + queued * RECORD_OVERHEAD + BROKERS * fetch + member;
+}
+
+void
+kafka_settings_small(const struct kafka_settings *settings, struct kafka_settings *small)
+{
+    *small = *settings;
+    small->small = true;
+    if (small->prefetch_bytes > SMALL_PREFETCH) {
+        small->prefetch_bytes = SMALL_PREFETCH;
+    }
+}
+
+uint64_t
+kafka_settings_member_bytes(const void *settings)
+{
+    struct kafka_settings small;
+    kafka_settings_small(settings, &small);
+    uint64_t member = small.group != NULL ? 0 : MEMBER_BYTES;
+    return kafka_settings_memory_bytes(&small) + member;
 }
 
 uint64_t

@@ -21,6 +21,7 @@ struct kafka_settings {
     uint64_t session_timeout_ms;  /* of the group */
     uint64_t commit_interval_ms;
     struct config_pairs librdkafka_options;
+    bool small; /* no key: of a durable consumer's source; see kafka_settings_small */
 };
 
 extern const struct config_section kafka_section;
@@ -44,6 +45,11 @@ int kafka_settings_check(const void *settings, struct err *err);
 /* kafka_settings_shares: the source is a member of a consumer group. */
 bool kafka_settings_shares(const void *settings);
 
+/* kafka_settings_small: the same settings for one of many sources of a stream, which reads ahead
+ * less. What they point to is shared. */
+void kafka_settings_small(const struct kafka_settings *settings, struct kafka_settings *small);
+
+uint64_t kafka_settings_member_bytes(const void *settings);
 uint64_t kafka_settings_memory_bytes(const void *settings);
 uint64_t kafka_settings_descriptors(const void *settings);
 
