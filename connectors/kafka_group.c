@@ -170,7 +170,7 @@ give_up(struct source *source, const char *topic, int32_t partition)
         return;
     }
     if (share->of != NULL) {
-        kafka_lane_give_up(source, share->of, partition);
+        kafka_lane_give_up(source, share->of, partition, share->committed);
     }
     free(share->topic);
     *share = group->shares[--group->n_shares];

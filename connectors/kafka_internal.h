@@ -21,6 +21,7 @@ struct kafka_partition {
     enum kafka_partition_state state;
     bool has_lane;
     uint32_t lane;
+    int64_t left_at;     /* what was committed when the group took it away; negative: nothing */
     uint32_t epoch;      /* the rebalance that its lane was found in; 1 without a group */
     uint64_t lost_to;    /* not 0: offsets below are lost to retention, told when there is room */
     int64_t progress_ns; /* when a record came last, or when none was owed */
@@ -85,8 +86,9 @@ struct kafka_partition *kafka_lane_partition(struct kafka_topic *topic, int32_t 
 void kafka_lane_stop(struct source *source, struct kafka_topic *topic, int32_t partition);
 void kafka_lane_restart(struct source *source, struct kafka_topic *topic, int32_t partition);
 
-/* kafka_lane_give_up: it is no longer ours to read. */
-void kafka_lane_give_up(struct source *source, struct kafka_topic *topic, int32_t partition);
+/* kafka_lane_give_up: it is no longer ours to read. committed: as far as the group knows. */
+void kafka_lane_give_up(
+    struct source *source, struct kafka_topic *topic, int32_t partition, int64_t committed);
 
 /* kafka_records_take: move what there is and what there is room for. true: go on at once, there may
  * be more. kafka_records_drop: free what was taken from librdkafka and not staged. */

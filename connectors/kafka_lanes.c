@@ -96,6 +96,16 @@ kafka_lane_partition(struct kafka_topic *topic, int32_t partition)
     return &topic->partitions[partition];
 }
 
+/* The lane comes back to us, and no other member has committed since: what we have read of it is
+ * still ours to deliver, and is not read again. */
+static bool
+goes_on(struct source *source, const struct kafka_partition *part, const struct kafka_event *event)
+{
+    return part->has_lane && part->epoch != event->epoch && event->committed &&
+           event->next == part->left_at && event->low <= event->next &&
+           stream_lane_next(source->stream, part->lane) >= (uint64_t)event->next;
+}
+
 static void
 found(struct source *source, const struct kafka_event *event)
 {
@@ -111,7 +121,12 @@ found(struct source *source, const struct kafka_event *event)
     }
     /* A lane that another member had in between goes on; one that was gone is a new one. */
     bool anew = part->has_lane && part->epoch == event->epoch;
-    uint32_t lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
+    uint32_t lane = part->lane;
+    if (goes_on(source, part, event)) {
+        stream_lane_resume(source->stream, lane);
+    } else {
+        lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
+    }
     if (lane == STREAM_LANE_REFUSED) {
         stream_source_error(source->stream, "lane_refused");
         return;
@@ -132,9 +147,11 @@ found(struct source *source, const struct kafka_event *event)
 }
 
 void
-kafka_lane_give_up(struct source *source, struct kafka_topic *topic, int32_t partition)
+kafka_lane_give_up(
+    struct source *source, struct kafka_topic *topic, int32_t partition, int64_t committed)
 {
     struct kafka_partition *part = kafka_lane_partition(topic, partition);
+    part->left_at = committed;
     if (part->state != KAFKA_PARTITION_IDLE) {
         kafka_lane_stop(source, topic, partition);
         part->lost_to = 0;
@@ -147,7 +164,7 @@ gone(struct source *source, const struct kafka_event *event)
 {
     const struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
     if (part->state != KAFKA_PARTITION_IDLE) {
-        kafka_lane_give_up(source, event->topic, event->partition);
+        kafka_lane_give_up(source, event->topic, event->partition, -1);
         stream_source_error(source->stream, "partition_gone");
     }
 }

@@ -222,6 +222,14 @@ lanes_remove(struct lanes *lanes, uint32_t index)
 }
 
 void
+lanes_resume(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    lanes->items[index].removed = false;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
 lanes_set_end(struct lanes *lanes, uint32_t index, uint64_t end_offset)
 {
     pthread_mutex_lock(&lanes->lock);

@@ -28,6 +28,7 @@ const char *lanes_add(
 /* See stream_source.h for these. */
 void lanes_reset(struct lanes *lanes, uint32_t lane, uint64_t next);
 void lanes_remove(struct lanes *lanes, uint32_t lane);
+void lanes_resume(struct lanes *lanes, uint32_t lane);
 void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
 uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
 

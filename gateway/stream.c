@@ -272,6 +272,12 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 }
 
 void
+stream_lane_resume(struct stream *stream, uint32_t lane)
+{
+    lanes_resume(stream->lanes, lane);
+}
+
+void
 stream_lane_remove(struct stream *stream, uint32_t lane)
 {
     lanes_remove(stream->lanes, lane);

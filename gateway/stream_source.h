@@ -41,6 +41,10 @@ size_t stream_max_record_bytes(const struct stream *stream);
 uint32_t stream_lane_add(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next);
 
+/* stream_lane_resume: a removed lane goes on where it stopped, and what is in the ring of it is its
+ * own: no other reader has moved on from what was settled here. */
+void stream_lane_resume(struct stream *stream, uint32_t lane);
+
 /* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was
  * deleted and made again. Every subscriber is told by a gap with the reason "reset" and count 0.
  * Tokens from before are then answered with "resumed":false. */

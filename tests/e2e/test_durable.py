@@ -183,7 +183,7 @@ def test_a_slow_consumer_holds_up_only_itself(kafka, gateways):
     topic, name = kafka.topic(1), unique(kafka)
     gateway = gateways(s={
         **stream(kafka, topic, source={"librdkafka_options": {"max.poll.interval.ms": 6000}}),
-        "slow": {"policy": "drop_oldest", "pause_limit": "1s"},
+        "slow": {"pause_limit": "1s", "queue": {"records": 8192, "bytes": "16MiB"}},
     })
     slow = gateway.subscribe("s", "ndjson", consumer=name, rcvbuf=4096, **{"from": "earliest"})
     live = gateway.subscribe("s", "ndjson")

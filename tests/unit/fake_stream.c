@@ -320,6 +320,15 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 }
 
 void
+stream_lane_resume(struct stream *stream, uint32_t lane)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->disorder |= !stream->lanes[lane].removed;
+    stream->lanes[lane].removed = false;
+    changed(stream);
+}
+
+void
 stream_lane_remove(struct stream *stream, uint32_t lane)
 {
     pthread_mutex_lock(&stream->lock);
