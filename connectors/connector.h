@@ -25,7 +25,13 @@ struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
  * the ring, or for a stream that a request makes. All of it is lent for the length of start(). */
-enum replay_kind { REPLAY_EARLIEST, REPLAY_LATEST, REPLAY_TIME, REPLAY_LANES };
+enum replay_kind {
+    REPLAY_EARLIEST,
+    REPLAY_LATEST,
+    REPLAY_TIME,
+    REPLAY_LANES,
+    REPLAY_CURSOR
+};
 struct replay_lane {
     const char *group;   /* topic or file; NULL on a request: the token knows its hash alone */
     uint32_t group_hash; /* token_group_hash(group) */
@@ -42,6 +48,8 @@ struct replay {
     size_t n_lanes;
     const struct request_param *params; /* on a request: what it gave of request_param's names */
     size_t n_params;
+    const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
+    size_t cursor_len;  /* 0: from the beginning */
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
      * the group has no progress in. */
     const char *group;
@@ -81,7 +89,7 @@ struct connector {
     bool (*on_request)(const void *settings);
 
     /* request_param: the name of the i-th parameter that a request may give, NULL behind the last.
-     * NULL: none. Names that params.h knows are never asked for. */
+     * NULL: none. */
     const char *(*request_param)(const void *settings, size_t i);
 
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured

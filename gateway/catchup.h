@@ -22,8 +22,8 @@ struct privates;
 struct session;
 
 struct catchups *catchups_new(struct privates *privates, size_t limit);
-/* catchups_free: before privates_free; no session may be left. NULL-safe. Thread init, once the
- * shard's thread has ended. */
+/* catchups_free: after privates_free, which counts down here; no session may be left. NULL-safe.
+ * Thread init, once the shard's thread has ended. */
 void catchups_free(struct catchups *catchups);
 
 /* catchups_serve: on a wake, after privates_serve: start the readers that are waited for. */

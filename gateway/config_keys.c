@@ -177,6 +177,41 @@ static const struct config_key cors_keys[] = {
 static const struct config_section cors_section = {
     "cors", sizeof(struct config), cors_keys, COUNT_OF(cors_keys)};
 
+/* RFC 2104 section 3: a key shorter than the digest is weaker than the code. */
+#define TOKEN_KEY_LEAST 32
+
+static int
+check_token_key(const char *text, struct err *err)
+{
+    if (strlen(text) < TOKEN_KEY_LEAST) {
+        err_set(err, ERR_INVALID,
+            "must have at least %d characters, as random as those of: openssl rand -hex 32",
+            TOKEN_KEY_LEAST);
+        return -1;
+    }
+    return 0;
+}
+
+static const struct config_key tokens_keys[] = {
+    {.name = "keys",
+        .kind = CONFIG_SECRETS,
+        .offset = offsetof(struct config, tokens.keys),
+        .most = 16,
+        .fallback = "[]",
+        .check = check_token_key,
+        .prose = "Secrets of 32 characters or more, the same on all replicas. The first signs, all "
+                 "verify: add a new one at the end everywhere, then move it to the front, then "
+                 "take the old one away. None: tokens are not signed, and checked for form only."},
+    {.name = "accept_unsigned",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct config, tokens.accept_unsigned),
+        .fallback = "false",
+        .prose = "Take tokens without a signature too: for the time in which clients still hold "
+                 "those from before there were keys."},
+};
+static const struct config_section tokens_section = {
+    "tokens", sizeof(struct config), tokens_keys, COUNT_OF(tokens_keys)};
+
 static const struct config_key log_keys[] = {
     {.name = "level",
         .kind = CONFIG_ENUM,
@@ -252,6 +287,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &cors_section,
         .prose = "Which pages of other origins may read streams."},
+    {.name = "tokens",
+        .kind = CONFIG_SECTION,
+        .child = &tokens_section,
+        .prose = "Resume tokens, so that no client can make one up or use it at another stream."},
     {.name = "log", .kind = CONFIG_SECTION, .child = &log_section, .prose = "The log."},
     {.name = "streams",
         .kind = CONFIG_CUSTOM,

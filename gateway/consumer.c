@@ -197,27 +197,33 @@ find_id(const struct consumer *consumer, const char *id, size_t len)
     return found;
 }
 
+static bool
+lane_before(const struct token_lane *a, const struct token_lane *b)
+{
+    return a->group != b->group ? a->group < b->group : a->partition < b->partition;
+}
+
 /* Every lane of the token is at or before where the acked record says. */
 static bool
 is_before(const struct consumer *consumer, const char *id, size_t len)
 {
     struct err err;
-    struct token_lane *asked = NULL, *acked = NULL;
-    size_t n_asked, n_acked, k = 0;
-    bool before = consumer->acked_id != NULL && token_decode(id, len, &asked, &n_asked, &err) == 0;
-    before = before && token_decode(consumer->acked_id, strlen(consumer->acked_id), &acked,
-                           &n_acked, &err) == 0;
-    for (size_t i = 0; before && i < n_asked; i++) { /* both are sorted */
-        while (k < n_acked && (acked[k].group < asked[i].group ||
-                                  (acked[k].group == asked[i].group &&
-                                      acked[k].partition < asked[i].partition))) {
+    struct token asked = {.lanes = NULL}, acked = {.lanes = NULL};
+    size_t k = 0;
+    bool before = consumer->acked_id != NULL &&
+                  token_decode(id, len, NULL, &asked, &err) == 0 && asked.cursor == NULL &&
+                  token_decode(consumer->acked_id, strlen(consumer->acked_id), NULL, &acked,
+                      &err) == 0;
+    for (size_t i = 0; before && i < asked.n_lanes; i++) { /* both are sorted */
+        const struct token_lane *lane = &asked.lanes[i];
+        while (k < acked.n_lanes && lane_before(&acked.lanes[k], lane)) {
             k++;
         }
-        before = k < n_acked && acked[k].group == asked[i].group &&
-                 acked[k].partition == asked[i].partition && asked[i].next <= acked[k].next;
+        before = k < acked.n_lanes && !lane_before(lane, &acked.lanes[k]) &&
+                 lane->next <= acked.lanes[k].next;
     }
-    free(asked);
-    free(acked);
+    free(asked.lanes);
+    free(acked.lanes);
     return before;
 }
 

@@ -1,6 +1,7 @@
 /* lanes: the position vector of a stream and its tokens. One mutex, no thread of its own. */
 #include "lanes.h"
 
+#include "base64.h"
 #include "connector.h"
 #include "json.h"
 #include "mem.h"
@@ -28,17 +29,26 @@ struct lane {
     bool removed;
 };
 
+/* Where a stream by cursors stands. */
+struct cursors {
+    size_t start_len, now_len;
+    uint8_t start[TOKEN_CURSOR_MAX], now[TOKEN_CURSOR_MAX];
+};
+
 struct lanes {
     pthread_mutex_t lock;
+    const struct token_keys *keys;
     struct lane *items; /* by lane index */
     size_t n;
     struct token_lane *rows; /* sorted; rows[i].next is the position */
+    struct cursors *cursors; /* NULL: the position is that of the lanes */
 };
 
 struct lanes *
-lanes_new(void)
+lanes_new(const struct token_keys *keys)
 {
     struct lanes *lanes = mem_calloc(1, sizeof *lanes);
+    lanes->keys = keys;
     pthread_mutex_init(&lanes->lock, NULL);
     return lanes;
 }
@@ -56,6 +66,7 @@ lanes_free(struct lanes *lanes)
     pthread_mutex_destroy(&lanes->lock);
     free(lanes->items);
     free(lanes->rows);
+    free(lanes->cursors);
     free(lanes);
 }
 
@@ -106,8 +117,8 @@ find(struct lanes *lanes, const char *group, uint32_t partition)
     return NULL;
 }
 
-/* Whether the token of all rows and of (hash, partition) stays within TOKEN_MAX while offsets grow
- * up to ROOMY_NEXT. */
+/* Whether the token of all rows and of (hash, partition), signed, stays within TOKEN_MAX while
+ * offsets grow up to ROOMY_NEXT. */
 static bool
 fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
 {
@@ -126,8 +137,8 @@ fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
     }
     struct buf token;
     buf_init(&token);
-    token_encode(&token, rows, n);
-    bool fits = token.len <= TOKEN_MAX;
+    token_encode(&token, rows, n, NULL);
+    bool fits = token.len + BASE64_LEN(TOKEN_MAC_BYTES) <= TOKEN_MAX;
     buf_fini(&token);
     free(rows);
     return fits;
@@ -246,6 +257,55 @@ lanes_next(struct lanes *lanes, uint32_t index)
     return next;
 }
 
+void
+lanes_begin_cursor(struct lanes *lanes, const void *cursor, size_t len)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    pthread_mutex_lock(&lanes->lock);
+    if (lanes->cursors == NULL) {
+        lanes->cursors = mem_calloc(1, sizeof *lanes->cursors);
+    }
+    struct cursors *cursors = lanes->cursors;
+    cursors->start_len = cursors->now_len = len;
+    if (len > 0) {
+        memcpy(cursors->start, cursor, len);
+        memcpy(cursors->now, cursor, len);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_move_cursor(struct lanes *lanes, const void *cursor, size_t len)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    pthread_mutex_lock(&lanes->lock);
+    assert(lanes->cursors != NULL);
+    lanes->cursors->now_len = len;
+    if (len > 0) {
+        memcpy(lanes->cursors->now, cursor, len);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+bool
+lanes_by_cursor(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool by_cursor = lanes->cursors != NULL;
+    pthread_mutex_unlock(&lanes->lock);
+    return by_cursor;
+}
+
+static void
+add_token(const struct lanes *lanes, struct buf *token)
+{
+    if (lanes->cursors != NULL) {
+        token_encode_cursor(token, lanes->cursors->now, lanes->cursors->now_len, lanes->keys);
+    } else {
+        token_encode(token, lanes->rows, lanes->n, lanes->keys);
+    }
+}
+
 const char *
 lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *token)
 {
@@ -257,7 +317,7 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     if (offset >= row->next) {
         row->next = offset + 1;
         lane->peak = row->next > lane->peak ? row->next : lane->peak;
-        token_encode(token, lanes->rows, lanes->n);
+        add_token(lanes, token);
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -268,14 +328,14 @@ void
 lanes_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
-    token_encode(token, lanes->rows, lanes->n);
+    add_token(lanes, token);
     pthread_mutex_unlock(&lanes->lock);
 }
 
-void
-lanes_start_token(struct lanes *lanes, struct buf *token)
+/* lanes->lock is held. */
+static void
+add_start_token(const struct lanes *lanes, struct buf *token)
 {
-    pthread_mutex_lock(&lanes->lock);
     struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
     if (lanes->n > 0) {
         memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
@@ -283,9 +343,21 @@ lanes_start_token(struct lanes *lanes, struct buf *token)
     for (size_t i = 0; i < lanes->n; i++) {
         rows[lanes->items[i].row].next = lanes->items[i].start;
     }
-    token_encode(token, rows, lanes->n);
-    pthread_mutex_unlock(&lanes->lock);
+    token_encode(token, rows, lanes->n, lanes->keys);
     free(rows);
+}
+
+void
+lanes_start_token(struct lanes *lanes, struct buf *token)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const struct cursors *cursors = lanes->cursors;
+    if (cursors != NULL) {
+        token_encode_cursor(token, cursors->start, cursors->start_len, lanes->keys);
+    } else {
+        add_start_token(lanes, token);
+    }
+    pthread_mutex_unlock(&lanes->lock);
 }
 
 /* The token's row for (group, partition), or NULL. Both lists are sorted; n is small. */
@@ -388,7 +460,10 @@ lanes_begin_at_zero(struct lanes *lanes)
 {
     pthread_mutex_lock(&lanes->lock);
     bool all = lanes->n > 0;
-    for (size_t i = 0; i < lanes->n; i++) {
+    if (lanes->cursors != NULL) {
+        all = lanes->cursors->start_len == 0;
+    }
+    for (size_t i = 0; i < lanes->n && lanes->cursors == NULL; i++) {
         all = all && lanes->items[i].start == 0;
     }
     pthread_mutex_unlock(&lanes->lock);

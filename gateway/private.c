@@ -10,7 +10,7 @@
 TAILQ_HEAD(private_list, private_stream);
 
 struct privates {
-    struct shard *shard;
+    struct shard *shard; /* NULL once its loop has ended */
     struct reaper *reaper;
     struct private_list streams;
 };
@@ -47,16 +47,29 @@ bury(void *dead)
     if (stream->budget != NULL) {
         atomic_fetch_sub(&stream->budget->used, 1);
     }
+    if (stream->count != NULL) {
+        atomic_fetch_sub(stream->count, 1);
+        if (stream->all->shard != NULL) {
+            shard_wake(stream->all->shard); /* another one may wait for its place */
+        }
+    }
     free(stream);
+}
+
+/* On the reaper's thread: someone may wait for its place. */
+static void
+bury_and_tell(void *dead)
+{
+    struct private_stream *stream = dead;
+    struct shard *shard = stream->all->shard;
+    bury(stream);
+    shard_wake(shard);
 }
 
 /* After it is out of the list. */
 static void
 forget(struct private_stream *stream)
 {
-    if (stream->count != NULL) {
-        atomic_fetch_sub(stream->count, 1);
-    }
     stream_listen(stream->stream, 0, false);
     outlet_fini(&stream->outlet);
 }
@@ -68,7 +81,7 @@ retire(struct private_stream *stream)
     TAILQ_REMOVE(&stream->all->streams, stream, link);
     forget(stream);
     stream_cancel(stream->stream);
-    reaper_take(reaper, bury, stream);
+    reaper_take(reaper, bury_and_tell, stream);
 }
 
 static bool
@@ -171,6 +184,7 @@ privates_free(struct privates *privates)
         return;
     }
     struct private_stream *stream;
+    privates->shard = NULL; /* nobody is there to be woken */
     while ((stream = TAILQ_FIRST(&privates->streams)) != NULL) {
         TAILQ_REMOVE(&privates->streams, stream, link);
         forget(stream);

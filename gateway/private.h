@@ -34,7 +34,8 @@ struct private_stream {
     TAILQ_ENTRY(private_stream) link; /* in all */
     struct privates *all;
     struct private_budget *budget; /* NULL: not counted */
-    atomic_size_t *count;          /* of its kind on this shard; NULL: not counted */
+    atomic_size_t *count; /* of its kind on this shard; NULL: not counted. Of both, one that
+                             is being buried is still part */
     struct config_stream config;
     struct stream *stream;
     struct outlet outlet;
@@ -64,7 +65,8 @@ struct private_options {
     bool on_request;                    /* as outlet.on_request; counted as the home stream's */
     bool durable; /* its records are not the home stream's, but its errors and its group are */
     struct private_budget *budget;      /* NULL: unlimited */
-    atomic_size_t *count;               /* kept at the number of such streams; NULL: not */
+    atomic_size_t *count;               /* kept at the number of such streams; NULL: not. Outlives
+                                           the shard's privates */
 };
 
 /* private_open: a stream whose source begins at once. Without a subscriber it is retired on the

@@ -53,6 +53,10 @@ struct record_input {
     const struct record_header *headers;
     size_t n_headers;
     const char *type; /* NULL, or the record's own event name (a checked token) */
+    /* Of a stream that began with stream_cursor_start: the position behind this record, unique to
+     * it, at most TOKEN_CURSOR_MAX bytes (a longer one makes it too large). Else NULL. */
+    const void *cursor;
+    size_t cursor_len;
 };
 
 struct record {
@@ -87,6 +91,9 @@ struct record {
 struct record *record_new(const struct record_input *in, const char *id, size_t id_len,
     const char *source_prefix, int64_t arrival_ns, struct buf *scratch);
 
+/* record_has_id: the token behind it is id. */
+bool record_has_id(const struct record *record, const char *id, size_t len);
+
 /* record_add_envelope: append the JSON text of the record in an envelope, without a newline;
  * of a gap record the control message. record_envelope_len: how many bytes that is.
  * Cost    one memcpy or two. */
@@ -101,6 +108,10 @@ struct record *record_new_gap(const char *reason, uint64_t count, const char *fr
 /* record_new_gap_filtered: the same with "filtered":true behind it: an upper bound. */
 struct record *record_new_gap_filtered(const char *reason, uint64_t count, const char *from,
     const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
+
+/* record_with_id: a copy whose id (of a gap: its end) is id[0..len), with one reference, seq and
+ * all. */
+struct record *record_with_id(const struct record *record, const char *id, size_t len);
 
 struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL-safe */

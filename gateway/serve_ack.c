@@ -51,14 +51,13 @@ ack_parse(struct slice body, struct err *err)
     json_t *root = json_loadb(body.at, body.len, JSON_REJECT_DUPLICATES, &error);
     const char *id = json_string_value(json_object_get(root, "id"));
     char *copy = NULL;
-    struct token_lane *lanes = NULL;
-    size_t n;
+    struct token token = {.lanes = NULL};
     if (id == NULL || json_object_size(root) != 1) {
         err_set(err, ERR_INVALID, "the body must be a JSON object with \"id\" alone, a record's id");
-    } else if (token_decode(id, strlen(id), &lanes, &n, err) == 0) {
+    } else if (token_decode(id, strlen(id), NULL, &token, err) == 0) {
         copy = mem_strdup(id);
     }
-    free(lanes);
+    free(token.lanes);
     json_decref(root);
     return copy;
 }

@@ -64,12 +64,13 @@ session_needs_solo(const struct session *session)
            session->limit != UINT64_MAX || session->stand.seq < session->skip_until;
 }
 
+/* The token of where it asked to begin. */
 static char *
-token_text(const struct place *place)
+token_text(const struct session *session)
 {
     struct buf text;
     buf_init(&text);
-    token_encode(&text, place->lanes, place->n_lanes);
+    place_add_token(&text, &session->from, stream_keys(session->home->stream));
     buf_addc(&text, '\0');
     return text.bytes;
 }
@@ -135,7 +136,7 @@ position_now(struct session *session)
     struct place place = {.kind = PLACE_TOKEN};
     buf_init(&token);
     lanes_token(stream_lanes(session->home->stream), &token);
-    (void)token_decode(token.bytes, token.len, &place.lanes, &place.n_lanes, &err);
+    (void)place_of_token(&place, token.bytes, token.len, NULL, &err);
     buf_fini(&token);
     return place;
 }
@@ -145,7 +146,7 @@ static void
 go_elsewhere(struct session *session)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
-    session->id_before = session->hello_due ? mem_strdup("") : token_text(&session->from);
+    session->id_before = session->hello_due ? mem_strdup("") : token_text(session);
     if (!session->hello_due) {
         say_hello(session, &(struct stream_start){.resumed = true});
     }
@@ -172,13 +173,6 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
-    if (session->feed->outlet->on_request) {
-        begin_request(session);
-        return;
-    }
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
@@ -189,13 +183,43 @@ take_stand(struct session *session)
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
+    session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
     say_hello(session, &start);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);
     }
     free(here);
+}
+
+/* A token says nothing of a source that has not answered yet: where its lanes begin here, and what
+ * lies between, is not known. Its hello waits for that. */
+static bool
+wait_for_source(struct session *session)
+{
+    struct stream_health health;
+    stream_health(session->home->stream, &health);
+    if (health.was_up || session->from.kind != PLACE_TOKEN || session->from.n_lanes == 0 ||
+        stream_is_shared(session->home->stream)) {
+        return false;
+    }
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    catchup_ask(session);
+    return true;
+}
+
+static void
+open_body(struct session *session)
+{
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+    } else if (!wait_for_source(session)) {
+        take_stand(session);
+    }
 }
 
 static void
@@ -215,22 +239,73 @@ take_params(struct session *session, struct params *params)
     session->max_rate = params->max_rate;
 }
 
+void
+session_end_by_id(struct session *session)
+{
+    struct place place;
+    struct err err;
+    struct stream_start end = {.resumed = false};
+    if (place_of_token(&place, session->end_id, strlen(session->end_id), NULL, &err) == 0) {
+        stream_locate(session->home->stream, &place, &end);
+        record_unref(end.before);
+        free(place.lanes);
+    }
+    bool ahead = end.resumed && end.seq > session->stand.seq;
+    session->end_seq = ahead ? end.seq : session->stand.seq;
+    session->end_ordinal = ahead ? end.ordinal : session->stand.ordinal;
+}
+
+static char *
+text_of(struct buf *text)
+{
+    buf_addc(text, '\0');
+    return text->bytes;
+}
+
+/* A cursor cannot be compared with a record, only found: the end is the record of that id. */
+static void
+end_at_cursor(struct session *session)
+{
+    struct buf id;
+    buf_init(&id);
+    stream_add_place(session->home->stream, &session->to, &id);
+    session->end_id = text_of(&id);
+    free(session->to.lanes);
+    session->to = (struct place){.kind = PLACE_NONE};
+    if (!session->waiting) {
+        session_end_by_id(session);
+    }
+}
+
 /* A bounded read ends at its token, its time, or where the ring ends now. */
 static void
 find_end(struct session *session)
 {
-    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME ||
-        session->feed->outlet->on_request) {
+    bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
+    if (session->feed->outlet->on_request || /* its source says when it is complete */
+        (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
         return;
     }
-    if (session->waiting) { /* places in the ring mean nothing to it */
+    if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor) {
+        end_at_cursor(session);
+    }
+    if (!session->bounded || session->end_id != NULL || session->to.kind == PLACE_TOKEN ||
+        session->to.kind == PLACE_TIME) {
+        return;
+    }
+    if (session->waiting && !by_cursor) { /* places in the ring mean nothing to it */
         session->to = position_now(session);
         return;
     }
-    struct ring_state state;
-    ring_state(stream_ring(session->feed->outlet->stream), &state);
-    session->end_seq = state.head_seq + 1;
-    session->end_ordinal = state.head_ordinal;
+    struct stand end = {.seq = UINT64_MAX};
+    struct record *before;
+    ring_place(stream_ring(session->home->stream), &end.seq, &end.ordinal, &end.bytes, &before);
+    session->end_id = session_token_before(session->home->stream, before);
+    record_unref(before);
+    if (!session->waiting) {
+        session->end_seq = end.seq;
+        session->end_ordinal = end.ordinal;
+    }
 }
 
 struct queue
@@ -280,6 +355,22 @@ session_unhold(struct session *session)
     }
 }
 
+void
+session_stand_late(struct session *session)
+{
+    session->hello_due = false;
+    free(session->id_before);
+    session->id_before = NULL;
+    take_stand(session);
+    find_end(session);
+    session->solo = session_needs_solo(session);
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
+        outlet_hold_update(session->home);
+    }
+    session_pump(session);
+}
+
 struct session *
 session_new_take(
     struct conn *conn, struct feed *feed, struct params *params, const struct buf *head)
@@ -294,7 +385,7 @@ session_new_take(
     buf_init(&session->out);
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
-    take_stand(session);
+    open_body(session);
     session->settled_seq = session->stand.seq == 0 ? 0 : session->stand.seq - 1;
     find_end(session);
     session->solo = session_needs_solo(session);
@@ -360,6 +451,7 @@ session_free(struct session *session)
     }
     buf_fini(&session->out);
     free(session->id_before);
+    free(session->end_id);
     free(session->from.lanes);
     free(session->to.lanes);
     free(session->until.lanes);

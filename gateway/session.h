@@ -34,7 +34,8 @@ struct session {
     struct feed *feed;
     struct outlet *home; /* of the live stream; feed->outlet is another one while catching up */
     struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
-    bool waiting;                   /* for a reader */
+    bool waiting;                   /* for a reader, or for the source to be up */
+    bool alone;                     /* it has held up those who shared its reader */
     bool hello_due;                 /* where it begins is not known before the reader knows */
     bool holds;                     /* it is among its outlet's pausers */
     unsigned own_batches;           /* since the last try to hand over */
@@ -61,6 +62,7 @@ struct session {
     struct place to;      /* bounded read */
     uint64_t end_seq;     /* bounded read without a `to`: ends before this record; 0: none */
     uint64_t end_ordinal; /* produced records before end_seq */
+    char *end_id;         /* the token before end_seq, or where that is not known yet; else NULL */
     uint64_t limit;       /* records still to send; UINT64_MAX: no limit */
     uint64_t max_rate;    /* records a second; 0: unpaced */
     int64_t pace_ns;      /* paced: when the next record may go */

@@ -2,8 +2,11 @@
 #include "session_internal.h"
 
 #include "catchup.h"
+#include "lanes.h"
 #include "mem.h"
+#include "private.h"
 #include "shard.h"
+#include "stream_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -13,6 +16,9 @@
  * would hold up the others of the shard. */
 #define COUNT_RECORDS 16384
 #define COUNT_BYTES (UINT64_C(4) << 20)
+
+/* How long one may hold up those who catch up with the same reader. */
+#define SHARED_HOLD_MS 1000
 
 static void
 add_gap(struct session *session, const char *reason, uint64_t count, const char *from,
@@ -93,7 +99,7 @@ skip_to(struct session *session, uint64_t seq)
     struct record *before;
     ring_place(stream_ring(outlet->stream), &to.seq, &to.ordinal, &to.bytes, &before);
     assert(to.seq >= session->stand.seq);
-    char *id = session_token_before(outlet->stream, before);
+    char *id = session_id_take(session, to.seq - 1, session_token_before(outlet->stream, before));
     record_unref(before);
     uint64_t count = count_skipped(session, &to, id);
     bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);
@@ -143,14 +149,26 @@ drop_newest(struct session *session, const struct ring_state *ring, bool over)
     return false;
 }
 
+/* Places in the ring mean nothing any more: a bounded read ends by its position. */
+static void
+leave_ring(struct session *session)
+{
+    struct err err;
+    session->end_seq = 0;
+    if (session->end_id != NULL && !lanes_by_cursor(stream_lanes(session->home->stream))) {
+        (void)place_of_token(&session->to, session->end_id, strlen(session->end_id), NULL, &err);
+        free(session->end_id);
+        session->end_id = NULL;
+    }
+}
+
 /* The ring has left a subscriber that must not lose: what it needs next is read from the source. */
 static bool
 read_elsewhere(struct session *session)
 {
     struct err err;
     struct place place = {.kind = PLACE_TOKEN};
-    if (token_decode(session->id_before, strlen(session->id_before), &place.lanes, &place.n_lanes,
-            &err) != 0) {
+    if (place_of_token(&place, session->id_before, strlen(session->id_before), NULL, &err) != 0) {
         return false;
     }
     if (session->state == SESSION_LIVE) {
@@ -159,6 +177,7 @@ read_elsewhere(struct session *session)
     session_unhold(session);
     free(session->from.lanes);
     session->from = place;
+    leave_ring(session);
     catchup_ask(session);
     return true;
 }
@@ -180,7 +199,8 @@ session_apply_policy(struct session *session)
         return false; /* it reads what it asked for at the start: that is not slowness */
     }
     if (gone && (!session->caught_up || session->policy == SLOW_PAUSE) &&
-        session->catchup == NULL && catchup_can(session->home) && read_elsewhere(session)) {
+        (session->catchup == NULL || !session->holds) && catchup_can(session->home) &&
+        read_elsewhere(session)) {
         return true;
     }
     switch (session->catchup != NULL ? SLOW_PAUSE : session->policy) {
@@ -216,6 +236,12 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
     }
     if (session->holding_ms == 0) {
         session->holding_ms = now_ms;
+    }
+    if (now_ms - session->holding_ms > SHARED_HOLD_MS && session->catchup != NULL &&
+        session->catchup->outlet.n_sessions > 1) {
+        session->alone = true; /* once its reader's ring has left it, it gets one of its own */
+        session_unhold(session);
+        return;
     }
     const struct config_stream *config = stream_config(session->feed->outlet->stream);
     if ((uint64_t)(now_ms - session->holding_ms) > config->pause_limit_ms) {

@@ -173,6 +173,9 @@ static bool
 caught_all(const struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
+    if (session->end_id != NULL) { /* by cursors: the record was met, or is yet to come */
+        return session->end_seq != 0 && session->stand.seq >= session->end_seq;
+    }
     if (!catchup_ready(session) || (session->to.kind == PLACE_TIME &&
                                        shard_wall_ms(session->conn->shard) < session->to.time_ms)) {
         return false;
@@ -194,7 +197,7 @@ complete(const struct session *session)
     if (session->catchup != NULL) {
         return caught_all(session);
     }
-    if (session->feed->outlet->on_request && session->to.kind != PLACE_TOKEN) {
+    if (session->feed->outlet->on_request) {
         return false; /* its source says when it is complete */
     }
     switch (session->to.kind) {

@@ -37,6 +37,7 @@ struct listener {
 struct stream {
     const struct config_stream *config;
     struct ring *ring;
+    struct token_keys *keys;
     struct lanes *lanes;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
@@ -77,7 +78,8 @@ stream_new(const struct config_stream *config, size_t n_shards)
     struct stream *stream = mem_calloc(1, sizeof *stream);
     stream->config = config;
     stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
-    stream->lanes = lanes_new();
+    stream->keys = token_keys_new(config->tokens, config->name);
+    stream->lanes = lanes_new(stream->keys);
     stream->n_shards = n_shards;
     stream->tally = stream;
     stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
@@ -161,6 +163,7 @@ stream_free(struct stream *stream)
     }
     ring_free(stream->ring);
     lanes_free(stream->lanes);
+    token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     free(stream->settled.lanes);
@@ -189,6 +192,12 @@ stream_ring(struct stream *stream)
     return stream->ring;
 }
 
+const struct token_keys *
+stream_keys(const struct stream *stream)
+{
+    return stream->keys;
+}
+
 struct stream_counters *
 stream_counters(struct stream *stream, size_t shard)
 {
@@ -212,6 +221,8 @@ source_counters(struct stream *stream)
 
 static void stage(struct stream *stream, struct record *record);
 static void wake_listeners(struct stream *stream);
+static void lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
+    const char *reason, const struct record_input *in);
 
 size_t
 stream_max_record_bytes(const struct stream *stream)
@@ -251,6 +262,12 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
         mark_lane(stream, lane);
     }
     return lane;
+}
+
+void
+stream_cursor_start(struct stream *stream, const void *cursor, size_t len)
+{
+    lanes_begin_cursor(stream->lanes, cursor, len);
 }
 
 void
@@ -383,7 +400,8 @@ static bool
 is_too_large(const struct stream *stream, const struct record_input *in)
 {
     size_t left = STREAM_KEY_HEADERS_MAX;
-    if (in->data_len > stream_max_record_bytes(stream) || in->key_len > left) {
+    if (in->data_len > stream_max_record_bytes(stream) || in->key_len > left ||
+        in->cursor_len > TOKEN_CURSOR_MAX) {
         return true;
     }
     left -= in->key_len;
@@ -395,6 +413,15 @@ is_too_large(const struct stream *stream, const struct record_input *in)
         left -= header->name_len + header->value_len;
     }
     return false;
+}
+
+/* The position is that of in, if it has one that a token holds. */
+static void
+move_cursor(struct stream *stream, const struct record_input *in)
+{
+    if (in->cursor != NULL && in->cursor_len <= TOKEN_CURSOR_MAX) {
+        lanes_move_cursor(stream->lanes, in->cursor, in->cursor_len);
+    }
 }
 
 int
@@ -409,9 +436,10 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
         return 0;
     }
     if (is_too_large(stream, in)) {
-        stream_lost(stream, in->lane, in->offset, 1, "too_large");
+        lose(stream, in->lane, in->offset, 1, "too_large", in);
         return 1;
     }
+    move_cursor(stream, in);
     stream->token.len = 0;
     const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
     stage(stream, record_new(in, stream->token.bytes, stream->token.len, prefix, arrival_ns,
@@ -431,15 +459,19 @@ drop_reason_of(const char *reason)
     return DROP_TOO_LARGE;
 }
 
-void
-stream_lost(
-    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
+/* in: the record that is lost, whose cursor is the position then; NULL: there is none. */
+static void
+lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason,
+    const struct record_input *in)
 {
     assert(count > 0);
     struct buf from;
     buf_init(&from);
     lanes_token(stream->lanes, &from);
     buf_addc(&from, '\0');
+    if (in != NULL) {
+        move_cursor(stream, in);
+    }
     stream->token.len = 0;
     if (lanes_advance(stream->lanes, lane, last_offset, &stream->token) != NULL) {
         buf_addc(&stream->token, '\0');
@@ -449,6 +481,13 @@ stream_lost(
             &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
     buf_fini(&from);
+}
+
+void
+stream_lost(
+    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
+{
+    lose(stream, lane, last_offset, count, reason, NULL);
 }
 
 static void

@@ -86,6 +86,8 @@ void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
 
 const struct config_stream *stream_config(const struct stream *stream);
 struct ring *stream_ring(struct stream *stream);
+/* stream_keys: what its tokens are signed with; NULL: nothing. any. */
+const struct token_keys *stream_keys(const struct stream *stream);
 struct stream_counters *stream_counters(struct stream *stream, size_t shard);
 
 /* stream_listen: shard has (or no longer has) subscribers and wants wakes. Thread shard. */
@@ -118,6 +120,10 @@ struct stream_start {
  * Owns  start->before is the caller's to unref.  Thread any.  Cost O(ring) for tokens and times,
  * O(1) else. */
 void stream_locate(struct stream *stream, const struct place *from, struct stream_start *start);
+
+/* stream_refuses_end: why a bounded read cannot end at to, a PLACE_TOKEN; a literal. NULL: it can.
+ * any. */
+const char *stream_refuses_end(struct stream *stream, const struct place *to);
 
 /* stream_wants: true when record is at or past the token's place in its lane. */
 bool stream_wants(struct stream *stream, const struct place *from, const struct record *record);

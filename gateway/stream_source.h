@@ -2,7 +2,9 @@
  *
  * Lanes. A lane is one ordered part of a source: a Kafka partition, a file. Offsets in a lane only
  * grow. The stream knows the next offset of every lane: that vector is the stream's position, and
- * written as a token it is the id of each record.
+ * written as a token it is the id of each record. A source whose places are no offsets (the key of
+ * a row) says so with stream_cursor_start(): then each record brings its position, a cursor, and
+ * lanes and offsets are only for order and repeats within this process.
  *
  * Life: the source adds its lanes with their start offsets, then calls stream_source_up(). Records
  * are staged one by one and become visible together at stream_commit(): one lock and one wake a
@@ -44,6 +46,11 @@ uint32_t stream_lane_add(
 /* stream_lane_resume: a removed lane goes on where it stopped, and what is in the ring of it is its
  * own: no other reader has moved on from what was settled here. */
 void stream_lane_resume(struct stream *stream, uint32_t lane);
+/* stream_cursor_start: before the first record and stream_source_up(): positions are cursors, and
+ * this is where the stream begins; len 0: before all that the source has. A token's cursor comes
+ * back as struct replay's when it is older than the ring. A loss without a cursor (stream_lost)
+ * leaves the position where it was. */
+void stream_cursor_start(struct stream *stream, const void *cursor, size_t len);
 
 /* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was
  * deleted and made again. Every subscriber is told by a gap with the reason "reset" and count 0.

@@ -121,9 +121,8 @@ static bool
 check_allowed(
     const struct config_stream *config, const struct params *params, struct refusal *refusal)
 {
-    if (params->consumer[0] != '\0' && !config->consumers_allowed) {
-        return refuse_with(refusal, 400,
-            "consumer: this stream has no durable consumers; GET /streams says which have");
+    if (is_on_request(config) && params->to.kind != PLACE_NONE) {
+        return refuse_with(refusal, 400, "to: this stream ends by itself, or after a limit");
     }
     if (is_on_request(config)) {
         return (!params->has_slow || params->slow == SLOW_PAUSE) && params->queue_records == 0
@@ -143,15 +142,12 @@ check_allowed(
     return true;
 }
 
-/* Who acks needs ids. */
 static bool
-check_ids(const struct params *params, enum stream_format format, struct refusal *refusal)
+check_end(struct stream *stream, const struct params *params, struct refusal *refusal)
 {
-    if (params->acks && params->envelope == ENVELOPE_DATA && format != FORMAT_SSE) {
-        return refuse_with(
-            refusal, 400, "envelope: data has no ids here, and ack=client needs them");
-    }
-    return true;
+    const char *why =
+        params->to.kind == PLACE_TOKEN ? stream_refuses_end(stream, &params->to) : NULL;
+    return why == NULL || refuse_with(refusal, 400, "to: %s", why);
 }
 
 static const struct framer *
@@ -266,12 +262,15 @@ replay_of(const struct params *params, struct replay *replay, struct replay_lane
     }
     *rows = lanes;
     *replay = (struct replay){
-        .kind = from->kind == PLACE_TOKEN  ? REPLAY_LANES
-                : from->kind == PLACE_TIME ? REPLAY_TIME
-                                           : REPLAY_EARLIEST,
+        .kind = from->kind == PLACE_TIME    ? REPLAY_TIME
+                : from->kind != PLACE_TOKEN ? REPLAY_EARLIEST
+                : from->cursor != NULL      ? REPLAY_CURSOR
+                                            : REPLAY_LANES,
         .time_ms = from->time_ms,
         .lanes = lanes,
         .n_lanes = from->n_lanes,
+        .cursor = from->cursor,
+        .cursor_len = from->cursor_len,
     };
 }
 
@@ -384,11 +383,16 @@ was_up(struct stream *stream)
 }
 
 static int
-parse_params(struct params *params, struct conn *conn, const struct http_request *request,
-    const struct config_stream *config, const struct subscription *what, struct err *err)
+parse_params(struct params *params, const struct server *server, struct conn *conn,
+    const struct http_request *request, const struct subscription *what, struct err *err)
 {
-    struct own_names own = {config->connector->request_param, config->settings};
-    if (params_parse(params, request, shard_wall_ms(conn->shard), &own, err) != 0) {
+    const struct config_stream *config = &server->config->streams[what->stream];
+    const struct params_scope scope = {
+        .now_ms = shard_wall_ms(conn->shard),
+        .keys = stream_keys(server->streams[what->stream]),
+        .own = {config->connector->request_param, config->settings},
+    };
+    if (params_parse(params, request, &scope, err) != 0) {
         return -1;
     }
     return what->route == NULL ? 0 : route_params(what->route, what->path, params, err);
@@ -404,12 +408,12 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     struct err err;
     enum stream_format format;
     struct refusal refusal = {.status = 0};
-    if (parse_params(&params, conn, request, config, what, &err) != 0) {
+    if (parse_params(&params, server, conn, request, what, &err) != 0) {
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, what->format, config, &params, &format, &refusal) ||
                !check_allowed(config, &params, &refusal) ||
-               !check_ids(&params, format, &refusal)) {
+               !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
         refusal.headers = "Retry-After: 1\r\n";

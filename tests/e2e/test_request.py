@@ -113,6 +113,7 @@ def test_parameters_come_from_the_query_and_from_the_path(walk):
         ("/streams/walk?cuont=1", 400, '"count"'),
         ("/streams/walk?slow=drop_oldest", 400, "slow, queue"),
         ("/streams/walk?from=AQEAAAAAAQE", 400, "another stream"),
+        ("/streams/walk?to=latest", 400, "to: this stream ends by itself"),
         ("/walk//x", 404, "no such"),
         ("/walk/3/x/y", 404, "no such"),
         ("/walk/3", 404, "no such"),

@@ -19,12 +19,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         return 0;
     }
-    struct token_lane *lanes;
-    size_t n;
-    if (token_decode(id, strlen(id), &lanes, &n, &err) != 0) {
+    struct token token;
+    if (token_decode(id, strlen(id), NULL, &token, &err) != 0) {
         abort();
     }
-    free(lanes);
+    free(token.lanes);
     free(id);
     return 0;
 }

@@ -31,7 +31,7 @@ count_wake(void *side_)
 static void
 side_open(struct side *side, const char *name, uint32_t partition, bool acks)
 {
-    *side = (struct side){.ring = ring_new(1024, 1 << 20, 1), .lanes = lanes_new()};
+    *side = (struct side){.ring = ring_new(1024, 1 << 20, 1), .lanes = lanes_new(NULL)};
     ck_assert_ptr_null(lanes_add(side->lanes, "t", partition, 0, &side->lane));
     side->consumer = consumer_open(all, &(struct consumer_options){.stream = 2,
                                             .name = name,
@@ -156,11 +156,11 @@ START_TEST(a_forged_token_acks_nothing)
     const struct token_lane far = {token_group_hash("t"), 0, 1000000};
     const struct token_lane other = {token_group_hash("u"), 0, 1};
     buf_init(&forged);
-    token_encode(&forged, &far, 1);
+    token_encode(&forged, &far, 1, NULL);
     ck_assert_int_eq(
         consumer_ack(one.consumer, forged.bytes, forged.len, 6), CONSUMER_ACK_FOREIGN);
     forged.len = 0;
-    token_encode(&forged, &other, 1);
+    token_encode(&forged, &other, 1, NULL);
     ck_assert_int_eq(ack(&one, 1, 6), CONSUMER_ACK_DONE);
     ck_assert_int_eq(
         consumer_ack(one.consumer, forged.bytes, forged.len, 6), CONSUMER_ACK_FOREIGN);
