@@ -25,13 +25,7 @@ struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
  * the ring, or for a stream that a request makes. All of it is lent for the length of start(). */
-enum replay_kind {
-    REPLAY_EARLIEST,
-    REPLAY_LATEST,
-    REPLAY_TIME,
-    REPLAY_LANES,
-    REPLAY_CURSOR
-};
+enum replay_kind { REPLAY_EARLIEST, REPLAY_LATEST, REPLAY_TIME, REPLAY_LANES, REPLAY_CURSOR };
 struct replay_lane {
     const char *group;   /* topic or file; NULL on a request: the token knows its hash alone */
     uint32_t group_hash; /* token_group_hash(group) */

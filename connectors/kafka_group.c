@@ -211,9 +211,8 @@ send_commit(struct source *source)
     rd_kafka_topic_partition_list_t *list = owed_commits(source);
     group->committed_ns = clock_mono_ns();
     if (list != NULL) {
-        group->committing =
-            rd_kafka_commit_queue(group->client, list, group->results, NULL, NULL) ==
-            RD_KAFKA_RESP_ERR_NO_ERROR;
+        group->committing = rd_kafka_commit_queue(group->client, list, group->results, NULL,
+                                NULL) == RD_KAFKA_RESP_ERR_NO_ERROR;
         rd_kafka_topic_partition_list_destroy(list);
     }
 }
@@ -354,9 +353,8 @@ check_fatal(struct source *source)
 {
     struct kafka_group *group = source->group;
     char why[256];
-    rd_kafka_resp_err_t code =
-        group->failed ? RD_KAFKA_RESP_ERR_NO_ERROR
-                      : rd_kafka_fatal_error(group->client, why, sizeof why);
+    rd_kafka_resp_err_t code = group->failed ? RD_KAFKA_RESP_ERR_NO_ERROR
+                                             : rd_kafka_fatal_error(group->client, why, sizeof why);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         return;
     }

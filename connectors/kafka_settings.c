@@ -29,7 +29,7 @@
 #define SMALL_FETCH_BYTES (UINT64_C(2) * MIB)
 #define SMALL_FETCH_TEXT "2097152"
 #define MEMBER_BYTES (UINT64_C(4) * MIB) /* the client that is a group's member */
-#define BROKERS 3 /* that the memory bound reckons with */
+#define BROKERS 3                        /* that the memory bound reckons with */
 
 /* The assignors by which one member moves at a time are sound from librdkafka 2.6.1 on. */
 #define COOPERATIVE_SOUND 0x020601ff
@@ -80,9 +80,10 @@ static const struct config_key keys[] = {
         .kind = CONFIG_STRING,
         .offset = offsetof(struct kafka_settings, group),
         .check = check_group,
-        .prose = "Read as a member of this consumer group: the gateways that name it share the "
-                 "partitions, and what subscribers were sent is committed. Without it every gateway "
-                 "reads every partition and commits nothing."},
+        .prose =
+            "Read as a member of this consumer group: the gateways that name it share the "
+            "partitions, and what subscribers were sent is committed. Without it every gateway "
+            "reads every partition and commits nothing."},
     {.name = "group_instance_id",
         .kind = CONFIG_STRING,
         .offset = offsetof(struct kafka_settings, group_instance_id),
@@ -298,8 +299,7 @@ option_number(const struct kafka_settings *settings, const char *name, uint64_t 
 static bool
 reads_little(const struct kafka_settings *settings)
 {
-    return settings->small &&
-           option_number(settings, "message.max.bytes", 0) <= SMALL_FETCH_BYTES;
+    return settings->small && option_number(settings, "message.max.bytes", 0) <= SMALL_FETCH_BYTES;
 }
 
 /* What the gateway sets before the user's options, so that those win. A property that this version
@@ -425,18 +425,18 @@ set_member(rd_kafka_conf_t *conf, const struct kafka_settings *settings,
         {"session.timeout.ms", timeout},
         {"heartbeat.interval.ms", heartbeat},
         {"group.instance.id", member->instance_id},
-        {"partition.assignment.strategy",
-            chosen                                     ? NULL
-            : rd_kafka_version() >= COOPERATIVE_SOUND ? "cooperative-sticky"
-                                                       : "range,roundrobin"},
+        {"partition.assignment.strategy", chosen ? NULL
+                                          : rd_kafka_version() >= COOPERATIVE_SOUND
+                                              ? "cooperative-sticky"
+                                              : "range,roundrobin"},
         {"topic.blacklist", names_internal(settings) ? NULL : "^__"},
         {"statistics.interval.ms", "0"},
         {"log.connection.close", "false"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char why[400];
-        if (rows[i][1] != NULL && rd_kafka_conf_set(conf, rows[i][0], rows[i][1], why,
-                                      sizeof why) != RD_KAFKA_CONF_OK) {
+        if (rows[i][1] != NULL &&
+            rd_kafka_conf_set(conf, rows[i][0], rows[i][1], why, sizeof why) != RD_KAFKA_CONF_OK) {
             err_set(err, ERR_INVALID, "%s: %s", rows[i][0], why);
             return -1;
         }
@@ -546,8 +546,8 @@ kafka_settings_memory_bytes(const void *settings_)
 {
     const struct kafka_settings *settings = settings_;
     bool small = reads_little(settings);
-    uint64_t queued = option_number(
-        settings, "queued.min.messages", small ? SMALL_RECORDS : RECORDS_QUEUED);
+    uint64_t queued =
+        option_number(settings, "queued.min.messages", small ? SMALL_RECORDS : RECORDS_QUEUED);
     uint64_t fetch =
         option_number(settings, "fetch.max.bytes", small ? SMALL_FETCH_BYTES : FETCH_BYTES);
     uint64_t member = settings->group != NULL ? MEMBER_BYTES : 0;

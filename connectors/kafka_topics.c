@@ -273,8 +273,7 @@ kafka_topics_take(struct kafka_topics *topics)
 }
 
 void
-kafka_topics_give(
-    struct kafka_topics *topics, const char *topic, int32_t partition, uint32_t epoch)
+kafka_topics_give(struct kafka_topics *topics, const char *topic, int32_t partition, uint32_t epoch)
 {
     pthread_mutex_lock(&topics->lock);
     for (size_t i = topics->n_given; i-- > 0;) {
@@ -285,10 +284,8 @@ kafka_topics_give(
         }
     }
     if (epoch != 0) {
-        topics->given =
-            mem_realloc(topics->given, (topics->n_given + 1) * sizeof *topics->given);
-        topics->given[topics->n_given++] =
-            (struct given){mem_strdup(topic), partition, epoch};
+        topics->given = mem_realloc(topics->given, (topics->n_given + 1) * sizeof *topics->given);
+        topics->given[topics->n_given++] = (struct given){mem_strdup(topic), partition, epoch};
     }
     pthread_mutex_unlock(&topics->lock);
 }

@@ -216,8 +216,7 @@ durable(const struct server *server, struct buf *out)
     by_consumers(server, out, "headgate_consumer_acks_total", "counter",
         "Acks of durable consumers that were taken.", offsetof(struct consumer_counts, acks));
     by_consumers(server, out, "headgate_consumer_acks_refused_total", "counter",
-        "Acks of records that were not in flight.",
-        offsetof(struct consumer_counts, acks_refused));
+        "Acks of records that were not in flight.", offsetof(struct consumer_counts, acks_refused));
     by_stream(server, out, "headgate_consumer_commits_total", "counter",
         "Commits of durable consumers' groups.", pick_consumer_commits);
     by_stream(server, out, "headgate_consumer_rebalances_total", "counter",

@@ -240,7 +240,8 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
         print_bytes(out, "requests", bound->requests_bytes, note);
     }
     if (bound->consumers_bytes > 0) {
-        print_bytes(out, "durable consumers", bound->consumers_bytes, "consumers.max of each stream");
+        print_bytes(
+            out, "durable consumers", bound->consumers_bytes, "consumers.max of each stream");
     }
     snprintf(note, sizeof note, "%" PRIu64 " of %.1f KiB", config->max_connections,
         (double)connection_bytes(config) / 1024.0);

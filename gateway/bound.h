@@ -14,8 +14,8 @@
  *               filtered feeds keep no batches
  *   catch-up    catchup.readers times the largest private stream that one of them can be: its ring
  *               and what its connector holds
- *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight records
- *               and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
+ *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight
+ * records and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
  *   requests    requests.streams times the largest that one of them can be, in the same way
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
  *               did not take) + the larger of limits.message (a client's message being read) and

@@ -434,8 +434,9 @@ static const struct config_key consumers_keys[] = {
         .most = 24 * HOUR,
         .fallback = "60s",
         .zero_word = "off",
-        .prose = "With ack=client, a connection that owes acks and gives none for longer is closed, "
-                 "so that its records go to another."},
+        .prose =
+            "With ack=client, a connection that owes acks and gives none for longer is closed, "
+            "so that its records go to another."},
 };
 static const struct config_section consumers_section = {"streams.NAME.consumers",
     sizeof(struct config_stream), consumers_keys, COUNT_OF(consumers_keys)};

@@ -192,8 +192,8 @@ void
 conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply)
 {
     struct buf *out = &conn->out;
-    conn->keep_alive = !reply->close && request->keep_alive &&
-                       (!request->has_body || request->body.at != NULL);
+    conn->keep_alive =
+        !reply->close && request->keep_alive && (!request->has_body || request->body.at != NULL);
     buf_addf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_reason_phrase(reply->status));
     if (reply->content_type != NULL) {
         buf_addf(out, "Content-Type: %s\r\n", reply->content_type);

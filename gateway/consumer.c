@@ -36,8 +36,7 @@ struct consumers {
 bool
 consumer_name_valid(const char *name)
 {
-    static const char good[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t len = strlen(name);
     return len >= 1 && len <= CONSUMER_NAME_MAX && strspn(name, good) == len;
 }
@@ -180,8 +179,8 @@ find_id(const struct consumer *consumer, const char *id, size_t len)
     while (found == 0 && seq <= consumer->sent_seq) {
         struct record *records[STEP];
         uint64_t left = consumer->sent_seq - seq + 1;
-        size_t n = ring_read(consumer->options.ring, seq, records,
-            left < STEP ? (size_t)left : STEP, UINT64_MAX);
+        size_t n = ring_read(
+            consumer->options.ring, seq, records, left < STEP ? (size_t)left : STEP, UINT64_MAX);
         for (size_t i = 0; i < n; i++) {
             const struct record *record = records[i];
             if (record->id_len == len && memcmp(record->text + record->id_off, id, len) == 0) {
@@ -210,10 +209,10 @@ is_before(const struct consumer *consumer, const char *id, size_t len)
     struct err err;
     struct token asked = {.lanes = NULL}, acked = {.lanes = NULL};
     size_t k = 0;
-    bool before = consumer->acked_id != NULL &&
-                  token_decode(id, len, NULL, &asked, &err) == 0 && asked.cursor == NULL &&
-                  token_decode(consumer->acked_id, strlen(consumer->acked_id), NULL, &acked,
-                      &err) == 0;
+    bool before =
+        consumer->acked_id != NULL && token_decode(id, len, NULL, &asked, &err) == 0 &&
+        asked.cursor == NULL &&
+        token_decode(consumer->acked_id, strlen(consumer->acked_id), NULL, &acked, &err) == 0;
     for (size_t i = 0; before && i < asked.n_lanes; i++) { /* both are sorted */
         const struct token_lane *lane = &asked.lanes[i];
         while (k < acked.n_lanes && lane_before(&acked.lanes[k], lane)) {
@@ -304,10 +303,9 @@ consumers_count(struct consumers *consumers, size_t stream, struct consumer_coun
     {
         if (consumer->options.stream == stream) {
             counts->connections++;
-            counts->in_flight +=
-                consumer->options.acks && owes(consumer)
-                    ? consumer->last_seq - consumer->acked_seq
-                    : 0;
+            counts->in_flight += consumer->options.acks && owes(consumer)
+                                     ? consumer->last_seq - consumer->acked_seq
+                                     : 0;
         }
     }
     counts->acks = tally_of(consumers, stream)->acks;

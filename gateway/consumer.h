@@ -36,16 +36,15 @@ struct consumers *consumers_new(void);
 void consumers_free(struct consumers *consumers); /* NULL-safe; every connection is closed */
 
 struct consumer_options {
-    size_t stream;    /* its index in the configuration */
-    const char *name; /* copied */
-    bool acks;        /* the client acks; else what was sent counts */
-    struct ring *ring; /* of the private stream; outlives consumer_close */
+    size_t stream;             /* its index in the configuration */
+    const char *name;          /* copied */
+    bool acks;                 /* the client acks; else what was sent counts */
+    struct ring *ring;         /* of the private stream; outlives consumer_close */
     void (*wake)(void *shard); /* after an ack: the shard settles anew. any */
     void *shard;
 };
 
-struct consumer *consumer_open(
-    struct consumers *consumers, const struct consumer_options *options);
+struct consumer *consumer_open(struct consumers *consumers, const struct consumer_options *options);
 void consumer_close(struct consumer *consumer); /* NULL-safe */
 
 const char *consumer_name(const struct consumer *consumer);

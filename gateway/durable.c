@@ -69,13 +69,13 @@ void
 durable_enter(struct server *server, struct session *session, size_t stream,
     const struct private_stream *made, const char *name, bool acks)
 {
-    session_make_durable(session, consumer_open(server->consumers,
-                                      &(struct consumer_options){
-                                          .stream = stream,
-                                          .name = name,
-                                          .acks = acks,
-                                          .ring = stream_ring(made->stream),
-                                          .wake = shard_wake,
-                                          .shard = session->conn->shard,
-                                      }));
+    session_make_durable(
+        session, consumer_open(server->consumers, &(struct consumer_options){
+                                                      .stream = stream,
+                                                      .name = name,
+                                                      .acks = acks,
+                                                      .ring = stream_ring(made->stream),
+                                                      .wake = shard_wake,
+                                                      .shard = session->conn->shard,
+                                                  }));
 }

@@ -54,7 +54,7 @@ struct http_request {
     bool has_body;   /* Transfer-Encoding: chunked, or Content-Length above 0 */
     bool chunked;
     uint64_t content_length;
-    size_t head_len; /* bytes of the head, the empty line included */
+    size_t head_len;   /* bytes of the head, the empty line included */
     struct slice body; /* where a handler wants it: whole; at is NULL when it was not read */
 };
 

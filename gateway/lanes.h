@@ -42,8 +42,7 @@ const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, s
  * is of a former life. lanes_settled: its next offset when the record seq, whose id says here, is
  * the last that is settled. */
 void lanes_mark(struct lanes *lanes, uint32_t lane, uint64_t seq);
-uint64_t lanes_settled(
-    struct lanes *lanes, uint32_t lane, const struct place *here, uint64_t seq);
+uint64_t lanes_settled(struct lanes *lanes, uint32_t lane, const struct place *here, uint64_t seq);
 /* lanes_begin_cursor: the position is a cursor from now on, see stream_cursor_start; len is at most
  * TOKEN_CURSOR_MAX. lanes_move_cursor: it is this one now; the next lanes_advance makes its token.
  */

@@ -66,12 +66,12 @@ struct params {
     enum slow_policy slow;
     uint64_t queue_records; /* 0: the stream's */
     bool has_heartbeat;
-    uint64_t heartbeat_ms; /* 0: off; else 1 s to 1 h */
-    uint64_t max_rate;     /* records a second; 0: unpaced */
+    uint64_t heartbeat_ms;                /* 0: off; else 1 s to 1 h */
+    uint64_t max_rate;                    /* records a second; 0: unpaced */
     char consumer[CONSUMER_NAME_MAX + 1]; /* a durable subscriber's; "": it is none */
     bool acks;                            /* its client acks: ack=client */
-    struct filter *filter; /* of key and where, sealed; NULL: none. Owned */
-    struct own_param *own; /* owned, with its texts */
+    struct filter *filter;                /* of key and where, sealed; NULL: none. Owned */
+    struct own_param *own;                /* owned, with its texts */
     size_t n_own;
 };
 

@@ -53,7 +53,8 @@ ack_parse(struct slice body, struct err *err)
     char *copy = NULL;
     struct token token = {.lanes = NULL};
     if (id == NULL || json_object_size(root) != 1) {
-        err_set(err, ERR_INVALID, "the body must be a JSON object with \"id\" alone, a record's id");
+        err_set(
+            err, ERR_INVALID, "the body must be a JSON object with \"id\" alone, a record's id");
     } else if (token_decode(id, strlen(id), NULL, &token, err) == 0) {
         copy = mem_strdup(id);
     }
@@ -117,10 +118,9 @@ answer_options(struct conn *conn, const struct http_request *request, const char
     buf_adds(&headers, cors);
     BUF_LITERAL(&headers, "Allow: " ALLOWED "\r\n");
     if (strstr(cors, "Access-Control") != NULL) {
-        BUF_LITERAL(&headers,
-            "Access-Control-Allow-Methods: " ALLOWED "\r\n"
-            "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
-            "Access-Control-Max-Age: 600\r\n");
+        BUF_LITERAL(&headers, "Access-Control-Allow-Methods: " ALLOWED "\r\n"
+                              "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+                              "Access-Control-Max-Age: 600\r\n");
     }
     buf_addc(&headers, '\0');
     conn_reply(conn, request, &(struct reply){.status = 204, .headers = headers.bytes});

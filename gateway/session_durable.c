@@ -88,8 +88,8 @@ durable_base(struct session *session, struct stand *base)
     }
     struct record *before;
     *base = (struct stand){.seq = consumer_settled(session->durable->consumer) + 1};
-    ring_place(stream_ring(session->feed->outlet->stream), &base->seq, &base->ordinal,
-        &base->bytes, &before);
+    ring_place(stream_ring(session->feed->outlet->stream), &base->seq, &base->ordinal, &base->bytes,
+        &before);
     record_unref(before);
     return true;
 }
@@ -100,8 +100,8 @@ durable_ack(struct session *session, const char *id)
     if (id == NULL) {
         return "ack: \"id\" must be the id of a record";
     }
-    switch (consumer_ack(session->durable->consumer, id, strlen(id),
-        shard_now_ms(session->conn->shard))) {
+    switch (consumer_ack(
+        session->durable->consumer, id, strlen(id), shard_now_ms(session->conn->shard))) {
     case CONSUMER_ACK_DONE:
     case CONSUMER_ACK_BEFORE:
         return NULL;

@@ -51,8 +51,7 @@ on_text(struct session *session)
             buf_fini(&json);
         }
     } else if (strcmp(op, "ack") == 0 && session->durable != NULL) {
-        const char *wrong =
-            durable_ack(session, json_string_value(json_object_get(message, "id")));
+        const char *wrong = durable_ack(session, json_string_value(json_object_get(message, "id")));
         if (wrong != NULL) {
             end_by_protocol(session, 1008, wrong);
         }

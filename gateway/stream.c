@@ -310,8 +310,7 @@ void
 stream_settle(struct stream *stream)
 {
     uint64_t seq = ring_settled(stream->ring);
-    struct record *record =
-        seq == stream->settled_seq ? NULL : ring_peek_ref(stream->ring, seq);
+    struct record *record = seq == stream->settled_seq ? NULL : ring_peek_ref(stream->ring, seq);
     if (record != NULL) {
         struct place place;
         stream_place_of(record, &place);
@@ -343,8 +342,7 @@ void
 stream_source_shared(struct stream *stream, size_t lanes)
 {
     if (stream->group_tally != NULL) {
-        atomic_fetch_add_explicit(
-            &stream->group_tally->consumer_shares, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&stream->group_tally->consumer_shares, 1, memory_order_relaxed);
         return;
     }
     atomic_fetch_add_explicit(&stream->shares, 1, memory_order_relaxed);

@@ -77,8 +77,7 @@ int stream_start_at(struct stream *stream, const struct replay *replay, struct e
 /* stream_make_private: before the start. Its source's comings and goings are logged at debug level
  * only; what it counts is counted for the stream tally where that is not NULL; its errors and what
  * its consumer group does for the stream group_tally. */
-void stream_make_private(
-    struct stream *stream, struct stream *tally, struct stream *group_tally);
+void stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally);
 /* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
 void stream_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */

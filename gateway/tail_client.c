@@ -33,7 +33,7 @@ struct tail_client {
     struct tail_sink sink;
     bool durable;         /* the server knows where to go on */
     struct tail_ack *ack; /* NULL: what was sent counts */
-    bool bounded; /* the request names an end, so a clean end is one */
+    bool bounded;         /* the request names an end, so a clean end is one */
     bool has_limit;
     bool has_heartbeat; /* the user chose one; else ours is asked for, and silence is a failure */
     uint64_t limit;
@@ -435,8 +435,7 @@ open_ack(struct tail_client *client, struct err *err)
     client->durable = consumer != NULL;
     if (consumer != NULL && mode != NULL && strcmp(mode, "client") == 0) {
         char *url = tail_ack_url(client->options->url, consumer, err);
-        client->ack =
-            url == NULL ? NULL : tail_ack_new(client->multi, url, client->headers->next);
+        client->ack = url == NULL ? NULL : tail_ack_new(client->multi, url, client->headers->next);
         result = client->ack == NULL ? -1 : 0;
         free(url);
     }

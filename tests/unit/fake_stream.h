@@ -56,8 +56,8 @@ size_t fake_stream_lanes(struct stream *stream);
 size_t fake_stream_errors(struct stream *stream, const char *reason);
 size_t fake_stream_commits(struct stream *stream);
 size_t fake_stream_repeats(struct stream *stream);
-size_t fake_stream_ups(struct stream *stream);   /* changes to up */
-size_t fake_stream_downs(struct stream *stream); /* changes to down */
+size_t fake_stream_ups(struct stream *stream);    /* changes to up */
+size_t fake_stream_downs(struct stream *stream);  /* changes to down */
 size_t fake_stream_shares(struct stream *stream); /* how often a share was given */
 size_t fake_stream_shared_lanes(struct stream *stream);
 size_t fake_stream_source_commits(struct stream *stream);

@@ -157,13 +157,11 @@ START_TEST(a_forged_token_acks_nothing)
     const struct token_lane other = {token_group_hash("u"), 0, 1};
     buf_init(&forged);
     token_encode(&forged, &far, 1, NULL);
-    ck_assert_int_eq(
-        consumer_ack(one.consumer, forged.bytes, forged.len, 6), CONSUMER_ACK_FOREIGN);
+    ck_assert_int_eq(consumer_ack(one.consumer, forged.bytes, forged.len, 6), CONSUMER_ACK_FOREIGN);
     forged.len = 0;
     token_encode(&forged, &other, 1, NULL);
     ck_assert_int_eq(ack(&one, 1, 6), CONSUMER_ACK_DONE);
-    ck_assert_int_eq(
-        consumer_ack(one.consumer, forged.bytes, forged.len, 6), CONSUMER_ACK_FOREIGN);
+    ck_assert_int_eq(consumer_ack(one.consumer, forged.bytes, forged.len, 6), CONSUMER_ACK_FOREIGN);
     ck_assert_int_eq(consumer_ack(one.consumer, "x", 1, 6), CONSUMER_ACK_FOREIGN);
     ck_assert_uint_eq(consumer_settled(one.consumer), 1);
     buf_fini(&forged);
@@ -246,8 +244,8 @@ START_TEST(a_group_is_made_of_the_template)
     ck_assert(!consumer_name_valid(""));
     ck_assert(!consumer_name_valid("a/b"));
     ck_assert(!consumer_name_valid("{stream}"));
-    ck_assert(!consumer_name_valid(
-        "12345678901234567890123456789012345678901234567890123456789012345"));
+    ck_assert(
+        !consumer_name_valid("12345678901234567890123456789012345678901234567890123456789012345"));
 }
 END_TEST
 

@@ -358,8 +358,7 @@ START_TEST(a_member_of_a_replay_begins_at_its_place_only_where_nothing_is_commit
     bed_open(&bed, 1);
     produce(&bed, 0, 10);
     struct replay_lane lane = {.group = "orders", .next = 4};
-    struct replay replay = {
-        .kind = REPLAY_LANES, .lanes = &lane, .n_lanes = 1, .group = GROUP};
+    struct replay replay = {.kind = REPLAY_LANES, .lanes = &lane, .n_lanes = 1, .group = GROUP};
     for (size_t round = 0; round < 2; round++) {
         member_prepare(&one, &bed, "latest");
         one.settings.group = NULL;

@@ -455,7 +455,8 @@ START_TEST(settled_is_the_slowest_that_must_not_lose_else_the_furthest)
     ck_assert_uint_eq(settled_after(ring, 0, false, 20), 11);
     ck_assert_uint_eq(settled_after(ring, 1, true, 14), 11);
     ck_assert_uint_eq(settled_after(ring, 2, true, 13), 13);
-    ck_assert_uint_eq(settled_after(ring, 1, true, 5), 13); /* one that began late takes nothing back */
+    ck_assert_uint_eq(
+        settled_after(ring, 1, true, 5), 13); /* one that began late takes nothing back */
     ck_assert_uint_eq(settled_after(ring, 1, true, 30), 13);
     ck_assert_uint_eq(settled_after(ring, 2, false, 0), 30);
     ring_free(ring);
