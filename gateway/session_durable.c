@@ -9,16 +9,20 @@
 #include <string.h>
 
 /* How long what was sent waits for its commit without acks. */
-#define READ_MS 1000
+#define READ_MS 500
+/* A tick each: enough to have one that old always, and some more while TCP is slow. */
+#define MARKS 4
 
 struct durable {
     struct consumer *consumer;
     uint64_t last_seq; /* the newest record, no gap, that it was sent */
     /* Without acks: */
     uint64_t settled_seq;
-    bool marked; /* a mark is on its way: */
-    uint64_t mark_seq, mark_bytes;
-    int64_t mark_ms;
+    struct mark { /* where it stood, and how many bytes its socket had taken */
+        uint64_t seq, bytes;
+        int64_t at_ms;
+    } marks[MARKS];
+    size_t n_marks;
 };
 
 void
@@ -113,22 +117,35 @@ durable_ack(struct session *session, const char *id)
     return "ack: this subscription did not ask for ack=client";
 }
 
-/* One mark at a time: where the session stood, and how many bytes its socket had taken. Once that
- * is a second old, and the peer's TCP has acknowledged those bytes, it counts. */
+/* The newest mark that is old enough, and whose bytes the peer's TCP has acknowledged, counts. */
 static void
-move_mark(struct session *session, int64_t now_ms)
+take_marks(struct session *session, int64_t now_ms)
 {
     struct durable *durable = session->durable;
-    if (durable->marked && now_ms - durable->mark_ms >= READ_MS &&
-        conn_acked_bytes(session->conn) >= durable->mark_bytes) {
-        durable->settled_seq = durable->mark_seq;
-        durable->marked = false;
+    uint64_t acked = conn_acked_bytes(session->conn);
+    size_t taken = 0;
+    while (taken < durable->n_marks && now_ms - durable->marks[taken].at_ms >= READ_MS &&
+           acked >= durable->marks[taken].bytes) {
+        durable->settled_seq = durable->marks[taken++].seq;
+    }
+    if (taken > 0) {
+        durable->n_marks -= taken;
+        memmove(durable->marks, durable->marks + taken, durable->n_marks * sizeof *durable->marks);
         session->feed->outlet->hold_stale = true;
     }
-    if (!durable->marked && conn_written_bytes(session->conn, &durable->mark_bytes)) {
-        durable->mark_seq = session_flushed(session);
-        durable->mark_ms = now_ms;
-        durable->marked = durable->mark_seq > durable->settled_seq;
+}
+
+static void
+move_marks(struct session *session, int64_t now_ms)
+{
+    struct durable *durable = session->durable;
+    struct mark mark = {.seq = session_flushed(session), .at_ms = now_ms};
+    take_marks(session, now_ms);
+    uint64_t last =
+        durable->n_marks == 0 ? durable->settled_seq : durable->marks[durable->n_marks - 1].seq;
+    if (durable->n_marks < MARKS && mark.seq > last &&
+        conn_written_bytes(session->conn, &mark.bytes)) {
+        durable->marks[durable->n_marks++] = mark;
     }
 }
 
@@ -137,7 +154,7 @@ durable_tick(struct session *session, int64_t now_ms)
 {
     struct durable *durable = session->durable;
     if (!consumer_acks(durable->consumer)) {
-        move_mark(session, now_ms);
+        move_marks(session, now_ms);
         return false;
     }
     uint64_t limit_ms = stream_config(session->feed->outlet->stream)->consumer_ack_timeout_ms;

@@ -20,8 +20,8 @@ void durable_sent(struct session *session, struct record *const *records, size_t
 void durable_passed(struct session *session);
 
 /* durable_settled: what may be committed. ack=client: what is acked. ack=sent: what was in the
- * socket at least a second ago and has reached the client's TCP: a client that dies with less than
- * a second unread has lost nothing. */
+ * socket at least half a second ago and has reached the client's TCP: a client that dies with less
+ * than that unread has lost nothing. */
 uint64_t durable_settled(struct session *session);
 
 /* durable_base: where its hold on the source is measured from; false: from its stand. */

@@ -121,6 +121,10 @@ static bool
 check_allowed(
     const struct config_stream *config, const struct params *params, struct refusal *refusal)
 {
+    if (params->consumer[0] != '\0' && !config->consumers_allowed) {
+        return refuse_with(refusal, 400,
+            "consumer: this stream has no durable consumers; GET /streams says which have");
+    }
     if (is_on_request(config) && params->to.kind != PLACE_NONE) {
         return refuse_with(refusal, 400, "to: this stream ends by itself, or after a limit");
     }
@@ -138,6 +142,17 @@ check_allowed(
     if (params->queue_records > config->queue_records) {
         return refuse_with(refusal, 400, "queue: at most %llu records on this stream",
             (unsigned long long)config->queue_records);
+    }
+    return true;
+}
+
+/* Who acks needs ids. */
+static bool
+check_ids(const struct params *params, enum stream_format format, struct refusal *refusal)
+{
+    if (params->acks && params->envelope == ENVELOPE_DATA && format != FORMAT_SSE) {
+        return refuse_with(
+            refusal, 400, "envelope: data has no ids here, and ack=client needs them");
     }
     return true;
 }
@@ -412,7 +427,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, what->format, config, &params, &format, &refusal) ||
-               !check_allowed(config, &params, &refusal) ||
+               !check_allowed(config, &params, &refusal) || !check_ids(&params, format, &refusal) ||
                !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
