@@ -18,8 +18,9 @@ struct consumer {
     struct consumers *all;
     struct consumer_options options; /* name is its own */
     uint64_t sent_seq, last_seq, acked_seq;
-    int64_t since_ms; /* when it began to owe an ack, or gave one last; 0: it owes none */
-    char *acked_id;   /* of the record acked last; NULL: none yet */
+    uint64_t sending_seq; /* sent_seq, or beyond it while more is being sent */
+    int64_t since_ms;     /* when it began to owe an ack, or gave one last; 0: it owes none */
+    char *acked_id;       /* of the record acked last; NULL: none yet */
 };
 
 struct tally {
@@ -134,7 +135,8 @@ static void
 settle(struct consumer *consumer, int64_t now_ms)
 {
     if (!owes(consumer)) {
-        consumer->acked_seq = consumer->sent_seq;
+        consumer->acked_seq =
+            consumer->sent_seq > consumer->acked_seq ? consumer->sent_seq : consumer->acked_seq;
         consumer->since_ms = 0;
     } else if (consumer->since_ms == 0) {
         consumer->since_ms = now_ms;
@@ -142,10 +144,18 @@ settle(struct consumer *consumer, int64_t now_ms)
 }
 
 void
+consumer_sending(struct consumer *consumer, uint64_t seq)
+{
+    pthread_mutex_lock(&consumer->all->lock);
+    consumer->sending_seq = seq > consumer->sending_seq ? seq : consumer->sending_seq;
+    pthread_mutex_unlock(&consumer->all->lock);
+}
+
+void
 consumer_sent(struct consumer *consumer, uint64_t seq, uint64_t last, int64_t now_ms)
 {
     pthread_mutex_lock(&consumer->all->lock);
-    consumer->sent_seq = seq;
+    consumer->sent_seq = consumer->sending_seq = seq;
     consumer->last_seq = last;
     settle(consumer, now_ms);
     pthread_mutex_unlock(&consumer->all->lock);
@@ -155,7 +165,8 @@ uint64_t
 consumer_settled(struct consumer *consumer)
 {
     pthread_mutex_lock(&consumer->all->lock);
-    uint64_t seq = consumer->acked_seq;
+    uint64_t acked = consumer->acked_seq, sent = consumer->sent_seq;
+    uint64_t seq = acked < sent ? acked : sent;
     pthread_mutex_unlock(&consumer->all->lock);
     return seq;
 }
@@ -176,9 +187,9 @@ static uint64_t
 find_id(const struct consumer *consumer, const char *id, size_t len)
 {
     uint64_t found = 0, seq = consumer->acked_seq + 1;
-    while (found == 0 && seq <= consumer->sent_seq) {
+    while (found == 0 && seq <= consumer->sending_seq) {
         struct record *records[STEP];
-        uint64_t left = consumer->sent_seq - seq + 1;
+        uint64_t left = consumer->sending_seq - seq + 1;
         size_t n = ring_read(
             consumer->options.ring, seq, records, left < STEP ? (size_t)left : STEP, UINT64_MAX);
         for (size_t i = 0; i < n; i++) {

@@ -50,6 +50,10 @@ void consumer_close(struct consumer *consumer); /* NULL-safe */
 const char *consumer_name(const struct consumer *consumer);
 bool consumer_acks(const struct consumer *consumer);
 
+/* consumer_sending: the client is about to be sent some of what lies up to seq. Its ack may come,
+ * on another thread, before consumer_sent is called. Thread shard. */
+void consumer_sending(struct consumer *consumer, uint64_t seq);
+
 /* consumer_sent: the client was sent, or told of, all up to seq; last is the newest of it that it
  * was really sent: what lies behind that needs no ack. Thread shard. */
 void consumer_sent(struct consumer *consumer, uint64_t seq, uint64_t last, int64_t now_ms);

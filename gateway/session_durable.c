@@ -57,6 +57,12 @@ note(struct session *session)
     session->feed->outlet->hold_stale = true;
 }
 
+void
+durable_sending(struct session *session, const struct record *last)
+{
+    consumer_sending(session->durable->consumer, last->seq);
+}
+
 /* A gap needs no ack: it is told, and there is nothing to process. */
 void
 durable_sent(struct session *session, struct record *const *records, size_t n)

@@ -14,7 +14,9 @@ void durable_free(struct durable *durable); /* NULL-safe */
 
 const char *durable_name(const struct session *session);
 
-/* durable_sent: the session was sent what it wants of records[0..n) up to its stand. */
+/* durable_sending: it is about to be sent records up to last. durable_sent: the session was sent
+ * what it wants of records[0..n) up to its stand. */
+void durable_sending(struct session *session, const struct record *last);
 void durable_sent(struct session *session, struct record *const *records, size_t n);
 /* durable_passed: nothing up to its stand was for it. */
 void durable_passed(struct session *session);

@@ -165,6 +165,9 @@ send_own(struct session *session)
     }
     struct batch *batch = batch_encode(&format, session->stand, session->id_before,
         strlen(session->id_before), records, kept, !session->sent_any);
+    if (session->durable != NULL) {
+        durable_sending(session, records[kept - 1]);
+    }
     session_deliver(session, batch, 0);
     if (session->durable != NULL) {
         durable_sent(session, records, kept);

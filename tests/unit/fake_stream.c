@@ -356,7 +356,11 @@ stream_lane_settled(const struct stream *stream, uint32_t lane)
 bool
 stream_has_subscribers(const struct stream *stream)
 {
-    return !stream->alone;
+    struct stream *fake = (struct stream *)(uintptr_t)stream;
+    pthread_mutex_lock(&fake->lock);
+    bool has = !fake->alone;
+    pthread_mutex_unlock(&fake->lock);
+    return has;
 }
 
 void

@@ -145,6 +145,28 @@ START_TEST(an_old_ack_does_nothing_and_one_of_what_was_not_sent_is_refused)
 }
 END_TEST
 
+/* The client has the record, and its ack is served by another thread, before the shard goes on. */
+START_TEST(an_ack_that_overtakes_the_shard_is_taken_and_counts_once_the_record_is_sent)
+{
+    struct side one;
+    all = consumers_new();
+    side_open(&one, "c", 0, true);
+    publish(&one, 10);
+    consumer_sent(one.consumer, 4, 4, 5);
+    consumer_sending(one.consumer, 8);
+    ck_assert_int_eq(ack(&one, 8, 6), CONSUMER_ACK_DONE);
+    ck_assert_int_eq(ack(&one, 9, 6), CONSUMER_ACK_FOREIGN);
+    ck_assert_uint_eq(consumer_settled(one.consumer), 4);
+    consumer_sent(one.consumer, 6, 6, 7); /* the socket took no more */
+    ck_assert_uint_eq(consumer_settled(one.consumer), 6);
+    consumer_sent(one.consumer, 10, 10, 8);
+    ck_assert_uint_eq(consumer_settled(one.consumer), 8);
+    ck_assert_uint_eq(in_flight(), 2);
+    side_close(&one);
+    consumers_free(all);
+}
+END_TEST
+
 START_TEST(a_forged_token_acks_nothing)
 {
     struct side one;
@@ -272,6 +294,7 @@ END_TEST
 
 UNIT_MAIN("consumer", an_ack_is_cumulative_and_wakes_the_shard,
     an_old_ack_does_nothing_and_one_of_what_was_not_sent_is_refused, a_forged_token_acks_nothing,
+    an_ack_that_overtakes_the_shard_is_taken_and_counts_once_the_record_is_sent,
     a_post_finds_the_connection_that_has_the_record,
     what_a_filter_passed_over_behind_the_last_record_needs_no_ack,
     a_client_that_owes_an_ack_is_timed_from_the_last_that_it_gave, a_group_is_made_of_the_template,
