@@ -18,7 +18,7 @@ Q = $(if $(V),,@echo "  $@" && )
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
 PYTHON ?= /usr/bin/python3
-PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl
+PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl libpq sqlite3
 CPPFLAGS += -Igateway -Iconnectors -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
@@ -166,6 +166,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 FAKES_test_kafka := fake_stream
 FAKES_test_kafka_group := fake_stream
 FAKES_test_synthetic := fake_stream
+FAKES_test_sql_rows := fake_stream
 FAKES_test_session := gateway_fixture subscriber
 FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
@@ -326,12 +327,16 @@ BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare
 .SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)
 bench-tools: $(BENCH_BINS)
 
-bench: $(BENCH_BINS) $(B)/headgate
+bench: $(BENCH_BINS) $(B)/headgate build/chaos/produce
 	python3 tests/bench/run.py --build $(B) $(BENCH_ARGS)
 
 $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(B)/bench/stage: tests/bench/stage.c $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
 
 -include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
 

@@ -5,9 +5,11 @@
 #include <string.h>
 
 extern const struct connector kafka_connector;
+extern const struct connector sql_connector;
 extern const struct connector synthetic_connector;
 
-const struct connector *const connectors_all[] = {&kafka_connector, &synthetic_connector, NULL};
+const struct connector *const connectors_all[] = {
+    &kafka_connector, &sql_connector, &synthetic_connector, NULL};
 
 const struct connector *
 connector_find(const char *name)

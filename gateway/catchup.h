@@ -32,6 +32,11 @@ void catchups_serve(struct catchups *catchups);
 /* catchup_can: the outlet's source can be read again from an older place. */
 bool catchup_can(const struct outlet *home);
 
+/* catchup_would_wait: whoever of home asks for from now gets no reader before another one leaves.
+ */
+struct place;
+bool catchup_would_wait(const struct outlet *home, const struct place *from);
+
 /* catchup_ask: session, which stands in none of home's records, waits for a reader. */
 void catchup_ask(struct session *session);
 
@@ -45,7 +50,8 @@ bool catchup_hand_over(struct session *session);
 /* catchup_leave: session ends or goes home: its reader, or its place in the queue, is given up. */
 void catchup_leave(struct session *session);
 
-/* catchups_readers, catchups_waiting: for the metrics. Thread any. */
+/* catchups_readers, catchups_waiting: for the metrics; of readers those too that are being stopped.
+ * Thread any. */
 size_t catchups_readers(const struct catchups *catchups);
 size_t catchups_waiting(const struct catchups *catchups);
 

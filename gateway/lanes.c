@@ -6,6 +6,7 @@
 #include "json.h"
 #include "mem.h"
 #include "metrics.h"
+#include "track.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -26,6 +27,8 @@ struct lane {
                       lane is taken up again at an older place */
     uint64_t mark_next, mark_seq; /* the next offset when it was added last, and the newest record
                                      of the ring then */
+    uint64_t first_end; /* the first end that the source told */
+    bool has_end;
     bool removed;
 };
 
@@ -244,7 +247,12 @@ void
 lanes_set_end(struct lanes *lanes, uint32_t index, uint64_t end_offset)
 {
     pthread_mutex_lock(&lanes->lock);
-    lanes->items[index].end = end_offset;
+    struct lane *lane = &lanes->items[index];
+    lane->end = end_offset;
+    if (!lane->has_end) {
+        lane->has_end = true;
+        lane->first_end = end_offset;
+    }
     pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -317,11 +325,42 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     if (offset >= row->next) {
         row->next = offset + 1;
         lane->peak = row->next > lane->peak ? row->next : lane->peak;
-        add_token(lanes, token);
+        if (token != NULL) {
+            add_token(lanes, token);
+        }
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
     return prefix;
+}
+
+/* What only the source thread changes it reads without the lock. */
+bool
+lanes_many(const struct lanes *lanes)
+{
+    return lanes->cursors == NULL && lanes->n > LANES_FEW;
+}
+
+bool
+lanes_sparse(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool sparse = lanes_many(lanes);
+    pthread_mutex_unlock(&lanes->lock);
+    return sparse;
+}
+
+struct track *
+lanes_track(const struct lanes *lanes)
+{
+    return track_new(lanes->rows, lanes->n, lanes->keys);
+}
+
+uint32_t
+lanes_follow(const struct lanes *lanes, struct track *track, uint32_t index)
+{
+    size_t row = lanes->items[index].row;
+    return track_step(track, row, lanes->rows[row].next);
 }
 
 void
@@ -431,6 +470,20 @@ lanes_reach(struct lanes *lanes, const struct place *to, const struct place *her
     return reached;
 }
 
+bool
+lanes_loaded(struct lanes *lanes, const struct place *here)
+{
+    bool loaded = true;
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < lanes->n && loaded; i++) {
+        const struct lane *lane = &lanes->items[i];
+        uint64_t next = next_at(lanes, lane, here);
+        loaded = lane->removed || !lane->has_end || next >= lane->first_end || next >= lane->end;
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return loaded;
+}
+
 size_t
 lanes_places(struct lanes *lanes, const struct place *from, const struct place *here,
     struct lane_place **places)
@@ -468,6 +521,35 @@ lanes_begin_at_zero(struct lanes *lanes)
     }
     pthread_mutex_unlock(&lanes->lock);
     return all;
+}
+
+static int
+compare_rows(const void *left, const void *right)
+{
+    const struct token_lane *a = left, *b = right;
+    return row_before(a, b->group, b->partition) ? -1 : row_before(b, a->group, a->partition);
+}
+
+void
+lanes_close_removed(struct lanes *lanes, struct place *place)
+{
+    if (place->cursor != NULL) {
+        return; /* no lanes, and the cursor lies in their memory */
+    }
+    pthread_mutex_lock(&lanes->lock);
+    size_t known = place->n_lanes;
+    struct token_lane *rows =
+        mem_realloc(place->lanes, (known + lanes->n + 1) * sizeof *place->lanes);
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct token_lane *own = &lanes->rows[lanes->items[i].row];
+        const struct place before = {.lanes = rows, .n_lanes = known};
+        if (lanes->items[i].removed && row_of(&before, own->group, own->partition) == NULL) {
+            rows[place->n_lanes++] = *own;
+        }
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    qsort(rows, place->n_lanes, sizeof *rows, compare_rows);
+    place->lanes = rows;
 }
 
 size_t

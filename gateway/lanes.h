@@ -33,7 +33,8 @@ void lanes_resume(struct lanes *lanes, uint32_t lane);
 void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
 uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
 
-/* lanes_advance: move lane past offset and append the token of the new position. Returns the lane's
+/* lanes_advance: move lane past offset and append the token of the new position, where token is not
+ * NULL. Returns the lane's
  * source text up to the offset (lent until lanes_free), or NULL when offset is a repeat; then
  * nothing moved and nothing was appended. */
 const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, struct buf *token);
@@ -50,6 +51,18 @@ void lanes_begin_cursor(struct lanes *lanes, const void *cursor, size_t len);
 void lanes_move_cursor(struct lanes *lanes, const void *cursor, size_t len);
 bool lanes_by_cursor(struct lanes *lanes);
 
+/* lanes_many: tokens are too long for every record: over LANES_FEW lanes. Thread source.
+ * lanes_sparse: the same from any thread. */
+#define LANES_FEW 32
+bool lanes_many(const struct lanes *lanes);
+bool lanes_sparse(struct lanes *lanes);
+
+/* lanes_track: a track from the position now on. lanes_follow: the lane's move is the next step of
+ * track, see track_step. Thread source. */
+struct track;
+struct track *lanes_track(const struct lanes *lanes);
+uint32_t lanes_follow(const struct lanes *lanes, struct track *track, uint32_t lane);
+
 /* lanes_token: the position now. lanes_start_token: where every lane began. */
 void lanes_token(struct lanes *lanes, struct buf *token);
 void lanes_start_token(struct lanes *lanes, struct buf *token);
@@ -64,6 +77,11 @@ bool lanes_wants(struct lanes *lanes, const struct place *from, uint32_t lane, u
  * are staged, but a subscriber's world ends at the newest record in the ring. A place without lanes
  * is where every lane began; PLACE_NONE stands for the position now. */
 bool lanes_reach(struct lanes *lanes, const struct place *to, const struct place *here);
+
+/* lanes_loaded: here, as in lanes_reach, has come to where every lane ended when the source said so
+ * first; or to where it ends now: an end may be taken back, since control records of Kafka take
+ * offsets. */
+bool lanes_loaded(struct lanes *lanes, const struct place *here);
 
 /* What a token says about one lane, for stream_locate. */
 struct lane_place {
@@ -81,6 +99,10 @@ size_t lanes_places(struct lanes *lanes, const struct place *from, const struct 
 /* lanes_begin_at_zero: every lane began at its first offset, 0, and there are some, or at the empty
  * cursor: what the stream has ever published is all there is. */
 bool lanes_begin_at_zero(struct lanes *lanes);
+
+/* lanes_close_removed: give place, a PLACE_TOKEN, the lanes that are no more and that it does not
+ * know, as if all of them were seen. Its lanes are reallocated. */
+void lanes_close_removed(struct lanes *lanes, struct place *place);
 
 /* lanes_replay: the lanes with their places in the token from, for a connector; those that the
  * token does not know begin at 0. Owns: *rows is the caller's to free; their groups are lent until

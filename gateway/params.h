@@ -62,6 +62,8 @@ struct params {
     uint64_t limit;
     bool follow; /* default true */
     enum envelope envelope;
+    bool has_snapshot;
+    bool snapshot; /* default true, where the stream is a table */
     bool has_slow;
     enum slow_policy slow;
     uint64_t queue_records; /* 0: the stream's */
@@ -75,8 +77,8 @@ struct params {
     size_t n_own;
 };
 
-/* params_parse: Names from CONTRACT section 3 that this version does not serve yet (ticket,
- * envelope=cloudevents) are refused by name, not ignored. Last-Event-ID must be a token; an
+/* params_parse: Names from CONTRACT section 3 that this version does not serve yet
+ * (ticket) are refused by name, not ignored. Last-Event-ID must be a token; an
  * empty one counts as none. Errors hold client text only as printable ASCII. Errors  -1 and err,
  * whose text starts with the parameter's name. Owns    params_fini frees what the struct holds;
  * safe after a failure. */
@@ -86,6 +88,9 @@ int params_parse(struct params *params, const struct http_request *request,
 /* params_add_own: one that stands in the path. Errors -1 and err: the query has it too, or it is
  * one too many. */
 int params_add_own(struct params *params, const char *name, const char *value, struct err *err);
+
+/* params_is_known: name is one of CONTRACT section 3, which no stream can have as its own. */
+bool params_is_known(const char *name);
 
 void params_fini(struct params *params);
 

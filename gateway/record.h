@@ -8,6 +8,7 @@
  * record  = head, the headers part when it has some, the type part, then '}'
  * full    = the whole text, then '}'
  * data    = the data slice alone
+ * cloudevents is made of these parts for each batch that wants it (cloudevent.h).
  * The headers part is always there ("headers":{} when there are none); the type part is empty when
  * the record has no type of its own. record_add_envelope puts these together.
  *
@@ -16,8 +17,10 @@
  * A gap record (record_new_gap) takes a place in the ring for records that the source itself lost;
  * its text is the whole control message and every envelope shows that.
  *
- * Immutable after record_new but for refs, seq, ordinal and bytes_before, which ring_append sets
- * before any reader sees them. Thread  any. */
+ * In a stream of many lanes the id is null in most records; their track knows where they stand.
+ *
+ * Immutable after record_new but for track and step, refs, seq, ordinal and bytes_before, which
+ * ring_append sets before any reader sees them. Thread  any. */
 #ifndef HEADGATE_RECORD_H
 #define HEADGATE_RECORD_H
 
@@ -27,9 +30,10 @@
 #include <stdint.h>
 
 struct buf;
+struct track;
 
-enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL };
-#define ENVELOPE_COUNT 3
+enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL, ENVELOPE_CLOUDEVENTS };
+#define ENVELOPE_COUNT 4
 
 /* The most bytes of key, data, header names and values together: 6 times that fits the offsets. */
 #define RECORD_INPUT_MAX (UINT32_C(512) << 20)
@@ -63,11 +67,14 @@ struct record {
     atomic_uint refs;
     bool is_gap;
     bool has_headers;
-    bool has_time;     /* false only for a gap */
-    bool data_is_json; /* the payload was JSON and is in the text as it was: not a tombstone, not
-                          text or bytes made into a string */
-    uint16_t id_off;   /* the id's slice, without quotes */
-    uint32_t id_len;
+    bool has_time;       /* false only for a gap */
+    bool data_is_json;   /* the payload was JSON and is in the text as it was: not a tombstone, not
+                            text or bytes made into a string */
+    bool is_tombstone;   /* its data is null because there was no payload */
+    uint16_t id_off;     /* the id's slice, without quotes */
+    uint32_t id_len;     /* 0: none is shown, track has it */
+    struct track *track; /* NULL: every record of the stream shows its id */
+    uint32_t step;       /* in track; 0: it is the mark */
     uint32_t lane;
     uint64_t offset;  /* first offset after this record is offset + 1 */
     uint64_t seq;     /* the ring's sequence number, from 1 */
@@ -83,20 +90,29 @@ struct record {
     char text[]; /* text_len bytes, not NUL-terminated */
 };
 
-/* record_new: encode in, which is at most RECORD_INPUT_MAX bytes. id is the resume token after it;
- * source_prefix is the lane's text up to the offset, as {"topic":"t","partition":0,"offset":
- * scratch is the caller's buffer, reused.
- * Owns    the caller gets one reference.
- * Cost    O(bytes): about 0.3 us for 200 bytes of JSON.  Blocks  no.  Errors  none. */
+/* record_new: encode in, which is at most RECORD_INPUT_MAX bytes. id is the resume token after it,
+ * or with id_len 0 the record shows none: give it a track. source_prefix is the lane's text up to
+ * the offset, as {"topic":"t","partition":0,"offset": scratch is the caller's buffer, reused. Owns
+ * the caller gets one reference. Cost    O(bytes): about 0.3 us for 200 bytes of JSON.  Blocks  no.
+ * Errors  none. */
 struct record *record_new(const struct record_input *in, const char *id, size_t id_len,
     const char *source_prefix, int64_t arrival_ns, struct buf *scratch);
 
-/* record_has_id: the token behind it is id. */
+/* record_set_track_take: before it is shared. Owns: the reference. */
+void record_set_track_take(struct record *record, struct track *track, uint32_t step);
+
+/* record_add_id: append the token of the position behind it. Cost: a copy, or O(lanes) where it
+ * shows none. record_id: the same as a text of its own, the caller's to free. */
+void record_add_id(struct buf *out, const struct record *record);
+char *record_id(const struct record *record);
+
+/* record_has_id: the token that it shows is id. */
 bool record_has_id(const struct record *record, const char *id, size_t len);
 
 /* record_add_envelope: append the JSON text of the record in an envelope, without a newline;
- * of a gap record the control message. record_envelope_len: how many bytes that is.
- * Cost    one memcpy or two. */
+ * of a gap record the control message. record_envelope_len: how many bytes that is; not of
+ * cloudevents, which has to be made to know.
+ * Cost    one memcpy or two; of cloudevents a look at the payload and headers too. */
 void record_add_envelope(struct buf *out, const struct record *record, enum envelope envelope);
 size_t record_envelope_len(const struct record *record, enum envelope envelope);
 
@@ -109,6 +125,10 @@ struct record *record_new_gap(const char *reason, uint64_t count, const char *fr
 struct record *record_new_gap_filtered(const char *reason, uint64_t count, const char *from,
     const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
 
+/* record_with_track_take: a copy of one that shows no id, standing at the mark of track. Owns: the
+ * reference. */
+struct record *record_with_track_take(const struct record *record, struct track *track);
+
 /* record_with_id: a copy whose id (of a gap: its end) is id[0..len), with one reference, seq and
  * all. */
 struct record *record_with_id(const struct record *record, const char *id, size_t len);
@@ -117,7 +137,8 @@ struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL-safe */
 
 /* record_charge_bytes: what the record counts against byte bounds: its allocation, with what malloc
- * adds to it. */
+ * adds to it, and if it is a mark, its track. record_own_bytes: the same without the track. */
 uint64_t record_charge_bytes(const struct record *record);
+uint64_t record_own_bytes(const struct record *record);
 
 #endif

@@ -61,12 +61,13 @@ session_needs_solo(const struct session *session)
 {
     return session_framer(session)->needs_first || session->bounded || session->max_rate != 0 ||
            session->catchup != NULL || session->feed->outlet->on_request ||
-           session->limit != UINT64_MAX || session->stand.seq < session->skip_until;
+           session->limit != UINT64_MAX || session->stand.seq < session->skip_until ||
+           session->table_waits || session->reading != NULL || session_table_stale(session);
 }
 
 /* The token of where it asked to begin. */
-static char *
-token_text(const struct session *session)
+char *
+session_from_text(const struct session *session)
 {
     struct buf text;
     buf_init(&text);
@@ -79,18 +80,17 @@ char *
 session_token_before(struct stream *stream, const struct record *before)
 {
     struct buf text;
-    buf_init(&text);
     if (before != NULL) {
-        buf_add(&text, before->text + before->id_off, before->id_len);
-    } else {
-        stream_token_before(stream, 1, &text);
+        return record_id(before);
     }
+    buf_init(&text);
+    stream_token_before(stream, 1, &text);
     buf_addc(&text, '\0');
     return text.bytes;
 }
 
-static void
-say_hello(struct session *session, const struct stream_start *start)
+void
+session_say_hello(struct session *session, const struct stream_start *start, bool snapshot)
 {
     struct buf json;
     buf_init(&json);
@@ -103,7 +103,7 @@ say_hello(struct session *session, const struct stream_start *start)
     if (start->reason != NULL) {
         buf_addf(&json, ",\"reason\":\"%s\"", start->reason);
     }
-    buf_addc(&json, '}');
+    buf_adds(&json, snapshot ? ",\"snapshot\":true}" : "}");
     session_control(session, "hello", &json, session->id_before);
     buf_fini(&json);
     session->hello_due = false;
@@ -121,10 +121,12 @@ session_hello_late(struct session *session)
     const char *anew = stream_anew(session->feed->outlet->stream);
     bool resumed = session->durable != NULL ? stream_resumed(session->feed->outlet->stream)
                                             : session->from.kind == PLACE_TOKEN && anew == NULL;
-    say_hello(session, &(struct stream_start){
-                           .resumed = resumed,
-                           .reason = anew,
-                       });
+    session_say_hello(session,
+        &(struct stream_start){
+            .resumed = resumed,
+            .reason = anew,
+        },
+        false);
 }
 
 /* The position of the live stream as it is now: where a bounded read that catches up ends. */
@@ -141,14 +143,24 @@ position_now(struct session *session)
     return place;
 }
 
+void
+session_tell_gone(struct session *session, uint64_t count)
+{
+    if (count > 0) {
+        session_gap(session, "expired", count, session->id_before, session->id_before);
+        counter_add(&session_counters(session)->dropped[DROP_EXPIRED], count);
+    }
+}
+
 /* What it asks for is not in the ring but may be in the source: wait for a reader of that. */
 static void
-go_elsewhere(struct session *session)
+go_elsewhere(struct session *session, uint64_t gone)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
-    session->id_before = session->hello_due ? mem_strdup("") : token_text(session);
+    session->id_before = session->hello_due ? mem_strdup("") : session_from_text(session);
     if (!session->hello_due) {
-        say_hello(session, &(struct stream_start){.resumed = true});
+        session_say_hello(session, &(struct stream_start){.resumed = true}, false);
+        session_tell_gone(session, gone);
     }
     if (session->bounded) {
         session->until = position_now(session);
@@ -176,15 +188,15 @@ take_stand(struct session *session)
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
-        go_elsewhere(session);
+        go_elsewhere(session, start.gone);
         return;
     }
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
-    say_hello(session, &start);
+    session->id_before = start.resumed ? session_from_text(session) : mem_strdup(here);
+    session_say_hello(session, &start, false);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);
@@ -199,7 +211,8 @@ wait_for_source(struct session *session)
 {
     struct stream_health health;
     stream_health(session->home->stream, &health);
-    if (health.was_up || session->from.kind != PLACE_TOKEN || session->from.n_lanes == 0 ||
+    if (health.was_up || session->from.kind != PLACE_TOKEN ||
+        (session->from.n_lanes == 0 && session->from.cursor == NULL) ||
         stream_is_shared(session->home->stream)) {
         return false;
     }
@@ -217,6 +230,8 @@ open_body(struct session *session)
     session_end_control(session, chunk);
     if (session->feed->outlet->on_request) {
         begin_request(session);
+    } else if (session->tabled) {
+        session_table_open(session);
     } else if (!wait_for_source(session)) {
         take_stand(session);
     }
@@ -235,6 +250,7 @@ take_params(struct session *session, struct params *params)
     session->to = params->to;
     params->from = params->to = (struct place){.kind = PLACE_NONE};
     session->bounded = !params->follow || session->to.kind != PLACE_NONE;
+    session->tabled = config->view == VIEW_TABLE && params->snapshot;
     session->heartbeat_ms = params->heartbeat_ms;
     session->max_rate = params->max_rate;
 }
@@ -282,7 +298,8 @@ static void
 find_end(struct session *session)
 {
     bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
-    if (session->feed->outlet->on_request || /* its source says when it is complete */
+    if (session->reading != NULL ||          /* it ends where its snapshot does */
+        session->feed->outlet->on_request || /* its source says when it is complete */
         (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
         return;
     }
@@ -430,6 +447,7 @@ session_free(struct session *session)
     }
     session_conflate_fini(session);
     durable_free(session->durable);
+    session_table_fini(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }
@@ -471,6 +489,7 @@ session_end(struct session *session, const struct ending *ending)
     }
     session->state = SESSION_ENDING;
     session->why = ending->why;
+    session_table_fini(session);
     const struct format *format = &session->feed->format;
     if (ending->event != NULL) {
         struct buf json;
@@ -504,14 +523,15 @@ session_end(struct session *session, const struct ending *ending)
 
 /* ---- time ---- */
 
-/* What a filter passed over moved the position of a quiet stream: the client is told where to come
- * back to, once for each place. False: nothing to tell. */
+/* What a filter passed over moved the position of a quiet stream, and of many lanes the last record
+ * may have had no id: the client is told where to come back to, once for each place. False: nothing
+ * to tell. */
 static bool
 add_position(struct session *session)
 {
     const struct feed *feed = session->feed;
-    if (feed->format.filter == NULL || session->hello_due ||
-        session->stand.seq == session->told_seq) {
+    if (session->hello_due || session->stand.seq == session->told_seq ||
+        (feed->format.filter == NULL && !lanes_sparse(stream_lanes(session->home->stream)))) {
         return false;
     }
     bool shared = session->state == SESSION_LIVE && !session->solo;
@@ -585,7 +605,8 @@ session_tick(struct session *session, int64_t now_ms)
     if (session->feed->outlet->on_request && !session->hello_due) {
         session_tell_progress(session, false);
     }
-    if ((session->bounded || session->catchup != NULL) && session->state == SESSION_LIVE) {
+    if ((session->bounded || session->catchup != NULL || session->table_waits) &&
+        session->state == SESSION_LIVE) {
         session_pump(session); /* a read up to a time ends without a further record */
     }
 }

@@ -21,6 +21,7 @@
 
 struct durable;
 struct feed;
+struct reading;
 
 enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
 
@@ -73,6 +74,12 @@ struct session {
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
     struct durable *durable;       /* of a durable consumer; NULL: it is none */
+    bool tabled;             /* the stream is a table, and it wants that */
+    bool table_waits;        /* for the table's first load */
+    struct reading *reading; /* of the table; NULL: it reads the ring */
+    uint64_t resets;         /* of the table, that it knows of */
+    uint64_t snapshot_seq;   /* it resumed: snapshot_end is due where it stands there; 0: not */
+
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
     uint64_t told_done;            /* of a stream of a request: the progress that was told last */
     int64_t told_ms;               /* and when */

@@ -7,6 +7,7 @@
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -34,11 +35,21 @@ struct listener {
     atomic_bool on;
 };
 
+/* Of a stream of many lanes: the run of records that the next one may go on without an id. */
+struct marks {
+    struct track *track; /* NULL: the next record is a mark */
+    uint64_t bytes;      /* of payloads since the mark */
+    uint64_t bytes_most;
+    int64_t until_ns;
+};
+
 struct stream {
     const struct config_stream *config;
     struct ring *ring;
     struct token_keys *keys;
     struct lanes *lanes;
+    struct table *table; /* NULL: it is none */
+    atomic_bool loaded;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
 
@@ -50,6 +61,7 @@ struct stream {
     struct buf token;
     uint64_t settled_seq; /* of the last stream_settle */
     struct place settled; /* what the record settled_seq says */
+    struct marks marks;
 
     struct stream_counters *counters; /* one a shard, and the source's last */
     struct listener *listeners;
@@ -80,6 +92,12 @@ stream_new(const struct config_stream *config, size_t n_shards)
     stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
     stream->keys = token_keys_new(config->tokens, config->name);
     stream->lanes = lanes_new(stream->keys);
+    if (config->view == VIEW_TABLE) {
+        stream->table = table_new(&(struct table_limits){.keys = config->table_keys,
+            .bytes = config->table_bytes,
+            .history_bytes = config->table_history_bytes,
+            .evict = config->table_full == TABLE_FULL_EVICT});
+    }
     stream->n_shards = n_shards;
     stream->tally = stream;
     stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
@@ -120,12 +138,13 @@ stream_start_at(struct stream *stream, const struct replay *replay, struct err *
 int
 stream_start(struct stream *stream, struct err *err)
 {
+    static const struct replay from_the_beginning = {.kind = REPLAY_EARLIEST};
     const struct connector *connector = stream->config->connector;
     if (connector->on_request != NULL && connector->on_request(stream->config->settings)) {
         stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
         return 0;
     }
-    return stream_start_at(stream, NULL, err);
+    return stream_start_at(stream, stream->table == NULL ? NULL : &from_the_beginning, err);
 }
 
 void
@@ -163,10 +182,12 @@ stream_free(struct stream *stream)
     }
     ring_free(stream->ring);
     lanes_free(stream->lanes);
+    table_free(stream->table);
     token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     free(stream->settled.lanes);
+    track_unref(stream->marks.track);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);
     free(stream->listeners);
@@ -211,6 +232,12 @@ stream_lanes(struct stream *stream)
     return stream->lanes;
 }
 
+struct table *
+stream_table(struct stream *stream)
+{
+    return stream->table;
+}
+
 static struct stream_counters *
 source_counters(struct stream *stream)
 {
@@ -220,6 +247,8 @@ source_counters(struct stream *stream)
 /* ---- the source's side ---- */
 
 static void stage(struct stream *stream, struct record *record);
+static void end_run(struct stream *stream);
+static void stage_mark(struct stream *stream, struct record *record);
 static void wake_listeners(struct stream *stream);
 static void lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
     const char *reason, const struct record_input *in);
@@ -255,6 +284,7 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
 {
     uint32_t lane = STREAM_LANE_REFUSED;
     const char *why = lanes_add(stream->lanes, group, partition, next, &lane);
+    end_run(stream);
     if (why != NULL) {
         log_event(LOG_ERROR, "source", stream_name(stream), "%s partition %u is not read: %s",
             group, partition, why);
@@ -279,11 +309,14 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
     buf_addc(&from, '\0');
     lanes_reset(stream->lanes, lane, next);
     mark_lane(stream, lane);
+    if (stream->table != NULL) {
+        table_announce_reset(stream->table);
+    }
     stream->token.len = 0;
     lanes_token(stream->lanes, &stream->token);
     buf_addc(&stream->token, '\0');
-    stage(stream, record_new_gap("reset", 0, from.bytes, stream->token.bytes, lane,
-                      next == 0 ? 0 : next - 1, clock_mono_ns(), &stream->scratch));
+    stage_mark(stream, record_new_gap("reset", 0, from.bytes, stream->token.bytes, lane,
+                           next == 0 ? 0 : next - 1, clock_mono_ns(), &stream->scratch));
     stream_commit(stream);
     buf_fini(&from);
 }
@@ -394,6 +427,54 @@ stage(struct stream *stream, struct record *record)
     stream->room_bytes -= charge < stream->room_bytes ? charge : stream->room_bytes;
 }
 
+/* ---- ids of many lanes ----
+ *
+ * In a stream of more than LANES_FEW lanes a token is longer than many a record. So a mark has one,
+ * and the next mark comes before TRACK_RECORDS records, before MARK_TIMES its length in payloads,
+ * or after MARK_NS, whichever is first: a resume repeats fewer than TRACK_RECORDS small records,
+ * ids are a small part of the bytes, and a stream of a record a second has an id on each. */
+#define MARK_TIMES 16
+#define MARK_NS INT64_C(1000000000)
+
+static void
+end_run(struct stream *stream)
+{
+    track_unref(stream->marks.track);
+    stream->marks.track = NULL;
+}
+
+static bool
+goes_on(const struct stream *stream, const struct record_input *in, int64_t arrival_ns)
+{
+    const struct marks *marks = &stream->marks;
+    return stream->group_tally == NULL && /* a durable consumer acks ids: each record has one */
+           marks->track != NULL && track_has_room(marks->track) &&
+           marks->bytes + in->data_len < marks->bytes_most && arrival_ns < marks->until_ns;
+}
+
+/* record has an id; in a stream of many lanes a run begins with it. */
+static void
+stage_mark(struct stream *stream, struct record *record)
+{
+    end_run(stream);
+    if (lanes_many(stream->lanes)) {
+        stream->marks = (struct marks){.track = lanes_track(stream->lanes),
+            .bytes_most = MARK_TIMES * record->id_len,
+            .until_ns = record->arrival_ns + MARK_NS};
+        record_set_track_take(record, track_ref(stream->marks.track), 0);
+    }
+    stage(stream, record);
+}
+
+static void
+stage_follower(struct stream *stream, struct record *record)
+{
+    struct track *track = track_ref(stream->marks.track);
+    record_set_track_take(record, track, lanes_follow(stream->lanes, track, record->lane));
+    stream->marks.bytes += record->data_len;
+    stage(stream, record);
+}
+
 static bool
 is_too_large(const struct stream *stream, const struct record_input *in)
 {
@@ -438,10 +519,17 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
         return 1;
     }
     move_cursor(stream, in);
+    bool follows = goes_on(stream, in, arrival_ns);
     stream->token.len = 0;
-    const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
-    stage(stream, record_new(in, stream->token.bytes, stream->token.len, prefix, arrival_ns,
-                      &stream->scratch));
+    const char *prefix =
+        lanes_advance(stream->lanes, in->lane, in->offset, follows ? NULL : &stream->token);
+    struct record *record = record_new(
+        in, stream->token.bytes, stream->token.len, prefix, arrival_ns, &stream->scratch);
+    if (follows) {
+        stage_follower(stream, record);
+    } else {
+        stage_mark(stream, record);
+    }
     return 1;
 }
 
@@ -473,8 +561,8 @@ lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
     stream->token.len = 0;
     if (lanes_advance(stream->lanes, lane, last_offset, &stream->token) != NULL) {
         buf_addc(&stream->token, '\0');
-        stage(stream, record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
-                          last_offset, clock_mono_ns(), &stream->scratch));
+        stage_mark(stream, record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
+                               last_offset, clock_mono_ns(), &stream->scratch));
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
@@ -508,8 +596,14 @@ stream_commit(struct stream *stream)
     uint64_t records = 0;
     for (size_t i = 0; i < stream->n_staged; i++) {
         records += !stream->staged[i]->is_gap;
+        if (stream->table != NULL) {
+            record_ref(stream->staged[i]);
+        }
     }
     ring_append_take(stream->ring, stream->staged, stream->n_staged);
+    if (stream->table != NULL) {
+        table_apply_take(stream->table, stream->staged, stream->n_staged);
+    }
     stream->n_staged = 0;
     if (stream->scratch.cap > SCRATCH_KEEP) { /* the last large record may have been the only one */
         buf_fini(&stream->scratch);
@@ -650,7 +744,7 @@ stream_token_before(struct stream *stream, uint64_t seq, struct buf *out)
     }
     struct record *record = ring_peek_ref(stream->ring, seq - 1);
     if (record != NULL) {
-        buf_add(out, record->text + record->id_off, record->id_len);
+        record_add_id(out, record);
         record_unref(record);
     }
     return record != NULL;
@@ -706,15 +800,43 @@ stream_wants(struct stream *stream, const struct place *from, const struct recor
     return lanes_wants(stream->lanes, from, record->lane, record->offset);
 }
 
-bool
-stream_reaches(struct stream *stream, const struct place *to)
+/* The committed position. Owns: the caller frees here->lanes. */
+static void
+place_here(struct stream *stream, struct place *here)
 {
     uint64_t seq = UINT64_MAX, ordinal, bytes;
     struct record *newest;
-    struct place here;
     ring_place(stream->ring, &seq, &ordinal, &bytes, &newest);
-    stream_place_of(newest, &here);
+    stream_place_of(newest, here);
     record_unref(newest);
+}
+
+bool
+stream_table_loaded(struct stream *stream)
+{
+    struct stream_health health;
+    struct place here;
+    if (atomic_load(&stream->loaded)) {
+        return true;
+    }
+    stream_health(stream, &health);
+    if (!health.was_up) {
+        return false;
+    }
+    place_here(stream, &here);
+    bool loaded = lanes_loaded(stream->lanes, &here);
+    free(here.lanes);
+    if (loaded && !atomic_exchange(&stream->loaded, true)) {
+        log_event(LOG_INFO, "table", stream_name(stream), "the table is loaded");
+    }
+    return loaded;
+}
+
+bool
+stream_reaches(struct stream *stream, const struct place *to)
+{
+    struct place here;
+    place_here(stream, &here);
     bool reaches = lanes_reach(stream->lanes, to, &here);
     free(here.lanes);
     return reaches;

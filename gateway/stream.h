@@ -11,6 +11,7 @@
 #include "params.h"
 #include "ring.h"
 #include "stream_source.h"
+#include "table.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -89,6 +90,11 @@ struct ring *stream_ring(struct stream *stream);
 const struct token_keys *stream_keys(const struct stream *stream);
 struct stream_counters *stream_counters(struct stream *stream, size_t shard);
 
+/* stream_table: of a stream with view: table, else NULL. Lent. stream_table_loaded: it has had all
+ * that there was when the source was up first. any. */
+struct table *stream_table(struct stream *stream);
+bool stream_table_loaded(struct stream *stream);
+
 /* stream_listen: shard has (or no longer has) subscribers and wants wakes. Thread shard. */
 void stream_listen(struct stream *stream, size_t shard, bool on);
 
@@ -108,6 +114,7 @@ struct stream_start {
     struct record *before;
     uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
     uint64_t missed;     /* records that the token asks for and the ring no longer holds */
+    uint64_t gone;       /* of these, those of lanes that are no more: nobody has them */
     bool elsewhere;      /* not all that from asks for is in the ring: the source may have it */
     bool resumed;        /* the token was honoured */
     const char *reason;  /* when resumed is false though a token was given: a literal */
