@@ -27,7 +27,7 @@ struct lane {
                       lane is taken up again at an older place */
     uint64_t mark_next, mark_seq; /* the next offset when it was added last, and the newest record
                                      of the ring then */
-    uint64_t first_end; /* the first end that the source told */
+    uint64_t first_end;           /* the first end that the source told */
     bool has_end;
     bool removed;
 };

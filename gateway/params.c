@@ -386,9 +386,8 @@ static const struct known known[] = {{"from", set_from, false}, {"to", set_to, f
     {"limit", set_limit, false}, {"follow", set_follow, false}, {"format", set_format, false},
     {"envelope", set_envelope, false}, {"slow", set_slow, false}, {"queue", set_queue, false},
     {"heartbeat", set_heartbeat, false}, {"max_rate", set_max_rate, false}, {"key", add_key, true},
-    {"where", add_where, true}, {"snapshot", set_snapshot, false}, {"consumer", set_consumer, false},
-    {"ack", set_ack, false},
-    {"ticket", NULL, false}};
+    {"where", add_where, true}, {"snapshot", set_snapshot, false},
+    {"consumer", set_consumer, false}, {"ack", set_ack, false}, {"ticket", NULL, false}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
 /* The edit distance of two short names, with one row of the table kept. */

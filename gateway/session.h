@@ -73,7 +73,7 @@ struct session {
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
-    struct durable *durable;       /* of a durable consumer; NULL: it is none */
+    struct durable *durable; /* of a durable consumer; NULL: it is none */
     bool tabled;             /* the stream is a table, and it wants that */
     bool table_waits;        /* for the table's first load */
     struct reading *reading; /* of the table; NULL: it reads the ring */

@@ -25,13 +25,14 @@ KILLS = 100 if SCALE_FULL else 6
 IN_FLIGHT = 200
 
 CLIENT = r"""
-import json, os, sys, time
+import json, os, socket, sys, time
 sys.path.insert(0, sys.argv[1])
 from wire import Http, Subscription
 port, name, acks, path = int(sys.argv[2]), sys.argv[3], sys.argv[4] == "client", sys.argv[5]
 out = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 sub = Subscription(port, "/streams/s", "ndjson", consumer=name, ack=sys.argv[4], **{"from": "earliest"})
 poster, got = Http(port), 0
+poster.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # head and body are two writes
 while True:
     message = sub.next(600)
     if message.event is not None:

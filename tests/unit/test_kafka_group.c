@@ -76,9 +76,10 @@ static void
 produce(struct bed *bed, int partition, int n)
 {
     for (int i = 0; i < n; i++) {
-        ck_assert_int_eq(rd_kafka_producev(bed->client, RD_KAFKA_V_TOPIC("orders"),
-                             RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_VALUE((char[]){"v"}, 1),
-                             RD_KAFKA_V_END),
+        ck_assert_int_eq(
+            rd_kafka_producev(bed->client, RD_KAFKA_V_TOPIC("orders"),
+                RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                RD_KAFKA_V_VALUE((char[]){"v"}, 1), RD_KAFKA_V_END),
             0);
     }
     ck_assert_int_eq(rd_kafka_flush(bed->client, WAIT_S * 1000), 0);

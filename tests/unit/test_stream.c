@@ -879,7 +879,6 @@ UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
     a_token_from_before_there_were_lanes_wants_all_of_them,
     a_token_that_cannot_be_honoured_says_why,
     what_is_missed_of_a_lane_that_is_no_more_is_nowhere_else,
-    a_resume_is_exact_while_the_ring_moves_on,
-    a_lane_is_settled_up_to_what_the_settled_record_says,
+    a_resume_is_exact_while_the_ring_moves_on, a_lane_is_settled_up_to_what_the_settled_record_says,
     what_a_former_life_of_a_lane_settled_does_not_count,
     a_resume_finds_what_was_read_before_a_lane_was_taken_up_again)
