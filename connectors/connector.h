@@ -25,7 +25,7 @@ struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
  * the ring, or for a stream that a request makes. All of it is lent for the length of start(). */
-enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES, REPLAY_CURSOR };
+enum replay_kind { REPLAY_EARLIEST, REPLAY_LATEST, REPLAY_TIME, REPLAY_LANES, REPLAY_CURSOR };
 struct replay_lane {
     const char *group;   /* topic or file; NULL on a request: the token knows its hash alone */
     uint32_t group_hash; /* token_group_hash(group) */
@@ -44,10 +44,14 @@ struct replay {
     size_t n_params;
     const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
     size_t cursor_len;  /* 0: from the beginning */
+    /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
+     * the group has no progress in. */
+    const char *group;
 };
 
 /* What a connector can do beyond publishing; a bit each. */
 #define CONNECTOR_REPLAYS 1u /* start() honours a replay: the upstream keeps what it has sent */
+#define CONNECTOR_GROUPS 2u  /* and a replay's group: the upstream keeps readers' progress too */
 
 struct connector {
     const char *name;                     /* the key under source: */
@@ -61,11 +65,18 @@ struct connector {
      */
     uint64_t (*memory_bound_bytes)(const void *settings);
 
+    /* member_bound_bytes: the same of a source that is started with a replay's group. NULL where
+     * there is no CONNECTOR_GROUPS. */
+    uint64_t (*member_bound_bytes)(const void *settings);
+
     /* descriptor_bound: the most file descriptors it needs. */
     uint64_t (*descriptor_bound)(const void *settings);
 
     unsigned capabilities;
 
+    /* shares: with these settings the source is one of several readers that share the records, and
+     * keeps its progress upstream. NULL: never. */
+    bool (*shares)(const void *settings);
     /* on_request: with these settings the stream is made anew by every request, for its one
      * subscriber, and ends (stream_source_end). Then start() is never called without a replay.
      * NULL: never. */

@@ -1,4 +1,5 @@
-/* kafka: a Kafka source in broadcast mode: every partition of its topics, no consumer group.
+/* kafka: a Kafka source: every partition of its topics, or its share of them in a consumer group
+ * (kafka_group.c).
  *
  * Its thread is the one that publishes into the stream. It takes from librdkafka's queue what the
  * stream has room for, never more, and serves librdkafka's callbacks meanwhile. What blocks
@@ -60,11 +61,17 @@ source_main(void *source_)
     struct source *source = source_;
     while (!atomic_load(&source->stopping)) {
         rd_kafka_poll(source->client, 0);
+        if (source->group != NULL) {
+            kafka_group_serve(source);
+        }
         kafka_lanes_apply(source);
         stream_source_alive(source->stream);
         if (!kafka_records_take(source)) {
             rest(source);
         }
+    }
+    if (source->group != NULL) {
+        kafka_group_leave(source);
     }
     return NULL;
 }
@@ -143,6 +150,7 @@ close_client(struct source *source)
         kafka_topics_each(source->topics, source, kafka_lane_stop);
         kafka_topics_free(source->topics);
     }
+    kafka_group_close(source->group);
     if (source->queue != NULL) {
         rd_kafka_queue_io_event_enable(source->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(source->queue);
@@ -152,6 +160,23 @@ close_client(struct source *source)
     }
 }
 
+/* Which group the source is a member of: its settings', or the one of a replay. False: none. */
+static bool
+member_of(
+    const struct kafka_settings *settings, const struct replay *replay, struct kafka_member *member)
+{
+    *member = (struct kafka_member){
+        .group = settings->group,
+        .instance_id = settings->group_instance_id,
+        .session_timeout_ms = settings->session_timeout_ms,
+    };
+    if (replay != NULL) { /* a private stream is no second member of the configured group */
+        member->group = replay->group;
+        member->instance_id = NULL;
+    }
+    return member->group != NULL;
+}
+
 static struct source *
 kafka_start(
     const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
@@ -159,6 +184,10 @@ kafka_start(
     struct source *source = mem_calloc(1, sizeof *source);
     source->settings = settings;
     source->stream = stream;
+    if (replay != NULL && replay->group != NULL) { /* one of many, each for one subscriber */
+        kafka_settings_small(settings, &source->own_settings);
+        source->settings = &source->own_settings;
+    }
     source->batch = mem_calloc(KAFKA_BATCH_MOST, sizeof *source->batch);
     source->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     source->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -170,9 +199,21 @@ kafka_start(
     if (open_client(source, err) != 0) {
         goto fail;
     }
-    source->topics = kafka_topics_start(
-        source->client, source->settings, stream_name(stream), replay, source->wake_fd, err);
-    if (source->topics == NULL) {
+    struct kafka_member member;
+    bool grouped = member_of(source->settings, replay, &member);
+    if (grouped && (source->group = kafka_group_open(source, &member, err)) == NULL) {
+        goto fail;
+    }
+    const struct kafka_topics_options options = {
+        .client = source->client,
+        .member = grouped ? kafka_group_client(source->group) : NULL,
+        .settings = source->settings,
+        .stream = stream_name(stream),
+        .replay = replay,
+        .wake_fd = source->wake_fd,
+    };
+    source->topics = kafka_topics_start(&options, err);
+    if (source->topics == NULL || (grouped && kafka_group_join(source, err) != 0)) {
         goto fail;
     }
     int rc = pthread_create(&source->thread, NULL, source_main, source);
@@ -275,8 +316,10 @@ const struct connector kafka_connector = {
     .section = &kafka_section,
     .check = kafka_settings_check,
     .memory_bound_bytes = kafka_settings_memory_bytes,
+    .member_bound_bytes = kafka_settings_member_bytes,
     .descriptor_bound = kafka_settings_descriptors,
-    .capabilities = CONNECTOR_REPLAYS,
+    .capabilities = CONNECTOR_REPLAYS | CONNECTOR_GROUPS,
+    .shares = kafka_settings_shares,
     .start = kafka_start,
     .wake = kafka_wake,
     .stop = kafka_stop,

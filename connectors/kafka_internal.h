@@ -3,6 +3,7 @@
 #define HEADGATE_KAFKA_INTERNAL_H
 
 #include "../gateway/stream_source.h"
+#include "kafka_group.h"
 #include "kafka_settings.h"
 #include "kafka_topics.h"
 
@@ -20,6 +21,8 @@ struct kafka_partition {
     enum kafka_partition_state state;
     bool has_lane;
     uint32_t lane;
+    int64_t left_at;     /* what was committed when the group took it away; negative: nothing */
+    uint32_t epoch;      /* the rebalance that its lane was found in; 1 without a group */
     uint64_t lost_to;    /* not 0: offsets below are lost to retention, told when there is room */
     int64_t progress_ns; /* when a record came last, or when none was owed */
 };
@@ -39,10 +42,12 @@ struct kafka_log {
 
 struct source {
     const struct kafka_settings *settings;
+    struct kafka_settings own_settings; /* of a durable consumer's: settings points here */
     struct stream *stream;
     rd_kafka_t *client;
     rd_kafka_queue_t *queue; /* the records of all partitions */
     struct kafka_topics *topics;
+    struct kafka_group *group; /* NULL: it reads all partitions */
     pthread_t thread;
     int wake_fd;  /* eventfd: room again, events, stop */
     int queue_fd; /* eventfd: librdkafka put the first record into the empty queue */
@@ -80,6 +85,10 @@ struct kafka_partition *kafka_lane_partition(struct kafka_topic *topic, int32_t 
  * kafka_lane_restart: then fetch it from the stream's next offset. */
 void kafka_lane_stop(struct source *source, struct kafka_topic *topic, int32_t partition);
 void kafka_lane_restart(struct source *source, struct kafka_topic *topic, int32_t partition);
+
+/* kafka_lane_give_up: it is no longer ours to read. committed: as far as the group knows. */
+void kafka_lane_give_up(
+    struct source *source, struct kafka_topic *topic, int32_t partition, int64_t committed);
 
 /* kafka_records_take: move what there is and what there is room for. true: go on at once, there may
  * be more. kafka_records_drop: free what was taken from librdkafka and not staged. */

@@ -96,6 +96,16 @@ kafka_lane_partition(struct kafka_topic *topic, int32_t partition)
     return &topic->partitions[partition];
 }
 
+/* The lane comes back to us, and no other member has committed since: what we have read of it is
+ * still ours to deliver, and is not read again. */
+static bool
+goes_on(struct source *source, const struct kafka_partition *part, const struct kafka_event *event)
+{
+    return part->has_lane && part->epoch != event->epoch && event->committed &&
+           event->next == part->left_at && event->low <= event->next &&
+           stream_lane_next(source->stream, part->lane) >= (uint64_t)event->next;
+}
+
 static void
 found(struct source *source, const struct kafka_event *event)
 {
@@ -105,14 +115,25 @@ found(struct source *source, const struct kafka_event *event)
     if (part->state != KAFKA_PARTITION_IDLE) {
         return;
     }
-    bool anew = part->has_lane;
-    uint32_t lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
+    if (source->group != NULL && !kafka_group_found(source, topic, event->partition, event->epoch,
+                                     event->committed, event->next)) {
+        return;
+    }
+    /* A lane that another member had in between goes on; one that was gone is a new one. */
+    bool anew = part->has_lane && part->epoch == event->epoch;
+    uint32_t lane = part->lane;
+    if (goes_on(source, part, event)) {
+        stream_lane_resume(source->stream, lane);
+    } else {
+        lane = stream_lane_add(source->stream, topic->name, (uint32_t)event->partition, next);
+    }
     if (lane == STREAM_LANE_REFUSED) {
         stream_source_error(source->stream, "lane_refused");
         return;
     }
     part->lane = lane;
     part->has_lane = true;
+    part->epoch = event->epoch;
     if (anew) {
         stream_lane_reset(source->stream, part->lane, next);
     }
@@ -125,14 +146,25 @@ found(struct source *source, const struct kafka_event *event)
     }
 }
 
+void
+kafka_lane_give_up(
+    struct source *source, struct kafka_topic *topic, int32_t partition, int64_t committed)
+{
+    struct kafka_partition *part = kafka_lane_partition(topic, partition);
+    part->left_at = committed;
+    if (part->state != KAFKA_PARTITION_IDLE) {
+        kafka_lane_stop(source, topic, partition);
+        part->lost_to = 0;
+        stream_lane_remove(source->stream, part->lane);
+    }
+}
+
 static void
 gone(struct source *source, const struct kafka_event *event)
 {
-    struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
+    const struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
     if (part->state != KAFKA_PARTITION_IDLE) {
-        kafka_lane_stop(source, event->topic, event->partition);
-        part->lost_to = 0;
-        stream_lane_remove(source->stream, part->lane);
+        kafka_lane_give_up(source, event->topic, event->partition, -1);
         stream_source_error(source->stream, "partition_gone");
     }
 }
@@ -176,6 +208,9 @@ ended(struct source *source, const struct kafka_event *event)
 static void
 ready(struct source *source)
 {
+    if (source->group != NULL && kafka_group_failed(source->group)) {
+        return;
+    }
     source->down_reason = NULL;
     stream_source_up(source->stream);
 }

@@ -74,6 +74,47 @@ replay_start(const struct kafka_replay *replay, const char *topic, int32_t parti
     return 0;
 }
 
+/* What the group has committed of each partition of a topic; negative: nothing. -1 when it is not
+ * known now. *any: there is a commit among them. */
+static int
+ask_committed(
+    struct kafka_topics *topics, const struct kafka_topic *topic, int64_t *committed, bool *any)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(topic->n_known);
+    for (int32_t i = 0; i < topic->n_known; i++) {
+        rd_kafka_topic_partition_list_add(list, topic->name, i);
+    }
+    rd_kafka_resp_err_t rc = rd_kafka_committed(topics->member, list, KAFKA_REQUEST_MS);
+    for (int i = 0; rc == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
+        rc = list->elems[i].err;
+        committed[list->elems[i].partition] = list->elems[i].offset;
+        *any |= list->elems[i].offset >= 0;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return rc == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : -1;
+}
+
+/* The group's own place goes before any other. Once it has one in some partition of the topic, a
+ * partition without one is new to it: read from its beginning. */
+static int
+use_committed(struct kafka_topics *topics, const struct kafka_topic *topic,
+    struct kafka_event *found, size_t n)
+{
+    bool any = false;
+    int64_t *committed = mem_calloc((size_t)topic->n_known + 1, sizeof *committed);
+    int rc = ask_committed(topics, topic, committed, &any);
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        found[i].committed = committed[found[i].partition] >= 0;
+        if (found[i].committed) {
+            found[i].next = committed[found[i].partition];
+        } else if (any) {
+            found[i].next = found[i].low;
+        }
+    }
+    free(committed);
+    return rc;
+}
+
 /* Where a partition is read from. A start time with no record after it is the end: -1 from brokers,
  * and from the mock cluster, which cannot look up a time at all. */
 static int64_t
@@ -112,7 +153,7 @@ position(struct kafka_topics *topics, const struct kafka_topic *topic, struct ka
         found[i].next = choose_start(topics, topic, &found[i], at[i]);
     }
     free(offsets);
-    return rc;
+    return rc == 0 && topics->member != NULL ? use_committed(topics, topic, found, n) : rc;
 }
 
 /* Report the partitions that were not reported yet: all at once, or, when a leader is missing,
@@ -123,7 +164,9 @@ report_new(struct kafka_topics *topics, struct kafka_topic *topic)
     struct kafka_event *found = mem_calloc((size_t)topic->n_known + 1, sizeof *found);
     size_t n = 0, missing = 0;
     for (int32_t i = 0; i < topic->n_known; i++) {
-        if (!topic->reported[i]) {
+        uint32_t epoch = kafka_topics_epoch(topics, topic->name, i);
+        if (epoch != 0 && topic->reported[i] != epoch) {
+            found[n].epoch = epoch;
             found[n].kind = KAFKA_EVENT_FOUND;
             found[n].topic = topic;
             found[n++].partition = i;
@@ -132,7 +175,7 @@ report_new(struct kafka_topics *topics, struct kafka_topic *topic)
     bool all = n == 0 || position(topics, topic, found, n) == 0;
     for (size_t i = 0; i < n && !kafka_topics_stopping(topics); i++) {
         if (all || (n > 1 && position(topics, topic, &found[i], 1) == 0)) {
-            topic->reported[found[i].partition] = true;
+            topic->reported[found[i].partition] = found[i].epoch;
             kafka_topics_post(topics, found[i]);
         } else {
             missing++;
@@ -146,7 +189,7 @@ static void
 post_gone(struct kafka_topics *topics, struct kafka_topic *topic, int32_t first)
 {
     for (int32_t i = first; i < topic->n_known; i++) {
-        if (topic->reported[i]) {
+        if (topic->reported[i] != 0) {
             kafka_topics_post(topics,
                 (struct kafka_event){.kind = KAFKA_EVENT_GONE, .topic = topic, .partition = i});
         }
@@ -173,7 +216,7 @@ see_topic(struct kafka_topics *topics, struct kafka_topic *topic, int32_t n)
     if (n > topic->n_known) {
         topic->reported = mem_realloc(topic->reported, (size_t)n * sizeof *topic->reported);
         for (int32_t i = topic->n_known; i < n; i++) {
-            topic->reported[i] = false;
+            topic->reported[i] = 0;
         }
         topic->n_known = n;
     }
@@ -238,7 +281,11 @@ judge_topic(struct kafka_topics *topics, struct kafka_topic *topic,
     rd_kafka_resp_err_t rc = answer == NULL ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART : answer->err;
     if (rc == RD_KAFKA_RESP_ERR_NO_ERROR && answer->partition_cnt > 0) {
         if (see_topic(topics, topic, answer->partition_cnt) != 0) {
-            verdict_set(verdict, "no_leader", "partitions of topic %s have no leader", topic->name);
+            verdict_set(verdict, "no_leader",
+                topics->member == NULL ? "partitions of topic %s have no leader"
+                                       : "partitions of topic %s have no leader, or their group no "
+                                         "coordinator",
+                topic->name);
         }
     } else if (rc == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                rc == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
@@ -329,7 +376,7 @@ kafka_look(struct kafka_topics *topics)
         struct kafka_event event = {.kind = KAFKA_EVENT_NOT_READY, .reason = verdict.reason};
         memcpy(event.why, verdict.why, sizeof event.why);
         kafka_topics_post(topics, event);
-    } else if (!verdict.hurry) {
+    } else if (!verdict.hurry && kafka_topics_is_joined(topics)) {
         kafka_topics_post(topics, (struct kafka_event){.kind = KAFKA_EVENT_READY});
     }
     uint64_t wait_ms = topics->settings->discover_ms;
@@ -354,7 +401,7 @@ kafka_look_ends(struct kafka_topics *topics)
         int64_t *offsets = mem_calloc((size_t)topic->n_known + 1, sizeof *offsets);
         size_t n = 0;
         for (int32_t i = 0; i < topic->n_known; i++) {
-            if (topic->reported[i]) {
+            if (topic->reported[i] != 0) {
                 ends[n++] =
                     (struct kafka_event){.kind = KAFKA_EVENT_END, .topic = topic, .partition = i};
             }

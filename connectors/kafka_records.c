@@ -182,7 +182,8 @@ refill(struct source *source, size_t room)
 bool
 kafka_records_take(struct source *source)
 {
-    size_t room = stream_room(source->stream);
+    bool waits = source->group != NULL && !stream_has_subscribers(source->stream);
+    size_t room = waits ? 0 : stream_room(source->stream);
     if (room == 0) {
         source->held_ns = source->held_ns == 0 ? clock_mono_ns() : source->held_ns;
         return false;

@@ -22,9 +22,20 @@
 #define RECORD_OVERHEAD 512 /* a queued record's structures: about 320 bytes were measured */
 #define FETCH_BYTES (UINT64_C(16) * MIB)
 #define FETCH_BYTES_TEXT "16777216"
-#define BROKERS 3 /* that the memory bound reckons with */
+/* Of a small one: */
+#define SMALL_PREFETCH (UINT64_C(2) * MIB)
+#define SMALL_RECORDS UINT64_C(4000)
+#define SMALL_RECORDS_TEXT "4000"
+#define SMALL_FETCH_BYTES (UINT64_C(2) * MIB)
+#define SMALL_FETCH_TEXT "2097152"
+#define MEMBER_BYTES (UINT64_C(4) * MIB) /* the client that is a group's member */
+#define BROKERS 3                        /* that the memory bound reckons with */
+
+/* The assignors by which one member moves at a time are sound from librdkafka 2.6.1 on. */
+#define COOPERATIVE_SOUND 0x020601ff
 
 static int check_start(const char *text, struct err *err);
+static int check_group(const char *text, struct err *err);
 
 static const struct config_key keys[] = {
     {.name = "brokers",
@@ -65,6 +76,37 @@ static const struct config_key keys[] = {
         .fallback = "16MiB",
         .prose = "Payload that the Kafka client may hold ahead of the ring, for all partitions "
                  "together."},
+    {.name = "group",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct kafka_settings, group),
+        .check = check_group,
+        .prose =
+            "Read as a member of this consumer group: the gateways that name it share the "
+            "partitions, and what subscribers were sent is committed. Without it every gateway "
+            "reads every partition and commits nothing."},
+    {.name = "group_instance_id",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct kafka_settings, group_instance_id),
+        .check = check_group,
+        .prose = "Static membership (group.instance.id), different on each gateway, such as "
+                 "${HOSTNAME}: a restart within session_timeout moves no partition."},
+    {.name = "session_timeout",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct kafka_settings, session_timeout_ms),
+        .least = 1000,
+        .most = 1800000,
+        .fallback = "45s",
+        .prose = "After how long without a sign of life a member's partitions go to others: of "
+                 "group and of durable consumers. Brokers have bounds of their own "
+                 "(group.min.session.timeout.ms, 6 s by default)."},
+    {.name = "commit_interval",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct kafka_settings, commit_interval_ms),
+        .least = 50,
+        .most = 3600000,
+        .fallback = "1s",
+        .prose = "How often progress is committed, of group and of durable consumers: a crash "
+                 "repeats about as much."},
     {.name = "librdkafka_options",
         .kind = CONFIG_PAIRS,
         .offset = offsetof(struct kafka_settings, librdkafka_options),
@@ -91,6 +133,11 @@ static const struct {
     {"enable.auto.commit", "the gateway decides what is committed"},
     {"auto.commit.enable", "the gateway decides what is committed"},
     {"enable.auto.offset.store", "the gateway decides what is committed"},
+    {"group.id", "set group instead"},
+    {"group.instance.id", "set group_instance_id instead"},
+    {"session.timeout.ms", "set session_timeout instead"},
+    {"group.protocol", "the gateway's commits need the classic protocol"},
+    {"heartbeat.interval.ms", "it follows session_timeout"},
     {"statistics.interval.ms", "the lag metrics need the fixed interval"},
     {"enable.partition.eof", "the end of a partition is no event for a stream"},
     {"allow.auto.create.topics", "a mistyped topic must not be created"},
@@ -149,6 +196,17 @@ check_start(const char *text, struct err *err)
 {
     struct kafka_start ignored;
     return kafka_start_parse(text, clock_wall_ms(), &ignored, err);
+}
+
+static int
+check_group(const char *text, struct err *err)
+{
+    size_t len = strlen(text);
+    if (len == 0 || len > 249 || text[strcspn(text, "\r\n\t")] != '\0') {
+        err_set(err, ERR_INVALID, "must have 1 to 249 characters on one line");
+        return -1;
+    }
+    return 0;
 }
 
 /* The names that Kafka itself takes: 1 to 249 of [a-zA-Z0-9._-], not "." or "..". */
@@ -225,11 +283,31 @@ kafka_wanted_match(const struct kafka_wanted *wanted, const char *topic)
     return false;
 }
 
+static uint64_t
+option_number(const struct kafka_settings *settings, const char *name, uint64_t fallback)
+{
+    for (size_t i = settings->librdkafka_options.n; i > 0; i--) {
+        const struct config_pair *option = &settings->librdkafka_options.items[i - 1];
+        if (strcmp(option->name, name) == 0) {
+            return strtoull(option->value, NULL, 10);
+        }
+    }
+    return fallback;
+}
+
+/* A fetch that is smaller than what the user lets a message have would be refused by librdkafka. */
+static bool
+reads_little(const struct kafka_settings *settings)
+{
+    return settings->small && option_number(settings, "message.max.bytes", 0) <= SMALL_FETCH_BYTES;
+}
+
 /* What the gateway sets before the user's options, so that those win. A property that this version
  * of librdkafka does not know is passed over: they only tune. */
 static void
-set_defaults(rd_kafka_conf_t *conf, const char *stream)
+set_defaults(rd_kafka_conf_t *conf, const char *stream, const struct kafka_settings *settings)
 {
+    bool small = reads_little(settings);
     char client_id[160];
     snprintf(client_id, sizeof client_id, "headgate/%s %s", version_text, stream);
     const char *const defaults[][2] = {
@@ -239,7 +317,8 @@ set_defaults(rd_kafka_conf_t *conf, const char *stream)
         /* A hung broker is given up after this; the library's minute is long for a live stream. */
         {"socket.timeout.ms", "30000"},
         {"reconnect.backoff.max.ms", "2000"},
-        {"fetch.max.bytes", FETCH_BYTES_TEXT},
+        {"fetch.max.bytes", small ? SMALL_FETCH_TEXT : FETCH_BYTES_TEXT},
+        {"queued.min.messages", small ? SMALL_RECORDS_TEXT : "100000"},
         /* From 2.2.0; before, the fetcher sleeps up to 1 s once a threshold was reached. */
         {"fetch.queue.backoff.ms", "10"},
     };
@@ -277,11 +356,13 @@ set_options(rd_kafka_conf_t *conf, const struct config_pairs *options, struct er
 static int
 set_fixed(rd_kafka_conf_t *conf, const struct kafka_settings *settings, struct err *err)
 {
-    char kbytes[32];
+    char kbytes[32], session[32];
     snprintf(kbytes, sizeof kbytes, "%" PRIu64, settings->prefetch_bytes / KIB);
+    snprintf(session, sizeof session, "%" PRIu64, settings->session_timeout_ms);
     const char *const fixed[][2] = {
         {"bootstrap.servers", settings->brokers},
         {"queued.max.messages.kbytes", kbytes},
+        {"session.timeout.ms", session}, /* librdkafka compares it also where there is no group */
         {"auto.offset.reset", "error"},
         {"enable.auto.commit", "false"},
         {"enable.auto.offset.store", "false"},
@@ -304,9 +385,71 @@ rd_kafka_conf_t *
 kafka_settings_conf(const struct kafka_settings *settings, const char *stream, struct err *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set_defaults(conf, stream);
+    set_defaults(conf, stream, settings);
     if (set_options(conf, &settings->librdkafka_options, err) != 0 ||
         set_fixed(conf, settings, err) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    return conf;
+}
+
+/* An expression that spells the underscores of Kafka's own topics. */
+static bool
+names_internal(const struct kafka_settings *settings)
+{
+    for (size_t i = 0; i < settings->topics.n; i++) {
+        if (strncmp(settings->topics.items[i], "^__", 3) == 0 ||
+            strncmp(settings->topics.items[i], "__", 2) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+set_member(rd_kafka_conf_t *conf, const struct kafka_settings *settings,
+    const struct kafka_member *member, struct err *err)
+{
+    char timeout[32], heartbeat[32];
+    uint64_t third = member->session_timeout_ms / 3;
+    snprintf(timeout, sizeof timeout, "%" PRIu64, member->session_timeout_ms);
+    snprintf(heartbeat, sizeof heartbeat, "%" PRIu64, third < 3000 ? third : 3000);
+    bool chosen = false;
+    for (size_t i = 0; i < settings->librdkafka_options.n; i++) {
+        chosen |= strcasecmp(settings->librdkafka_options.items[i].name,
+                      "partition.assignment.strategy") == 0;
+    }
+    const char *const rows[][2] = {
+        {"group.id", member->group},
+        {"session.timeout.ms", timeout},
+        {"heartbeat.interval.ms", heartbeat},
+        {"group.instance.id", member->instance_id},
+        {"partition.assignment.strategy", chosen ? NULL
+                                          : rd_kafka_version() >= COOPERATIVE_SOUND
+                                              ? "cooperative-sticky"
+                                              : "range,roundrobin"},
+        {"topic.blacklist", names_internal(settings) ? NULL : "^__"},
+        {"statistics.interval.ms", "0"},
+        {"log.connection.close", "false"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char why[400];
+        if (rows[i][1] != NULL &&
+            rd_kafka_conf_set(conf, rows[i][0], rows[i][1], why, sizeof why) != RD_KAFKA_CONF_OK) {
+            err_set(err, ERR_INVALID, "%s: %s", rows[i][0], why);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+rd_kafka_conf_t *
+kafka_settings_member_conf(const struct kafka_settings *settings, const char *stream,
+    const struct kafka_member *member, struct err *err)
+{
+    rd_kafka_conf_t *conf = kafka_settings_conf(settings, stream, err);
+    if (conf != NULL && set_member(conf, settings, member, err) != 0) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }
@@ -316,12 +459,37 @@ kafka_settings_conf(const struct kafka_settings *settings, const char *stream, s
 /* librdkafka checks combinations and files only when it makes a client; one without brokers
  * connects to nothing. */
 static int
+check_strategy(const struct kafka_settings *settings, struct err *err)
+{
+    for (size_t i = 0; i < settings->librdkafka_options.n; i++) {
+        const struct config_pair *option = &settings->librdkafka_options.items[i];
+        if (rd_kafka_version() < COOPERATIVE_SOUND &&
+            strcasecmp(option->name, "partition.assignment.strategy") == 0 &&
+            strstr(option->value, "cooperative") != NULL) {
+            err->line = option->line;
+            err->column = option->column;
+            err_set(err, ERR_INVALID,
+                "librdkafka_options: cooperative rebalancing is sound from librdkafka 2.6.1 on; "
+                "this is %s",
+                rd_kafka_version_str());
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
 check_whole(const struct kafka_settings *settings, struct err *err)
 {
     struct kafka_settings offline = *settings;
     char no_brokers[] = "";
     offline.brokers = no_brokers;
-    rd_kafka_conf_t *conf = kafka_settings_conf(&offline, "check", err);
+    const struct kafka_member member = {
+        .group = settings->group != NULL ? settings->group : "check",
+        .instance_id = settings->group_instance_id,
+        .session_timeout_ms = settings->session_timeout_ms,
+    };
+    rd_kafka_conf_t *conf = kafka_settings_member_conf(&offline, "check", &member, err);
     if (conf == NULL) {
         return -1;
     }
@@ -356,19 +524,18 @@ kafka_settings_check(const void *settings_, struct err *err)
         return -1;
     }
     kafka_wanted_fini(&wanted);
-    return check_whole(settings, err);
+    if (settings->group == NULL && settings->group_instance_id != NULL) {
+        err_set(err, ERR_INVALID, "group_instance_id: needs a group");
+        return -1;
+    }
+    return check_strategy(settings, err) != 0 ? -1 : check_whole(settings, err);
 }
 
-static uint64_t
-option_number(const struct kafka_settings *settings, const char *name, uint64_t fallback)
+bool
+kafka_settings_shares(const void *settings_)
 {
-    for (size_t i = settings->librdkafka_options.n; i > 0; i--) {
-        const struct config_pair *option = &settings->librdkafka_options.items[i - 1];
-        if (strcmp(option->name, name) == 0) {
-            return strtoull(option->value, NULL, 10);
-        }
-    }
-    return fallback;
+    const struct kafka_settings *settings = settings_;
+    return settings->group != NULL;
 }
 
 /* All partitions share one queue, so librdkafka's thresholds hold for the sum. When they are met,
@@ -378,9 +545,32 @@ uint64_t
 kafka_settings_memory_bytes(const void *settings_)
 {
     const struct kafka_settings *settings = settings_;
-    uint64_t queued = option_number(settings, "queued.min.messages", RECORDS_QUEUED);
-    uint64_t fetch = option_number(settings, "fetch.max.bytes", FETCH_BYTES);
-    return settings->prefetch_bytes + queued * RECORD_OVERHEAD + BROKERS * fetch;
+    bool small = reads_little(settings);
+    uint64_t queued =
+        option_number(settings, "queued.min.messages", small ? SMALL_RECORDS : RECORDS_QUEUED);
+    uint64_t fetch =
+        option_number(settings, "fetch.max.bytes", small ? SMALL_FETCH_BYTES : FETCH_BYTES);
+    uint64_t member = settings->group != NULL ? MEMBER_BYTES : 0;
+    return settings->prefetch_bytes + queued * RECORD_OVERHEAD + BROKERS * fetch + member;
+}
+
+void
+kafka_settings_small(const struct kafka_settings *settings, struct kafka_settings *small)
+{
+    *small = *settings;
+    small->small = true;
+    if (small->prefetch_bytes > SMALL_PREFETCH) {
+        small->prefetch_bytes = SMALL_PREFETCH;
+    }
+}
+
+uint64_t
+kafka_settings_member_bytes(const void *settings)
+{
+    struct kafka_settings small;
+    kafka_settings_small(settings, &small);
+    uint64_t member = small.group != NULL ? 0 : MEMBER_BYTES;
+    return kafka_settings_memory_bytes(&small) + member;
 }
 
 uint64_t
@@ -392,5 +582,6 @@ kafka_settings_descriptors(const void *settings_)
         bootstraps += *at == ',';
     }
     /* Each broker: a socket and a wake-up pipe. The cluster may have more than are listed. */
-    return 8 + 3 * (bootstraps + 32);
+    uint64_t client = 8 + 3 * (bootstraps + 32);
+    return settings->group != NULL ? 2 * client : client;
 }

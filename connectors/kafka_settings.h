@@ -16,7 +16,12 @@ struct kafka_settings {
     char *start;                  /* as written; kafka_start_parse reads it */
     uint64_t discover_ms;         /* how often new topics and partitions are looked for */
     uint64_t prefetch_bytes;      /* payload that librdkafka may hold ahead of the ring */
+    char *group;                  /* NULL: every partition, no consumer group */
+    char *group_instance_id;      /* NULL: dynamic membership */
+    uint64_t session_timeout_ms;  /* of the group */
+    uint64_t commit_interval_ms;
     struct config_pairs librdkafka_options;
+    bool small; /* no key: of a durable consumer's source; see kafka_settings_small */
 };
 
 extern const struct config_section kafka_section;
@@ -37,6 +42,14 @@ int kafka_start_parse(
  * librdkafka itself, and the configuration as a whole (a certificate that is not there). */
 int kafka_settings_check(const void *settings, struct err *err);
 
+/* kafka_settings_shares: the source is a member of a consumer group. */
+bool kafka_settings_shares(const void *settings);
+
+/* kafka_settings_small: the same settings for one of many sources of a stream, which reads ahead
+ * less. What they point to is shared. */
+void kafka_settings_small(const struct kafka_settings *settings, struct kafka_settings *small);
+
+uint64_t kafka_settings_member_bytes(const void *settings);
 uint64_t kafka_settings_memory_bytes(const void *settings);
 uint64_t kafka_settings_descriptors(const void *settings);
 
@@ -44,6 +57,17 @@ uint64_t kafka_settings_descriptors(const void *settings);
  * Owns the caller gets it.  Errors NULL and err, with the line of the property at fault. */
 rd_kafka_conf_t *kafka_settings_conf(
     const struct kafka_settings *settings, const char *stream, struct err *err);
+
+/* Membership in a consumer group. */
+struct kafka_member {
+    const char *group;
+    const char *instance_id; /* NULL: dynamic */
+    uint64_t session_timeout_ms;
+};
+
+/* kafka_settings_member_conf: the same for the client that is the member: it fetches nothing. */
+rd_kafka_conf_t *kafka_settings_member_conf(const struct kafka_settings *settings,
+    const char *stream, const struct kafka_member *member, struct err *err);
 
 /* A compiled set of topic names and expressions. */
 struct kafka_wanted {

@@ -45,6 +45,30 @@ kafka_topics_stopping(struct kafka_topics *topics)
     return is;
 }
 
+uint32_t
+kafka_topics_epoch(struct kafka_topics *topics, const char *topic, int32_t partition)
+{
+    uint32_t epoch = topics->member == NULL;
+    pthread_mutex_lock(&topics->lock);
+    for (size_t i = 0; i < topics->n_given && epoch == 0; i++) {
+        const struct given *given = &topics->given[i];
+        if (given->partition == partition && strcmp(given->topic, topic) == 0) {
+            epoch = given->epoch;
+        }
+    }
+    pthread_mutex_unlock(&topics->lock);
+    return epoch;
+}
+
+bool
+kafka_topics_is_joined(struct kafka_topics *topics)
+{
+    pthread_mutex_lock(&topics->lock);
+    bool is = topics->joined || topics->member == NULL;
+    pthread_mutex_unlock(&topics->lock);
+    return is;
+}
+
 /* Answer questions about ranges. Those that nobody can answer now are asked again, unless the
  * partition is gone: then its GONE was posted. */
 static void
@@ -140,6 +164,10 @@ topics_destroy(struct kafka_topics *topics)
         free(topics->known[i]);
     }
     free(topics->known);
+    for (size_t i = 0; i < topics->n_given; i++) {
+        free(topics->given[i].topic);
+    }
+    free(topics->given);
     for (struct kafka_event *event = topics->first_event; event != NULL;) {
         struct kafka_event *after = event->after;
         free(event);
@@ -171,6 +199,9 @@ take_replay(struct kafka_topics *topics, const struct replay *replay)
     case REPLAY_EARLIEST:
         topics->start = (struct kafka_start){.kind = KAFKA_START_EARLIEST};
         break;
+    case REPLAY_LATEST:
+        topics->start = (struct kafka_start){.kind = KAFKA_START_LATEST};
+        break;
     case REPLAY_TIME:
         topics->start = (struct kafka_start){KAFKA_START_TIME, replay->time_ms};
         break;
@@ -190,19 +221,22 @@ take_replay(struct kafka_topics *topics, const struct replay *replay)
 }
 
 struct kafka_topics *
-kafka_topics_start(rd_kafka_t *client, const struct kafka_settings *settings, const char *stream,
-    const struct replay *replay, int wake_fd, struct err *err)
+kafka_topics_start(const struct kafka_topics_options *options, struct err *err)
 {
+    const struct kafka_settings *settings = options->settings;
     struct kafka_topics *topics = mem_calloc(1, sizeof *topics);
-    *topics = (struct kafka_topics){
-        .client = client, .settings = settings, .stream = stream, .wake_fd = wake_fd};
+    *topics = (struct kafka_topics){.client = options->client,
+        .member = options->member,
+        .settings = settings,
+        .stream = options->stream,
+        .wake_fd = options->wake_fd};
     if (kafka_start_parse(settings->start, clock_wall_ms(), &topics->start, err) != 0 ||
         kafka_wanted_init(&topics->wanted, &settings->topics, err) != 0) {
         free(topics);
         return NULL;
     }
-    if (replay != NULL) {
-        take_replay(topics, replay);
+    if (options->replay != NULL) {
+        take_replay(topics, options->replay);
     }
     topics->last_event = &topics->first_event;
     topics->leaders = rd_kafka_topic_partition_list_new(0);
@@ -220,7 +254,7 @@ kafka_topics_start(rd_kafka_t *client, const struct kafka_settings *settings, co
     }
     int rc = pthread_create(&topics->thread, NULL, topics_main, topics);
     if (rc != 0) {
-        err_set_errno(err, rc, "topics thread of stream %s", stream);
+        err_set_errno(err, rc, "topics thread of stream %s", options->stream);
         topics_destroy(topics);
         return NULL;
     }
@@ -236,6 +270,33 @@ kafka_topics_take(struct kafka_topics *topics)
     topics->last_event = &topics->first_event;
     pthread_mutex_unlock(&topics->lock);
     return first;
+}
+
+void
+kafka_topics_give(struct kafka_topics *topics, const char *topic, int32_t partition, uint32_t epoch)
+{
+    pthread_mutex_lock(&topics->lock);
+    for (size_t i = topics->n_given; i-- > 0;) {
+        struct given *given = &topics->given[i];
+        if (given->partition == partition && strcmp(given->topic, topic) == 0) {
+            free(given->topic);
+            *given = topics->given[--topics->n_given];
+        }
+    }
+    if (epoch != 0) {
+        topics->given = mem_realloc(topics->given, (topics->n_given + 1) * sizeof *topics->given);
+        topics->given[topics->n_given++] = (struct given){mem_strdup(topic), partition, epoch};
+    }
+    pthread_mutex_unlock(&topics->lock);
+}
+
+void
+kafka_topics_joined(struct kafka_topics *topics)
+{
+    pthread_mutex_lock(&topics->lock);
+    topics->joined = topics->kicked = true;
+    pthread_cond_signal(&topics->changed);
+    pthread_mutex_unlock(&topics->lock);
 }
 
 void

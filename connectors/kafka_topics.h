@@ -28,7 +28,7 @@ struct kafka_topic {
     int missed;   /* answers in a row without it */
     int32_t n_initial; /* partitions when it was seen first; later ones are read from offset 0 */
     int32_t n_known;
-    bool *reported; /* n_known of them: a FOUND was posted */
+    uint32_t *reported; /* n_known of them: the epoch of the FOUND that was posted; 0: none */
     /* Of the source thread. */
     struct kafka_partition *partitions;
     int32_t n_partitions;
@@ -49,6 +49,8 @@ struct kafka_event {
     struct kafka_topic *topic;
     int32_t partition;
     int64_t next;       /* FOUND: where to begin */
+    uint32_t epoch;     /* FOUND: as kafka_topics_give said; 1 without a group */
+    bool committed;     /* FOUND: next is the group's own commit */
     int64_t low, high;  /* FOUND, RANGE: the first offset that is there, and the end */
     const char *reason; /* NOT_READY: a literal for the error counter */
     char why[160];      /* NOT_READY */
@@ -56,10 +58,23 @@ struct kafka_event {
 
 struct kafka_topics;
 
-/* kafka_topics_start: client and settings outlive it; replay (NULL: the settings' start) is copied;
- * wake_fd is an eventfd that is written after an event was queued. Errors NULL and err. */
-struct kafka_topics *kafka_topics_start(rd_kafka_t *client, const struct kafka_settings *settings,
-    const char *stream, const struct replay *replay, int wake_fd, struct err *err);
+/* kafka_topics_start: all but replay, which is copied, outlives it. Errors NULL and err. */
+struct kafka_topics_options {
+    rd_kafka_t *client;
+    rd_kafka_t *member; /* of a group: only what kafka_topics_give says is looked for. NULL: all */
+    const struct kafka_settings *settings;
+    const char *stream;
+    const struct replay *replay; /* NULL: the settings' start */
+    int wake_fd;                 /* an eventfd that is written after an event was queued */
+};
+struct kafka_topics *kafka_topics_start(
+    const struct kafka_topics_options *options, struct err *err);
+
+/* kafka_topics_give: the group gave us the partition (epoch, from 1), or took it away (0).
+ * kafka_topics_joined: it has said what is ours, be it nothing; look now. */
+void kafka_topics_give(
+    struct kafka_topics *topics, const char *topic, int32_t partition, uint32_t epoch);
+void kafka_topics_joined(struct kafka_topics *topics);
 
 /* kafka_topics_take: the events so far, oldest first, or NULL; the caller frees each. */
 struct kafka_event *kafka_topics_take(struct kafka_topics *topics);

@@ -16,8 +16,16 @@ struct question {
     int32_t partition;
 };
 
+/* A partition that the group gave us. */
+struct given {
+    char *topic;
+    int32_t partition;
+    uint32_t epoch;
+};
+
 struct kafka_topics {
     rd_kafka_t *client;
+    rd_kafka_t *member; /* NULL: no group */
     const struct kafka_settings *settings;
     const char *stream;
     int wake_fd;
@@ -42,6 +50,9 @@ struct kafka_topics {
     bool nudged;
     bool ends_asked;
     bool stopping;
+    bool joined;
+    struct given *given;
+    size_t n_given;
 
     /* Changed by the thread alone, under the lock. */
     struct kafka_topic **known;
@@ -56,6 +67,11 @@ struct kafka_topics {
 void kafka_topics_post(struct kafka_topics *topics, struct kafka_event event);
 
 bool kafka_topics_stopping(struct kafka_topics *topics);
+
+/* kafka_topics_epoch: in which epoch the partition is ours; 0: it is not. Always 1 without a group.
+ * kafka_topics_is_joined: the group has said what is ours; true without one. */
+uint32_t kafka_topics_epoch(struct kafka_topics *topics, const char *topic, int32_t partition);
+bool kafka_topics_is_joined(struct kafka_topics *topics);
 
 /* kafka_look_topic: the topic's row, made if there is none. NULL when librdkafka refuses the name.
  */

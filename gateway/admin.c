@@ -8,6 +8,7 @@
 #include "log.h"
 #include "metrics.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,95 @@ pick_up(struct stream *stream)
     return health.up;
 }
 
+static struct stream_sharing
+sharing_of(struct stream *stream)
+{
+    struct stream_sharing sharing;
+    stream_sharing(stream, &sharing);
+    return sharing;
+}
+
+static uint64_t
+pick_rebalances(struct stream *stream)
+{
+    return sharing_of(stream).shares;
+}
+
+static uint64_t
+pick_lanes(struct stream *stream)
+{
+    return sharing_of(stream).lanes;
+}
+
+static uint64_t
+pick_commits(struct stream *stream)
+{
+    return sharing_of(stream).commits;
+}
+
+static uint64_t
+pick_consumer_rebalances(struct stream *stream)
+{
+    return sharing_of(stream).consumer_shares;
+}
+
+static uint64_t
+pick_consumer_commits(struct stream *stream)
+{
+    return sharing_of(stream).consumer_commits;
+}
+
+/* One family of what consumers_count says; field is an offset in struct consumer_counts. */
+static void
+by_consumers(const struct server *server, struct buf *out, const char *name, const char *type,
+    const char *help, size_t field)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, name, type, help);
+    for (size_t i = 0; i < server->n_streams; i++) {
+        struct consumer_counts counts;
+        consumers_count(server->consumers, i, &counts);
+        const char *at = (const char *)&counts + field;
+        uint64_t value;
+        memcpy(&value, at, sizeof value);
+        metrics_sample_u64(
+            out, name, labels_of(&labels, stream_name(server->streams[i]), NULL, NULL), value);
+    }
+    buf_fini(&labels);
+}
+
+static void
+durable(const struct server *server, struct buf *out)
+{
+    by_consumers(server, out, "headgate_consumer_connections", "gauge",
+        "Connections of durable consumers.", offsetof(struct consumer_counts, connections));
+    by_consumers(server, out, "headgate_consumer_in_flight_records", "gauge",
+        "Records that were sent to durable consumers with ack=client and are not acked.",
+        offsetof(struct consumer_counts, in_flight));
+    by_consumers(server, out, "headgate_consumer_acks_total", "counter",
+        "Acks of durable consumers that were taken.", offsetof(struct consumer_counts, acks));
+    by_consumers(server, out, "headgate_consumer_acks_refused_total", "counter",
+        "Acks of records that were not in flight.", offsetof(struct consumer_counts, acks_refused));
+    by_stream(server, out, "headgate_consumer_commits_total", "counter",
+        "Commits of durable consumers' groups.", pick_consumer_commits);
+    by_stream(server, out, "headgate_consumer_rebalances_total", "counter",
+        "How often durable consumers' groups gave a connection partitions or took some.",
+        pick_consumer_rebalances);
+}
+
+/* What a consumer group as the source does; 0 where there is none. */
+static void
+sharing(const struct server *server, struct buf *out)
+{
+    by_stream(server, out, "headgate_source_rebalances_total", "counter",
+        "How often the source's consumer group gave it partitions or took some.", pick_rebalances);
+    by_stream(server, out, "headgate_source_lanes", "gauge",
+        "Partitions that the source's consumer group has given it.", pick_lanes);
+    by_stream(server, out, "headgate_source_commits_total", "counter",
+        "Commits of the source's consumer group.", pick_commits);
+}
+
 static void
 sources(const struct server *server, struct buf *out)
 {
@@ -157,6 +247,8 @@ sources(const struct server *server, struct buf *out)
     by_stream(server, out, "headgate_source_paused", "gauge",
         "1 while a pause subscriber holds the source back.", pick_paused);
     by_stream(server, out, "headgate_source_up", "gauge", "1 while the source answers.", pick_up);
+    sharing(server, out);
+    durable(server, out);
     metrics_family(out, "headgate_kafka_lag_records", "gauge",
         "Records of the partition that the gateway has not read yet.");
     for (size_t i = 0; i < server->n_streams; i++) {

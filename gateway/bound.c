@@ -4,6 +4,7 @@
 #include "../connectors/connector.h"
 #include "catchup.h"
 #include "conflate.h"
+#include "durable.h"
 #include "feed.h"
 #include "server.h"
 #include "track.h"
@@ -107,7 +108,11 @@ fixed_descriptors(const struct config *config)
     for (size_t i = 0; i < config->n_streams; i++) {
         const struct config_stream *stream = &config->streams[i];
         uint64_t sources = is_on_request(stream) ? config->request_streams : 1;
-        n = add(n, multiply(sources, stream->connector->descriptor_bound(stream->settings)));
+        uint64_t each = stream->connector->descriptor_bound(stream->settings);
+        n = add(n, multiply(sources, each));
+        if (stream->consumers_allowed) { /* a client to read and one to be a member */
+            n = add(n, multiply(stream->consumers_most, multiply(2, each)));
+        }
     }
     return n;
 }
@@ -142,6 +147,27 @@ requests_bytes(const struct config *config)
     return multiply(config->request_streams, largest);
 }
 
+/* Of all durable consumers' private streams. */
+static uint64_t
+consumers_bytes(const struct config *config)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        const struct config_stream *stream = &config->streams[i];
+        if (stream->consumers_allowed && stream->connector->member_bound_bytes != NULL) {
+            struct config_stream made;
+            durable_config(&made, stream);
+            uint64_t bytes = multiply(made.ring_records, BOUND_SLOT_BYTES);
+            bytes = add(bytes, add(made.ring_bytes, multiply(2, made.max_record_bytes)));
+            bytes = add(bytes, stream->connector->member_bound_bytes(stream->settings));
+            /* One batch in work, and one that its subscriber stalled in. */
+            bytes = add(bytes, multiply(2, larger_of(BOUND_BATCH_BYTES, made.max_record_bytes)));
+            sum = add(sum, multiply(stream->consumers_most, bytes));
+        }
+    }
+    return sum;
+}
+
 void
 bound_compute(struct bound *bound, const struct config *config)
 {
@@ -157,12 +183,14 @@ bound_compute(struct bound *bound, const struct config *config)
     }
     bound->catchup_bytes = catchup_bytes(config);
     bound->requests_bytes = requests_bytes(config);
+    bound->consumers_bytes = consumers_bytes(config);
     bound->threads_bytes = add(bound->threads_bytes,
         multiply(config->threads, multiply(config->max_filters, BOUND_FILTER_BYTES)));
     bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
     bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
-        add(add(add(bound->threads_bytes, bound->catchup_bytes), bound->requests_bytes),
+        add(add(add(bound->threads_bytes, bound->catchup_bytes),
+                add(bound->requests_bytes, bound->consumers_bytes)),
             bound->connections_bytes));
     bound->descriptors = add(fixed_descriptors(config), config->max_connections);
 }
@@ -218,6 +246,10 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
     if (bound->requests_bytes > 0) {
         snprintf(note, sizeof note, "%" PRIu64 " streams of requests", config->request_streams);
         print_bytes(out, "requests", bound->requests_bytes, note);
+    }
+    if (bound->consumers_bytes > 0) {
+        print_bytes(
+            out, "durable consumers", bound->consumers_bytes, "consumers.max of each stream");
     }
     snprintf(note, sizeof note, "%" PRIu64 " of %.1f KiB", config->max_connections,
         (double)connection_bytes(config) / 1024.0);

@@ -53,7 +53,7 @@ catchup_can(const struct outlet *home)
 {
     const struct connector *connector = stream_config(home->stream)->connector;
     return !home->on_request && (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
-           shard_catchups(home->shard)->budget.most > 0;
+           !stream_is_shared(home->stream) && shard_catchups(home->shard)->budget.most > 0;
 }
 
 static bool

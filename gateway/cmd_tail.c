@@ -24,6 +24,8 @@ static const char usage[] =
     "  --limit N         end after N records\n"
     "  --envelope E      record (default), data (payloads alone), full, cloudevents\n"
     "  --where EXPR      only records whose payload matches, as /status==paid; repeatable\n"
+    "  --consumer NAME   a durable consumer: its progress is kept by the server\n"
+    "  --ack MODE        of it: sent (default), or client: a record counts once it is printed\n"
     "  --key KEY         only records with this key; repeatable\n"
     "  --header 'N: V'   a request header; repeatable\n"
     "  --stats           rates, total and gaps on stderr each second\n"
@@ -128,6 +130,8 @@ static const struct option long_options[] = {
     {"envelope", required_argument, NULL, OPTION_PARAM},
     {"where", required_argument, NULL, OPTION_PARAM},
     {"key", required_argument, NULL, OPTION_PARAM},
+    {"consumer", required_argument, NULL, OPTION_PARAM},
+    {"ack", required_argument, NULL, OPTION_PARAM},
     {"header", required_argument, NULL, OPTION_HEADER},
     {"stats", no_argument, NULL, OPTION_STATS},
     {"no-reconnect", no_argument, NULL, OPTION_NO_RECONNECT},

@@ -66,6 +66,11 @@ struct config_stream {
     uint64_t queue_bytes;
     uint32_t slow_allow;     /* bit 1 << policy; the default policy is always in it */
     uint64_t conflate_keys;  /* conflate: the most records that wait for one subscriber */
+    bool consumers_allowed;  /* durable consumers */
+    char *consumer_group;    /* with {consumer}, and perhaps {stream}, to be filled in */
+    uint64_t consumers_most; /* connections at once */
+    uint64_t consumer_in_flight;
+    uint64_t consumer_ack_timeout_ms; /* 0: none */
     uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
     enum stream_view view;
     uint64_t table_keys, table_bytes;   /* VIEW_TABLE: the newest record of each key */

@@ -397,6 +397,64 @@ static const struct config_key slow_keys[] = {
 static const struct config_section slow_section = {
     "streams.NAME.slow", sizeof(struct config_stream), slow_keys, COUNT_OF(slow_keys)};
 
+/* A subscriber chooses the consumer's name alone: with nothing beside it, it could join any group.
+ */
+static int
+check_consumer_group(const char *text, struct err *err)
+{
+    const char *name = strstr(text, "{consumer}");
+    if (name == NULL || strlen(text) == strlen("{consumer}") || strlen(text) > 120) {
+        err_set(err, ERR_INVALID,
+            "must have {consumer} and something beside it, at most 120 characters: a subscriber "
+            "must not be able to join any group");
+        return -1;
+    }
+    return 0;
+}
+
+static const struct config_key consumers_keys[] = {
+    {.name = "allow",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct config_stream, consumers_allowed),
+        .fallback = "false",
+        .prose = "Whether subscribers may be durable (?consumer=NAME): their progress is kept in a "
+                 "consumer group of the source."},
+    {.name = "group",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct config_stream, consumer_group),
+        .fallback = "headgate.{stream}.{consumer}",
+        .check = check_consumer_group,
+        .prose = "The group of a consumer: {consumer} stands for its name, {stream} for the "
+                 "stream's. The broker's ACL must allow it."},
+    {.name = "max",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, consumers_most),
+        .least = 1,
+        .most = 10000,
+        .fallback = "8",
+        .prose = "How many connections of durable consumers this gateway serves at once, of all "
+                 "names; a further one gets 503. Each is a Kafka client."},
+    {.name = "max_in_flight",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, consumer_in_flight),
+        .least = 1,
+        .most = 100000,
+        .fallback = "1000",
+        .prose = "With ack=client, how many records a connection may have been sent and not acked; "
+                 "then it is sent no more until it acks half of them. Also at most 4 MiB of them."},
+    {.name = "ack_timeout",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config_stream, consumer_ack_timeout_ms),
+        .least = 100,
+        .most = 24 * HOUR,
+        .fallback = "60s",
+        .zero_word = "off",
+        .prose =
+            "With ack=client, a connection that owes acks and gives none for longer is closed, "
+            "so that its records go to another."},
+};
+static const struct config_section consumers_section = {"streams.NAME.consumers",
+    sizeof(struct config_stream), consumers_keys, COUNT_OF(consumers_keys)};
 static const struct config_key table_keys[] = {
     {.name = "keys",
         .kind = CONFIG_COUNT,
@@ -459,6 +517,10 @@ static const struct config_key stream_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &slow_section,
         .prose = "Subscribers that read more slowly than records arrive."},
+    {.name = "consumers",
+        .kind = CONFIG_SECTION,
+        .child = &consumers_section,
+        .prose = "Durable subscribers."},
     {.name = "view",
         .kind = CONFIG_ENUM,
         .offset = offsetof(struct config_stream, view),

@@ -164,6 +164,20 @@ is_stream_name(const char *name)
     return len >= 1 && len <= 128 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+/* Durable consumers need a source that keeps readers' progress. */
+static void
+check_consumers(
+    struct config_parse *parse, const struct config_node *node, const struct config_stream *stream)
+{
+    if (stream->consumers_allowed && stream->connector != NULL &&
+        (stream->connector->capabilities & CONNECTOR_GROUPS) == 0) {
+        char message[128];
+        snprintf(message, sizeof message, "a source of %s keeps no progress of its readers",
+            stream->connector->name);
+        report_at(parse, node, "consumers", "allow", message);
+    }
+}
+
 static void
 parse_stream(
     struct config_parse *parse, const struct config_node *node, struct config_stream *stream)
@@ -185,6 +199,7 @@ parse_stream(
         parse_source(parse, source, stream);
         config_parse_leave(parse, mark);
     }
+    check_consumers(parse, node, stream);
     if (errors == parse->report->count) {
         check_view(parse, node, stream);
     }

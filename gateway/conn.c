@@ -64,6 +64,7 @@ conn_send(struct conn *conn, const void *bytes, size_t len)
     }
     ssize_t n = send(conn->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {
+        conn->written_bytes += (uint64_t)n;
         return n;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
@@ -102,6 +103,30 @@ conn_peer_is_slow(const struct conn *conn)
         return false;
     }
     return info.tcpi_last_ack_recv < PEER_SILENT_MS;
+}
+
+static uint64_t
+written(const struct conn *conn)
+{
+    return conn->tls ? conn_tls_written(conn) : conn->written_bytes;
+}
+
+bool
+conn_written_bytes(const struct conn *conn, uint64_t *bytes)
+{
+    *bytes = written(conn);
+    return conn->sealed.len == 0;
+}
+
+uint64_t
+conn_acked_bytes(const struct conn *conn)
+{
+    int waiting = 0;
+    if (conn->dead || ioctl(conn->fd, SIOCOUTQ, &waiting) != 0 || waiting < 0) {
+        return 0;
+    }
+    uint64_t bytes = written(conn);
+    return bytes - (uint64_t)waiting;
 }
 
 static void
@@ -167,7 +192,8 @@ void
 conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply)
 {
     struct buf *out = &conn->out;
-    conn->keep_alive = !reply->close && request->keep_alive && !request->has_body;
+    conn->keep_alive =
+        !reply->close && request->keep_alive && (!request->has_body || request->body.at != NULL);
     buf_addf(out, "HTTP/1.1 %d %s\r\n", reply->status, http_reason_phrase(reply->status));
     if (reply->content_type != NULL) {
         buf_addf(out, "Content-Type: %s\r\n", reply->content_type);
@@ -235,6 +261,13 @@ refuse_head(struct conn *conn, int status, const char *reason)
     conn_problem(conn, &request, status, "Cache-Control: no-store\r\n", reason);
 }
 
+static bool
+reads_body(const struct conn *conn, const struct http_request *request)
+{
+    return request->has_body && !request->chunked && request->content_length <= HTTP_BODY_MAX &&
+           shard_wants_body(conn->shard, request);
+}
+
 /* Parse one request from bytes; returns how many bytes it took, 0 when more are needed. */
 static size_t
 take_request(struct conn *conn, const char *bytes, size_t len)
@@ -251,7 +284,15 @@ take_request(struct conn *conn, const char *bytes, size_t len)
     case HTTP_PARSE_DONE:
         break;
     }
+    request.body = (struct slice){NULL, 0};
     size_t taken = request.head_len;
+    if (reads_body(conn, &request)) {
+        if (len - taken < request.content_length) {
+            return 0;
+        }
+        request.body = (struct slice){bytes + taken, (size_t)request.content_length};
+        taken += (size_t)request.content_length;
+    }
     shard_request(conn->shard, conn, &request);
     return conn->state == CONN_LINGER ? len : taken;
 }

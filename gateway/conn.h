@@ -37,6 +37,7 @@ struct conn {
     struct buf in;
     struct buf out; /* of a reply */
     size_t out_at;
+    uint64_t written_bytes;  /* clear text: that the socket has taken */
     struct buf sealed;       /* TLS: handed to OpenSSL and not yet in the socket */
     struct session *session; /* while CONN_STREAM */
 };
@@ -54,6 +55,11 @@ void conn_kill(struct conn *conn);
 /* conn_peer_is_slow: bytes wait in the kernel and the peer's TCP still answers: it reads too slowly
  * to have seen our ping, it is not gone. */
 bool conn_peer_is_slow(const struct conn *conn);
+
+/* conn_written_bytes: how many bytes the socket has taken, of all that conn_send has; false while
+ * some are still in between. conn_acked_bytes: how many of them the peer's TCP has acknowledged. */
+bool conn_written_bytes(const struct conn *conn, uint64_t *bytes);
+uint64_t conn_acked_bytes(const struct conn *conn);
 
 /* conn_received, conn_writable: from the event loop. -1: close it now. */
 int conn_received(struct conn *conn, const char *bytes, size_t len);

@@ -64,6 +64,12 @@ conn_tls_send(struct conn *conn, const void *bytes, size_t len)
     return (ssize_t)part;
 }
 
+uint64_t
+conn_tls_written(const struct conn *conn)
+{
+    return BIO_number_written(SSL_get_wbio(lws_get_ssl(conn->wsi)));
+}
+
 bool
 conn_tls_end(struct conn *conn)
 {

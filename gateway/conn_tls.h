@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct conn;
@@ -16,6 +17,8 @@ struct conn;
 ssize_t conn_tls_send(struct conn *conn, const void *bytes, size_t len);
 /* conn_tls_flush: false while such a rest is left, or when the connection is dead. */
 bool conn_tls_flush(struct conn *conn);
+/* conn_tls_written: encrypted bytes that the socket has taken. */
+uint64_t conn_tls_written(const struct conn *conn);
 /* conn_tls_end: send close_notify behind everything; false while that must wait for the socket. */
 bool conn_tls_end(struct conn *conn);
 

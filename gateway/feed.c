@@ -2,6 +2,7 @@
 #include "feed.h"
 
 #include "mem.h"
+#include "session_durable.h"
 #include "session_internal.h"
 #include "shard.h"
 
@@ -341,6 +342,24 @@ least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* How far the one has come who is furthest, of those that take what comes. */
+static uint64_t
+furthest(const struct outlet *outlet)
+{
+    uint64_t seq = 0;
+    for (const struct feed *feed = outlet->feeds; feed != NULL; feed = feed->next) {
+        const struct session *session;
+        if (!TAILQ_EMPTY(&feed->live) && feed->stand.seq - 1 > seq) {
+            seq = feed->stand.seq - 1;
+        }
+        TAILQ_FOREACH(session, &feed->solo, live_link)
+        {
+            seq = session->stand.seq - 1 > seq ? session->stand.seq - 1 : seq;
+        }
+    }
+    return seq;
+}
+
 void
 outlet_hold_update(struct outlet *outlet)
 {
@@ -352,17 +371,27 @@ outlet_hold_update(struct outlet *outlet)
     struct session *session;
     TAILQ_FOREACH(session, &outlet->pausers, pause_link)
     {
-        if (session->state == SESSION_ENDING || session->table_waits) {
-            continue;
+        if ((session->state == SESSION_ENDING && session->durable == NULL) ||
+            session->table_waits) {
+            continue; /* but what a durable one has got counts, to its end */
         }
         struct stand ring_stand = session_ring_stand(session);
         const struct stand *stand = &ring_stand;
+        if (session->durable != NULL) {
+            (void)durable_base(session, &ring_stand);
+        }
         struct queue queue = session_queue(session);
         uint64_t sent = stand->seq - 1;
         hold.limit_seq = least(hold.limit_seq, add_capped(sent, queue.records));
         hold.resume_seq = least(hold.resume_seq, add_capped(sent, queue.records / 2));
         hold.limit_bytes = least(hold.limit_bytes, add_capped(stand->bytes, queue.bytes));
         hold.resume_bytes = least(hold.resume_bytes, add_capped(stand->bytes, queue.bytes / 2));
+        uint64_t settled = session_settled(session);
+        hold.settled_seq = hold.must ? least(hold.settled_seq, settled) : settled;
+        hold.must = true;
+    }
+    if (!hold.must) {
+        hold.settled_seq = furthest(outlet);
     }
     stream_hold(outlet->stream, outlet->slot, hold);
 }

@@ -15,6 +15,7 @@
 
 #define HTTP_HEAD_MAX 16384  /* bytes of a request head, request line included: 431 beyond */
 #define HTTP_TARGET_MAX 8192 /* 414 beyond */
+#define HTTP_BODY_MAX 8192   /* of a body that is read at all: 413 beyond */
 #define HTTP_HEADERS_MAX 100 /* 431 beyond */
 
 struct slice {
@@ -53,7 +54,8 @@ struct http_request {
     bool has_body;   /* Transfer-Encoding: chunked, or Content-Length above 0 */
     bool chunked;
     uint64_t content_length;
-    size_t head_len; /* bytes of the head, the empty line included */
+    size_t head_len;   /* bytes of the head, the empty line included */
+    struct slice body; /* where a handler wants it: whole; at is NULL when it was not read */
 };
 
 enum http_parse {

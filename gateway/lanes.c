@@ -23,7 +23,11 @@ struct lane {
     uint32_t partition;
     size_t row; /* its place in rows */
     uint64_t start, end;
-    uint64_t first_end; /* the first end that the source told */
+    uint64_t peak; /* the highest next since it began or was reset: next falls below it when the
+                      lane is taken up again at an older place */
+    uint64_t mark_next, mark_seq; /* the next offset when it was added last, and the newest record
+                                     of the ring then */
+    uint64_t first_end;           /* the first end that the source told */
     bool has_end;
     bool removed;
 };
@@ -175,6 +179,7 @@ append(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next
         .row = row,
         .start = next,
         .end = next,
+        .peak = next,
     };
     return lane;
 }
@@ -189,6 +194,8 @@ lanes_add(
     if (lane != NULL) {
         lane->removed = false;
         lanes->rows[lane->row].next = next;
+        lane->start = next < lane->start ? next : lane->start;
+        lane->peak = next > lane->peak ? next : lane->peak;
     } else if ((why = refusal(lanes, group, partition)) == NULL) {
         lane = append(lanes, group, partition, next);
     }
@@ -204,9 +211,19 @@ lanes_reset(struct lanes *lanes, uint32_t index, uint64_t next)
 {
     pthread_mutex_lock(&lanes->lock);
     struct lane *lane = &lanes->items[index];
-    lane->start = lane->end = next;
+    lane->start = lane->end = lane->peak = next;
     lane->removed = false;
     lanes->rows[lane->row].next = next;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_mark(struct lanes *lanes, uint32_t index, uint64_t seq)
+{
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = &lanes->items[index];
+    lane->mark_next = lanes->rows[lane->row].next;
+    lane->mark_seq = seq;
     pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -215,6 +232,14 @@ lanes_remove(struct lanes *lanes, uint32_t index)
 {
     pthread_mutex_lock(&lanes->lock);
     lanes->items[index].removed = true;
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_resume(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    lanes->items[index].removed = false;
     pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -295,10 +320,11 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     const char *prefix = NULL;
     pthread_mutex_lock(&lanes->lock);
     assert(index < lanes->n);
-    const struct lane *lane = &lanes->items[index];
+    struct lane *lane = &lanes->items[index];
     struct token_lane *row = &lanes->rows[lane->row];
     if (offset >= row->next) {
         row->next = offset + 1;
+        lane->peak = row->next > lane->peak ? row->next : lane->peak;
         if (token != NULL) {
             add_token(lanes, token);
         }
@@ -413,7 +439,20 @@ next_at(const struct lanes *lanes, const struct lane *lane, const struct place *
         return own->next;
     }
     const struct token_lane *row = row_of(here, own->group, own->partition);
-    return row == NULL || row->next > own->next ? lane->start : row->next;
+    return row == NULL || row->next > lane->peak ? lane->start : row->next;
+}
+
+uint64_t
+lanes_settled(struct lanes *lanes, uint32_t index, const struct place *here, uint64_t seq)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const struct lane *lane = &lanes->items[index];
+    const struct token_lane *own = &lanes->rows[lane->row];
+    const struct token_lane *row =
+        seq > lane->mark_seq ? row_of(here, own->group, own->partition) : NULL;
+    uint64_t next = row == NULL ? lane->mark_next : row->next;
+    pthread_mutex_unlock(&lanes->lock);
+    return next;
 }
 
 bool
@@ -460,7 +499,7 @@ lanes_places(struct lanes *lanes, const struct place *from, const struct place *
             .known = row != NULL,
             .asked = row != NULL ? row->next : lane->start,
             .next = next_at(lanes, lane, here),
-            .end = own->next > lane->end ? own->next : lane->end,
+            .end = lane->peak > lane->end ? lane->peak : lane->end,
             .start = lane->start,
             .removed = lane->removed,
         };

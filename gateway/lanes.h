@@ -29,6 +29,7 @@ const char *lanes_add(
 /* See stream_source.h for these. */
 void lanes_reset(struct lanes *lanes, uint32_t lane, uint64_t next);
 void lanes_remove(struct lanes *lanes, uint32_t lane);
+void lanes_resume(struct lanes *lanes, uint32_t lane);
 void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
 uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
 
@@ -38,6 +39,11 @@ uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
  * nothing moved and nothing was appended. */
 const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, struct buf *token);
 
+/* lanes_mark: the lane begins here, after the record seq of the ring: what older records say of it
+ * is of a former life. lanes_settled: its next offset when the record seq, whose id says here, is
+ * the last that is settled. */
+void lanes_mark(struct lanes *lanes, uint32_t lane, uint64_t seq);
+uint64_t lanes_settled(struct lanes *lanes, uint32_t lane, const struct place *here, uint64_t seq);
 /* lanes_begin_cursor: the position is a cursor from now on, see stream_cursor_start; len is at most
  * TOKEN_CURSOR_MAX. lanes_move_cursor: it is this one now; the next lanes_advance makes its token.
  */

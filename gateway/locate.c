@@ -252,6 +252,10 @@ first_seq(struct stream *stream, const struct place *from)
     case PLACE_TOKEN:
         break;
     }
+    /* What nobody was sent yet waits for the next one who comes: no other reader will have it. */
+    if (stream_is_shared(stream) && !stream_has_subscribers(stream)) {
+        return ring_settled(stream_ring(stream)) + 1;
+    }
     return UINT64_MAX;
 }
 
@@ -325,8 +329,12 @@ stream_locate(struct stream *stream, const struct place *from, struct stream_sta
 {
     struct ring *ring = stream_ring(stream);
     if (from->kind != PLACE_TOKEN) {
-        *start = (struct stream_start){.seq = first_seq(stream, from)};
+        uint64_t wanted = first_seq(stream, from);
+        *start = (struct stream_start){.seq = wanted};
         ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
+        if (from->kind == PLACE_LATEST && start->seq > wanted) {
+            start->missed = start->seq - wanted;
+        }
         start->elsewhere = asks_for_older(stream, from, start->seq);
         return;
     }

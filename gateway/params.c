@@ -334,6 +334,26 @@ set_heartbeat(struct params *params, const char *value, const struct context *co
     return 0;
 }
 
+static int
+set_consumer(struct params *params, const char *value, const struct context *context)
+{
+    if (!consumer_name_valid(value)) {
+        return refuse(context->err, "consumer", "a name: 1 to 64 of A-Z a-z 0-9 . _ -", value);
+    }
+    memcpy(params->consumer, value, strlen(value) + 1);
+    return 0;
+}
+
+static int
+set_ack(struct params *params, const char *value, const struct context *context)
+{
+    if (strcmp(value, "sent") != 0 && strcmp(value, "client") != 0) {
+        return refuse(context->err, "ack", "sent or client", value);
+    }
+    params->acks = value[0] == 'c';
+    return 0;
+}
+
 static struct filter *
 filter_of(struct params *params)
 {
@@ -366,8 +386,8 @@ static const struct known known[] = {{"from", set_from, false}, {"to", set_to, f
     {"limit", set_limit, false}, {"follow", set_follow, false}, {"format", set_format, false},
     {"envelope", set_envelope, false}, {"slow", set_slow, false}, {"queue", set_queue, false},
     {"heartbeat", set_heartbeat, false}, {"max_rate", set_max_rate, false}, {"key", add_key, true},
-    {"where", add_where, true}, {"snapshot", set_snapshot, false}, {"consumer", NULL, false},
-    {"ticket", NULL, false}};
+    {"where", add_where, true}, {"snapshot", set_snapshot, false},
+    {"consumer", set_consumer, false}, {"ack", set_ack, false}, {"ticket", NULL, false}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
 /* The edit distance of two short names, with one row of the table kept. */
@@ -565,6 +585,39 @@ apply_last_event_id(
     return 0;
 }
 
+/* What a durable consumer cannot have, by name: it has no end, and nothing of it is dropped. */
+static int
+check_consumer(const struct params *params, struct err *err)
+{
+    if (params->consumer[0] == '\0') {
+        if (params->acks) {
+            err_set(err, ERR_INVALID, "ack: is for durable consumers; give consumer=NAME");
+            return -1;
+        }
+        return 0;
+    }
+    const struct {
+        const char *name;
+        bool given;
+    } refused[] = {
+        {"to", params->to.kind != PLACE_NONE},
+        {"limit", params->has_limit},
+        {"follow", !params->follow},
+        {"slow", params->has_slow},
+        {"queue", params->queue_records != 0},
+        {"format", params->format == FORMAT_JSON},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        if (refused[i].given) {
+            err_set(err, ERR_INVALID,
+                "%s: not with consumer: a durable consumer has no end and loses nothing",
+                refused[i].name);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int
 params_parse(struct params *params, const struct http_request *request,
     const struct params_scope *scope, struct err *err)
@@ -573,6 +626,10 @@ params_parse(struct params *params, const struct http_request *request,
     *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true, .snapshot = true};
     if (parse_query(params, request->query, &context) != 0 ||
         apply_last_event_id(params, request, &context) != 0) {
+        params_fini(params);
+        return -1;
+    }
+    if (check_consumer(params, err) != 0) {
         params_fini(params);
         return -1;
     }

@@ -5,6 +5,7 @@
 #define HEADGATE_PARAMS_H
 
 #include "config.h"
+#include "consumer.h"
 #include "err.h"
 #include "filter.h"
 #include "http.h"
@@ -67,15 +68,17 @@ struct params {
     enum slow_policy slow;
     uint64_t queue_records; /* 0: the stream's */
     bool has_heartbeat;
-    uint64_t heartbeat_ms; /* 0: off; else 1 s to 1 h */
-    uint64_t max_rate;     /* records a second; 0: unpaced */
-    struct filter *filter; /* of key and where, sealed; NULL: none. Owned */
-    struct own_param *own; /* owned, with its texts */
+    uint64_t heartbeat_ms;                /* 0: off; else 1 s to 1 h */
+    uint64_t max_rate;                    /* records a second; 0: unpaced */
+    char consumer[CONSUMER_NAME_MAX + 1]; /* a durable subscriber's; "": it is none */
+    bool acks;                            /* its client acks: ack=client */
+    struct filter *filter;                /* of key and where, sealed; NULL: none. Owned */
+    struct own_param *own;                /* owned, with its texts */
     size_t n_own;
 };
 
-/* params_parse: Names from CONTRACT section 3 that this version does not serve yet (consumer,
- * ticket) are refused by name, not ignored. Last-Event-ID must be a token; an
+/* params_parse: Names from CONTRACT section 3 that this version does not serve yet
+ * (ticket) are refused by name, not ignored. Last-Event-ID must be a token; an
  * empty one counts as none. Errors hold client text only as printable ASCII. Errors  -1 and err,
  * whose text starts with the parameter's name. Owns    params_fini frees what the struct holds;
  * safe after a failure. */

@@ -109,7 +109,9 @@ private_open(struct privates *privates, const struct private_options *options, s
     stream->count = options->count;
     stream->config = *options->config;
     stream->stream = stream_new(&stream->config, 1);
-    stream_make_private(stream->stream, options->on_request ? options->home->stream : NULL);
+    stream_make_private(stream->stream,
+        options->on_request && !options->durable ? options->home->stream : NULL,
+        options->durable ? options->home->stream : NULL);
     stream_set_waker(stream->stream, 0, (struct stream_waker){shard_wake, privates->shard});
     stream_listen(stream->stream, 0, true);
     outlet_init(&stream->outlet, privates->shard, stream->stream, 0);

@@ -19,6 +19,7 @@ struct ring {
     struct ring_hold *holds;
     size_t n_holds;
     bool held;
+    uint64_t settled_seq;
 };
 
 struct ring *
@@ -297,18 +298,43 @@ still_held(const struct ring *ring)
     return false;
 }
 
+static void
+settle(struct ring *ring)
+{
+    bool must = false;
+    uint64_t all = UINT64_MAX, any = 0;
+    for (size_t i = 0; i < ring->n_holds; i++) {
+        const struct ring_hold *hold = &ring->holds[i];
+        must |= hold->must;
+        all = hold->must && hold->settled_seq < all ? hold->settled_seq : all;
+        any = hold->settled_seq > any ? hold->settled_seq : any;
+    }
+    uint64_t settled = must ? all : any;
+    ring->settled_seq = settled > ring->settled_seq ? settled : ring->settled_seq;
+}
+
 bool
 ring_hold_set(struct ring *ring, size_t slot, struct ring_hold hold)
 {
     assert(slot < ring->n_holds);
     pthread_mutex_lock(&ring->lock);
     ring->holds[slot] = hold;
+    settle(ring);
     bool released = ring->held && !still_held(ring);
     if (released) {
         ring->held = false;
     }
     pthread_mutex_unlock(&ring->lock);
     return released;
+}
+
+uint64_t
+ring_settled(struct ring *ring)
+{
+    pthread_mutex_lock(&ring->lock);
+    uint64_t seq = ring->settled_seq;
+    pthread_mutex_unlock(&ring->lock);
+    return seq;
 }
 
 static uint64_t

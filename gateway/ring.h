@@ -76,12 +76,21 @@ uint64_t ring_find_time(struct ring *ring, int64_t time_ms);
 struct ring_hold {
     uint64_t limit_seq, limit_bytes;
     uint64_t resume_seq, resume_bytes;
+    bool must; /* the shard has subscribers that must not lose */
+    /* Up to here all was sent, or counted in a gap: to each of those; where the shard has none of
+     * them, to one subscriber at least. 0: to nobody. */
+    uint64_t settled_seq;
 };
-#define RING_HOLD_OPEN ((struct ring_hold){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX})
+#define RING_HOLD_OPEN                                                                             \
+    ((struct ring_hold){UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, false, 0})
 
 /* ring_hold_set: replace slot's hold. Returns true when this let a held source go: the caller then
  * wakes it. Thread shard (each slot has one writer). */
 bool ring_hold_set(struct ring *ring, size_t slot, struct ring_hold hold);
+
+/* ring_settled: up to which record all was sent or counted: the least of the shards that have
+ * subscribers that must not lose, else the furthest of all. It never goes back. O(slots). any. */
+uint64_t ring_settled(struct ring *ring);
 
 /* ring_room: records that may be appended now, and into *bytes how many bytes of charge; both 0
  * while held. The last record may go over *bytes: what matters is that there was room before it.

@@ -92,7 +92,7 @@ make_shards(struct running *running, struct err *err)
             .index = i,
             .streams = server->streams,
             .n_streams = server->n_streams,
-            .handler = {serve_request, server},
+            .handler = {serve_request, server, serve_wants_body},
             .max_connections = config->max_connections / config->threads,
             .catchup_readers = readers_of_one(config),
             .reaper = running->reaper,
@@ -112,7 +112,7 @@ make_admin(struct running *running, struct err *err)
 {
     struct shard_options options = {
         .config = running->server.config,
-        .handler = {admin_request, &running->server},
+        .handler = {admin_request, &running->server, NULL},
         .max_connections = ADMIN_CONNECTIONS,
         .name = "admin",
     };
@@ -199,6 +199,8 @@ end_all(struct running *running)
     for (size_t i = 0; i < server->n_streams; i++) {
         stream_free(server->streams[i]);
     }
+    consumers_free(server->consumers);
+    free(server->durable);
     free(server->streams);
     free(server->shards);
 }
@@ -217,6 +219,11 @@ run_config(const struct config *config, const struct run_options *options)
     sigset_t signals;
     raise_descriptor_limit();
     block_signals(&signals);
+    running.server.consumers = consumers_new();
+    running.server.durable = mem_calloc(config->n_streams + 1, sizeof(struct private_budget));
+    for (size_t i = 0; i < config->n_streams; i++) {
+        running.server.durable[i].most = (size_t)config->streams[i].consumers_most;
+    }
     running.server.shards = mem_calloc(config->threads, sizeof(struct shard *));
     make_streams(&running, config);
     int status = 1;

@@ -134,6 +134,9 @@ add_stream(const struct server *server, size_t i, struct buf *body)
     }
     buf_addf(body, "],\"queue\":{\"records\":%llu,\"bytes\":%llu}},",
         (unsigned long long)config->queue_records, (unsigned long long)config->queue_bytes);
+    if (config->consumers_allowed) {
+        BUF_LITERAL(body, "\"consumers\":true,");
+    }
     if (health.on_request) {
         add_request(config, body);
         return;
@@ -223,6 +226,15 @@ decoded_path(const struct http_request *request)
     return path;
 }
 
+bool
+serve_wants_body(const struct http_request *request)
+{
+    char *path = request->method == HTTP_POST ? decoded_path(request) : NULL;
+    bool wants = path != NULL && ack_is_path(path);
+    free(path);
+    return wants;
+}
+
 static void
 answer_target(struct server *server, struct conn *conn, const struct http_request *request,
     const struct target *target, const char *cors)
@@ -289,6 +301,8 @@ serve_request(void *self, struct conn *conn, const struct http_request *request)
     } else if (!same_origin && ws_is_upgrade(request)) {
         conn_problem(conn, request, 403, NULL,
             "this Origin may not open a WebSocket here; see cors.origins");
+    } else if (ack_is_path(path)) {
+        serve_ack(server, conn, request, path, same_origin, cors.bytes);
     } else {
         dispatch(server, conn, request, path, cors.bytes);
     }

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "conn.h"
+#include "consumer.h"
 #include "params.h"
 #include "private.h"
 #include "shard.h"
@@ -20,6 +21,8 @@ struct server {
     size_t n_streams;
     struct shard **shards; /* service threads, without the admin's */
     size_t n_shards;
+    struct consumers *consumers;    /* durable subscribers */
+    struct private_budget *durable; /* of each stream */
     struct private_budget requests; /* streams that requests make */
     bool serve_page;                /* the demo page at / */
     int64_t started_ms;             /* Unix milliseconds */
@@ -28,6 +31,16 @@ struct server {
 
 /* serve_request: the public listener (a handler's request function; self is a struct server). */
 void serve_request(void *self, struct conn *conn, const struct http_request *request);
+
+/* serve_wants_body: it is an ack, whose body is to be read first. */
+bool serve_wants_body(const struct http_request *request);
+
+/* serve_ack: answer a request whose decoded path ack_is_path. ack_parse: the id in an ack's body.
+ * Owns: the caller frees it. Errors NULL and err. */
+bool ack_is_path(const char *path);
+char *ack_parse(struct slice body, struct err *err);
+void serve_ack(struct server *server, struct conn *conn, const struct http_request *request,
+    const char *path, bool same_origin, const char *cors);
 
 /* admin_request: the admin listener: /metrics, /livez, /readyz, /healthz. */
 void admin_request(void *self, struct conn *conn, const struct http_request *request);

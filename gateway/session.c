@@ -7,6 +7,7 @@
 #include "json.h"
 #include "lanes.h"
 #include "mem.h"
+#include "session_durable.h"
 #include "shard.h"
 #include "stream_internal.h"
 
@@ -96,6 +97,9 @@ session_say_hello(struct session *session, const struct stream_start *start, boo
     buf_addf(&json, "{\"event\":\"hello\",\"stream\":\"%s\",\"from\":\"%s\",\"resumed\":%s",
         stream_name(session->feed->outlet->stream), session->id_before,
         start->resumed ? "true" : "false");
+    if (session->durable != NULL) {
+        buf_addf(&json, ",\"consumer\":\"%s\"", durable_name(session));
+    }
     if (start->reason != NULL) {
         buf_addf(&json, ",\"reason\":\"%s\"", start->reason);
     }
@@ -115,9 +119,11 @@ session_hello_late(struct session *session)
     free(session->id_before);
     session->id_before = token.bytes;
     const char *anew = stream_anew(session->feed->outlet->stream);
+    bool resumed = session->durable != NULL ? stream_resumed(session->feed->outlet->stream)
+                                            : session->from.kind == PLACE_TOKEN && anew == NULL;
     session_say_hello(session,
         &(struct stream_start){
-            .resumed = session->from.kind == PLACE_TOKEN && anew == NULL,
+            .resumed = resumed,
             .reason = anew,
         },
         false);
@@ -206,7 +212,8 @@ wait_for_source(struct session *session)
     struct stream_health health;
     stream_health(session->home->stream, &health);
     if (health.was_up || session->from.kind != PLACE_TOKEN ||
-        (session->from.n_lanes == 0 && session->from.cursor == NULL)) {
+        (session->from.n_lanes == 0 && session->from.cursor == NULL) ||
+        stream_is_shared(session->home->stream)) {
         return false;
     }
     session->hello_due = true;
@@ -328,6 +335,21 @@ session_queue(const struct session *session)
     return (struct queue){session->queue_records, session->queue_bytes};
 }
 
+uint64_t
+session_flushed(struct session *session)
+{
+    if (!session_owes(session)) {
+        session->settled_seq = session->stand.seq - 1;
+    }
+    return session->settled_seq;
+}
+
+uint64_t
+session_settled(struct session *session)
+{
+    return session->durable != NULL ? durable_settled(session) : session_flushed(session);
+}
+
 void
 session_hold(struct session *session)
 {
@@ -381,6 +403,7 @@ session_new_take(
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
     open_body(session);
+    session->settled_seq = session->stand.seq == 0 ? 0 : session->stand.seq - 1;
     find_end(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {
@@ -414,6 +437,8 @@ session_free(struct session *session)
     if (session->state == SESSION_LIVE) {
         feed_leave(session->feed, session);
     }
+    outlet->hold_stale |= session->holds;
+    outlet_hold_update(outlet); /* what it has got counts, also after it is gone */
     session_unhold(session);
     outlet_hold_update(outlet);
     catchup_leave(session);
@@ -421,6 +446,7 @@ session_free(struct session *session)
         TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);
     }
     session_conflate_fini(session);
+    durable_free(session->durable);
     session_table_fini(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
@@ -555,6 +581,12 @@ void
 session_tick(struct session *session, int64_t now_ms)
 {
     session_check_limits(session, now_ms);
+    if (session->durable != NULL && durable_tick(session, now_ms)) {
+        session_end(session, &(struct ending){.why = DISCONNECT_ACK_TIMEOUT,
+                                 .code = 4001,
+                                 .reason = "no ack came within ack_timeout",
+                                 .event = "closing"});
+    }
     if (session->state == SESSION_ENDING || session_owes(session)) {
         return; /* a stalled client's pong is not late: our ping waits behind what it has not read
                  */

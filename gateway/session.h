@@ -19,6 +19,7 @@
 
 #include <sys/queue.h>
 
+struct durable;
 struct feed;
 struct reading;
 
@@ -47,6 +48,7 @@ struct session {
 
     struct buf out; /* goes first: the rest of a unit, control messages */
     size_t out_at;
+    uint64_t settled_seq; /* up to here all was in the socket when nothing was owed last */
     struct batch *pinned; /* or this: the rest of a large unit, before out */
     size_t pin_at, pin_end;
 
@@ -71,6 +73,7 @@ struct session {
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
+    struct durable *durable; /* of a durable consumer; NULL: it is none */
     bool tabled;             /* the stream is a table, and it wants that */
     bool table_waits;        /* for the table's first load */
     struct reading *reading; /* of the table; NULL: it reads the ring */
@@ -100,6 +103,11 @@ struct queue {
     uint64_t records, bytes;
 };
 struct queue session_queue(const struct session *session);
+
+/* session_flushed: up to which record it has been sent all, to the last byte, or was told of it.
+ * session_settled: the same, or for a durable consumer what may be committed. */
+uint64_t session_flushed(struct session *session);
+uint64_t session_settled(struct session *session);
 
 /* session_hold, session_unhold: it holds its outlet's source back when it is slow, or no more. */
 void session_hold(struct session *session);

@@ -2,6 +2,7 @@
  */
 #include "session_internal.h"
 
+#include "session_durable.h"
 #include "shard.h"
 
 #include <jansson.h>
@@ -48,6 +49,11 @@ on_text(struct session *session)
             BUF_LITERAL(&json, "{\"event\":\"pong\"}");
             session_control(session, "pong", &json, NULL);
             buf_fini(&json);
+        }
+    } else if (strcmp(op, "ack") == 0 && session->durable != NULL) {
+        const char *wrong = durable_ack(session, json_string_value(json_object_get(message, "id")));
+        if (wrong != NULL) {
+            end_by_protocol(session, 1008, wrong);
         }
     } else if (strcmp(op, "ack") == 0) {
         end_by_protocol(

@@ -268,6 +268,9 @@ session_check_limits(struct session *session, int64_t now_ms)
     }
     struct ring_state ring;
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
+    if (session->durable != NULL) {
+        return; /* it holds back no one but itself */
+    }
     if (session->holds) {
         check_hold(session, &ring, now_ms);
     } else if (session->blocked && session->caught_up && session_past_bound(session, &ring)) {

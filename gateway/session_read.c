@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "mem.h"
+#include "session_durable.h"
 #include "shard.h"
 
 #include <stdlib.h>
@@ -180,6 +181,9 @@ send_own(struct session *session)
     if (kept == 0) {
         pass_over(session, last);
         record_unref(last);
+        if (session->durable != NULL) {
+            durable_passed(session);
+        }
         return true;
     }
     record_unref(last);
@@ -189,10 +193,16 @@ send_own(struct session *session)
     }
     struct batch *batch = batch_encode(&format, session->stand, session->id_before,
         strlen(session->id_before), records, kept, !session->sent_any);
+    if (session->durable != NULL) {
+        durable_sending(session, records[kept - 1]);
+    }
+    session_deliver(session, batch, 0);
+    if (session->durable != NULL) {
+        durable_sent(session, records, kept);
+    }
     for (size_t i = 0; i < kept; i++) {
         record_unref(records[i]);
     }
-    session_deliver(session, batch, 0);
     pace(session, kept);
     batch_unref(batch);
     return true;

@@ -140,6 +140,8 @@ session_deliver(struct session *session, struct batch *batch, size_t unit)
         session->blocked = true;
         i = batch_unit_at(batch, at);
         if (at > batch_unit_start(batch, i)) {
+            session->settled_seq =
+                (i == unit ? session->stand.seq : batch->units[i - 1].stand.seq) - 1;
             owe_rest(session, batch, at, batch->units[i].end);
             i++;
         }

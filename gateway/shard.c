@@ -509,6 +509,12 @@ shard_request(struct shard *shard, struct conn *conn, const struct http_request 
 }
 
 bool
+shard_wants_body(const struct shard *shard, const struct http_request *request)
+{
+    return shard->handler.wants_body != NULL && shard->handler.wants_body(request);
+}
+
+bool
 shard_filter_take(struct shard *shard, bool moving)
 {
     if (!moving && shard->n_filters >= shard->config->max_filters) {

@@ -27,10 +27,12 @@ struct shard;
 
 /* What a shard serves: the public streams, or the admin listener. */
 struct handler {
-    /* request: answer request on conn by conn_reply, conn_problem or conn_stream. body is never
-     * read: a request with one is answered and closed. */
+    /* request: answer request on conn by conn_reply, conn_problem or conn_stream. A body is read
+     * only where wants_body says so, and then up to HTTP_BODY_MAX; else the request is answered and
+     * closed. wants_body NULL: never. */
     void (*request)(void *self, struct conn *conn, const struct http_request *request);
     void *self;
+    bool (*wants_body)(const struct http_request *request);
 };
 
 struct shard_options {
@@ -82,6 +84,7 @@ bool shard_draining(const struct shard *shard);
 
 /* shard_request: pass a parsed request to the handler. */
 void shard_request(struct shard *shard, struct conn *conn, const struct http_request *request);
+bool shard_wants_body(const struct shard *shard, const struct http_request *request);
 
 /* shard_outlet: of the stream with that index in options.streams. */
 struct outlet *shard_outlet(struct shard *shard, size_t stream);

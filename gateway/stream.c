@@ -59,16 +59,21 @@ struct stream {
     uint64_t room_records, room_bytes;
     struct buf scratch;
     struct buf token;
+    uint64_t settled_seq; /* of the last stream_settle */
+    struct place settled; /* what the record settled_seq says */
     struct marks marks;
 
     struct stream_counters *counters; /* one a shard, and the source's last */
     struct listener *listeners;
     size_t n_shards;
-    atomic_uint_fast64_t records_in;
+    atomic_uint_fast64_t records_in, shares, shared_lanes, commits;
+    atomic_uint_fast64_t consumer_shares, consumer_commits;
     struct error_count errors[ERROR_REASONS_MAX];
 
     bool is_private;
+    atomic_bool resumed;
     struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
+    struct stream *group_tally; /* of a durable consumer: the stream that it is of; else NULL */
 
     pthread_mutex_t health_lock;
     struct stream_health health;
@@ -113,12 +118,11 @@ stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker)
 }
 
 void
-stream_make_private(struct stream *stream, struct stream *tally)
+stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally)
 {
     stream->is_private = true;
-    if (tally != NULL) {
-        stream->tally = tally;
-    }
+    stream->tally = tally != NULL ? tally : stream;
+    stream->group_tally = group_tally;
 }
 
 int
@@ -182,6 +186,7 @@ stream_free(struct stream *stream)
     token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
+    free(stream->settled.lanes);
     track_unref(stream->marks.track);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);
@@ -265,6 +270,15 @@ stream_room(struct stream *stream)
     return (size_t)stream->room_records;
 }
 
+/* The lane begins behind what is in the ring and what is staged for it. */
+static void
+mark_lane(struct stream *stream, uint32_t lane)
+{
+    struct ring_state state;
+    ring_state(stream->ring, &state);
+    lanes_mark(stream->lanes, lane, state.head_seq + stream->n_staged);
+}
+
 uint32_t
 stream_lane_add(struct stream *stream, const char *group, uint32_t partition, uint64_t next)
 {
@@ -274,6 +288,8 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
     if (why != NULL) {
         log_event(LOG_ERROR, "source", stream_name(stream), "%s partition %u is not read: %s",
             group, partition, why);
+    } else {
+        mark_lane(stream, lane);
     }
     return lane;
 }
@@ -292,6 +308,7 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
     lanes_token(stream->lanes, &from);
     buf_addc(&from, '\0');
     lanes_reset(stream->lanes, lane, next);
+    mark_lane(stream, lane);
     if (stream->table != NULL) {
         table_announce_reset(stream->table);
     }
@@ -305,6 +322,12 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 }
 
 void
+stream_lane_resume(struct stream *stream, uint32_t lane)
+{
+    lanes_resume(stream->lanes, lane);
+}
+
+void
 stream_lane_remove(struct stream *stream, uint32_t lane)
 {
     lanes_remove(stream->lanes, lane);
@@ -314,6 +337,76 @@ void
 stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset)
 {
     lanes_set_end(stream->lanes, lane, end_offset);
+}
+
+void
+stream_settle(struct stream *stream)
+{
+    uint64_t seq = ring_settled(stream->ring);
+    struct record *record = seq == stream->settled_seq ? NULL : ring_peek_ref(stream->ring, seq);
+    if (record != NULL) {
+        struct place place;
+        stream_place_of(record, &place);
+        record_unref(record);
+        free(stream->settled.lanes);
+        stream->settled = place;
+        stream->settled_seq = seq;
+    }
+}
+
+uint64_t
+stream_lane_settled(const struct stream *stream, uint32_t lane)
+{
+    return lanes_settled(stream->lanes, lane, &stream->settled, stream->settled_seq);
+}
+
+bool
+stream_has_subscribers(const struct stream *stream)
+{
+    for (size_t i = 0; i < stream->n_shards; i++) {
+        if (atomic_load(&stream->listeners[i].on)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+stream_source_shared(struct stream *stream, size_t lanes)
+{
+    if (stream->group_tally != NULL) {
+        atomic_fetch_add_explicit(&stream->group_tally->consumer_shares, 1, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(&stream->shares, 1, memory_order_relaxed);
+    atomic_store_explicit(&stream->shared_lanes, lanes, memory_order_relaxed);
+}
+
+void
+stream_source_committed(struct stream *stream)
+{
+    struct stream *of = stream->group_tally;
+    atomic_fetch_add_explicit(
+        of != NULL ? &of->consumer_commits : &stream->commits, 1, memory_order_relaxed);
+}
+
+void
+stream_sharing(const struct stream *stream, struct stream_sharing *sharing)
+{
+    *sharing = (struct stream_sharing){
+        .shares = atomic_load_explicit(&stream->shares, memory_order_relaxed),
+        .lanes = atomic_load_explicit(&stream->shared_lanes, memory_order_relaxed),
+        .commits = atomic_load_explicit(&stream->commits, memory_order_relaxed),
+        .consumer_shares = atomic_load_explicit(&stream->consumer_shares, memory_order_relaxed),
+        .consumer_commits = atomic_load_explicit(&stream->consumer_commits, memory_order_relaxed),
+    };
+}
+
+bool
+stream_is_shared(const struct stream *stream)
+{
+    const struct connector *connector = stream->config->connector;
+    return connector->shares != NULL && connector->shares(stream->config->settings);
 }
 
 uint64_t
@@ -354,7 +447,8 @@ static bool
 goes_on(const struct stream *stream, const struct record_input *in, int64_t arrival_ns)
 {
     const struct marks *marks = &stream->marks;
-    return marks->track != NULL && track_has_room(marks->track) &&
+    return stream->group_tally == NULL && /* a durable consumer acks ids: each record has one */
+           marks->track != NULL && track_has_room(marks->track) &&
            marks->bytes + in->data_len < marks->bytes_most && arrival_ns < marks->until_ns;
 }
 
@@ -556,6 +650,18 @@ stream_source_anew(struct stream *stream, const char *reason)
 }
 
 void
+stream_source_resumed(struct stream *stream)
+{
+    atomic_store(&stream->resumed, true);
+}
+
+bool
+stream_resumed(const struct stream *stream)
+{
+    return atomic_load(&stream->resumed);
+}
+
+void
 stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
 {
     pthread_mutex_lock(&stream->health_lock);
@@ -588,8 +694,9 @@ stream_source_end(struct stream *stream, const char *code, const char *message)
 void
 stream_source_error(struct stream *stream, const char *reason)
 {
+    struct stream *of = stream->group_tally != NULL ? stream->group_tally : stream->tally;
     for (size_t i = 0; i < ERROR_REASONS_MAX; i++) {
-        struct error_count *error = &stream->tally->errors[i];
+        struct error_count *error = &of->errors[i];
         const char *there = NULL;
         if (atomic_compare_exchange_strong(&error->reason, &there, reason) ||
             strcmp(there, reason) == 0) {

@@ -31,6 +31,7 @@
     X(ENDED, "ended")                                                                              \
     X(TOO_SLOW, "too_slow")                                                                        \
     X(PAUSE_LIMIT, "pause_limit")                                                                  \
+    X(ACK_TIMEOUT, "ack_timeout")                                                                  \
     X(SHUTDOWN, "shutdown")                                                                        \
     X(PROTOCOL, "protocol")                                                                        \
     X(PONG_TIMEOUT, "pong_timeout")                                                                \
@@ -75,8 +76,9 @@ int stream_start(struct stream *stream, struct err *err);
 struct replay;
 int stream_start_at(struct stream *stream, const struct replay *replay, struct err *err);
 /* stream_make_private: before the start. Its source's comings and goings are logged at debug level
- * only; what it counts is counted for the stream tally where that is not NULL. */
-void stream_make_private(struct stream *stream, struct stream *tally);
+ * only; what it counts is counted for the stream tally where that is not NULL; its errors and what
+ * its consumer group does for the stream group_tally. */
+void stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally);
 /* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
 void stream_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
@@ -137,6 +139,20 @@ bool stream_wants(struct stream *stream, const struct place *from, const struct 
  * token leave nothing out). By offsets: for ranges that the ring no longer holds. any. */
 uint64_t stream_count_wanted(struct stream *stream, const struct place *from,
     const struct place *to, const char *after, const char *upto);
+
+/* stream_is_shared: its source is one of several readers that each get a part: a record that this
+ * one has read, no other reads. any. */
+bool stream_is_shared(const struct stream *stream);
+
+/* stream_resumed: the upstream knew how far the source was. any. */
+bool stream_resumed(const struct stream *stream);
+
+/* How often the source was given its share, of how many lanes it is now, and the commits. any. */
+struct stream_sharing {
+    uint64_t shares, lanes, commits;
+    uint64_t consumer_shares, consumer_commits; /* of its durable consumers */
+};
+void stream_sharing(const struct stream *stream, struct stream_sharing *sharing);
 
 /* stream_reaches: true when the committed position has reached every lane of to. any. */
 bool stream_reaches(struct stream *stream, const struct place *to);

@@ -35,13 +35,17 @@ size_t stream_room(struct stream *stream);
 size_t stream_max_record_bytes(const struct stream *stream);
 
 /* stream_lane_add: a new lane whose next offset is next. group is the topic (or file) name,
- * partition its number, from 0. Adding a (group, partition) that was removed revives its index.
+ * partition its number, from 0. Adding a (group, partition) that was removed revives its index,
+ * from next on, which may be lower than where it ended: what is read again is published again.
  * Returns the lane's index, dense from 0; STREAM_LANE_REFUSED, which is logged with the reason,
  * when tokens cannot hold it (see lanes_add): the connector then leaves that partition alone. */
 #define STREAM_LANE_REFUSED UINT32_MAX
 uint32_t stream_lane_add(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next);
 
+/* stream_lane_resume: a removed lane goes on where it stopped, and what is in the ring of it is its
+ * own: no other reader has moved on from what was settled here. */
+void stream_lane_resume(struct stream *stream, uint32_t lane);
 /* stream_cursor_start: before the first record and stream_source_up(): positions are cursors, and
  * this is where the stream begins; len 0: before all that the source has. A token's cursor comes
  * back as struct replay's when it is older than the ring. A loss without a cursor (stream_lost)
@@ -55,6 +59,26 @@ void stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next);
 
 /* stream_lane_remove: the lane is gone (partition or topic deleted); its position is kept. */
 void stream_lane_remove(struct stream *stream, uint32_t lane);
+
+/* stream_settle: look how far the subscribers are. stream_lane_settled: as of that look, the offset
+ * from which on the lane's records are not settled yet: each record before it was sent to, or
+ * counted in a gap of, every subscriber that must not lose (slow: pause), or where there is none of
+ * them one subscriber at least. What may be committed where progress is kept upstream. */
+void stream_settle(struct stream *stream);
+uint64_t stream_lane_settled(const struct stream *stream, uint32_t lane);
+
+/* stream_has_subscribers: without any, a source that shares its records with other readers leaves
+ * them where they are. any. */
+bool stream_has_subscribers(const struct stream *stream);
+
+/* stream_source_shared: the upstream gave this source its share anew, of that many lanes.
+ * stream_source_committed: progress was kept upstream. For the metrics. any. */
+void stream_source_shared(struct stream *stream, size_t lanes);
+void stream_source_committed(struct stream *stream);
+
+/* stream_source_resumed: the upstream knew how far this reader was. Before stream_source_up. any.
+ */
+void stream_source_resumed(struct stream *stream);
 
 /* stream_lane_end: the upstream's end offset of the lane, for the lag metric. Thread any. */
 void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);

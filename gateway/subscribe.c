@@ -4,6 +4,7 @@
 
 #include "catchup.h"
 #include "connector.h"
+#include "durable.h"
 #include "feed.h"
 #include "mem.h"
 #include "params.h"
@@ -121,6 +122,10 @@ static bool
 check_allowed(
     const struct config_stream *config, const struct params *params, struct refusal *refusal)
 {
+    if (params->consumer[0] != '\0' && !config->consumers_allowed) {
+        return refuse_with(refusal, 400,
+            "consumer: this stream has no durable consumers; GET /streams says which have");
+    }
     if (is_on_request(config) && params->to.kind != PLACE_NONE) {
         return refuse_with(refusal, 400, "to: this stream ends by itself, or after a limit");
     }
@@ -138,6 +143,17 @@ check_allowed(
     if (params->queue_records > config->queue_records) {
         return refuse_with(refusal, 400, "queue: at most %llu records on this stream",
             (unsigned long long)config->queue_records);
+    }
+    return true;
+}
+
+/* Who acks needs ids. */
+static bool
+check_ids(const struct params *params, enum stream_format format, struct refusal *refusal)
+{
+    if (params->acks && params->envelope == ENVELOPE_DATA && format != FORMAT_SSE) {
+        return refuse_with(
+            refusal, 400, "envelope: data has no ids here, and ack=client needs them");
     }
     return true;
 }
@@ -376,6 +392,23 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
     return made;
 }
 
+/* The private stream of a durable consumer, or of a request. NULL: refusal says why not. */
+static struct private_stream *
+open_own(struct server *server, struct conn *conn, size_t stream, const struct params *params,
+    struct refusal *refusal)
+{
+    struct err err = {.code = ERR_NONE};
+    if (params->consumer[0] == '\0') {
+        return open_request(server, conn, stream, params, refusal);
+    }
+    struct private_stream *made = durable_open(server, conn, stream, params, &err);
+    if (made == NULL) {
+        refuse_with(refusal, status_of(err.code), "consumer: %s", err.text);
+        refusal->headers = refusal->status == 503 ? "Retry-After: 5\r\n" : NULL;
+    }
+    return made;
+}
+
 static void
 start_session(struct server *server, struct conn *conn, const struct http_request *request,
     size_t stream, enum stream_format chosen, struct params *params, const char *cors)
@@ -402,8 +435,9 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
         .filter = params->filter,
     };
     struct outlet *outlet = shard_outlet(conn->shard, stream);
-    if (is_on_request(&server->config->streams[stream])) {
-        struct private_stream *made = open_request(server, conn, stream, params, &refusal);
+    struct private_stream *made = NULL;
+    if (params->consumer[0] != '\0' || is_on_request(&server->config->streams[stream])) {
+        made = open_own(server, conn, stream, params, &refusal);
         if (made == NULL) {
             refuse(conn, request, &refusal, cors);
             buf_fini(&head);
@@ -413,7 +447,11 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     }
     struct feed *feed = outlet_feed(outlet, &format, outlet->is_private);
     if (feed != NULL) {
-        session_pump(session_new_take(conn, feed, params, &head));
+        struct session *session = session_new_take(conn, feed, params, &head);
+        if (params->consumer[0] != '\0') {
+            durable_enter(server, session, stream, made, params->consumer, params->acks);
+        }
+        session_pump(session);
     } else {
         refusal.headers = "Retry-After: 5\r\n";
         refuse_with(&refusal, 503, "key, where: the limit of different filters is reached");
@@ -460,7 +498,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, what->format, config, &params, &format, &refusal) ||
-               !check_allowed(config, &params, &refusal) ||
+               !check_allowed(config, &params, &refusal) || !check_ids(&params, format, &refusal) ||
                !check_snapshot(config, &params, &refusal) ||
                !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);

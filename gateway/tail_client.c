@@ -5,6 +5,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "mem.h"
+#include "tail_ack.h"
 #include "tail_backoff.h"
 #include "tail_message.h"
 #include "tail_sink.h"
@@ -30,7 +31,9 @@ struct tail_client {
     struct curl_slist *headers;
     struct tail_backoff backoff;
     struct tail_sink sink;
-    bool bounded; /* the request names an end, so a clean end is one */
+    bool durable;         /* the server knows where to go on */
+    struct tail_ack *ack; /* NULL: what was sent counts */
+    bool bounded;         /* the request names an end, so a clean end is one */
     bool has_limit;
     bool has_heartbeat; /* the user chose one; else ours is asked for, and silence is a failure */
     uint64_t limit;
@@ -117,7 +120,7 @@ is_ours(const struct tail_client *client, const char *name)
 {
     return (strcmp(name, "limit") == 0 && client->has_limit) ||
            (strcmp(name, "envelope") == 0 && client->sink.payload_only) ||
-           (strcmp(name, "from") == 0 && client->sink.token.len != 0);
+           (strcmp(name, "from") == 0 && client->sink.token.len != 0 && !client->durable);
 }
 
 static char *
@@ -136,7 +139,7 @@ request_url(const struct tail_client *client, struct err *err)
         snprintf(limit, sizeof limit, "%" PRIu64, client->limit - client->sink.stats.records);
         params[n++] = (struct tail_param){"limit", limit, false};
     }
-    if (client->sink.token.len != 0) {
+    if (client->sink.token.len != 0 && !client->durable) {
         params[n++] = (struct tail_param){"from", client->sink.token.bytes, false};
     }
     if (client->sink.payload_only) {
@@ -282,6 +285,40 @@ check_silence(struct tail_client *client)
     }
 }
 
+/* What libcurl says is over. True: the stream's transfer is among it. */
+static bool
+read_messages(struct tail_client *client, int running)
+{
+    int left;
+    const CURLMsg *message;
+    while ((message = curl_multi_info_read(client->multi, &left)) != NULL) {
+        if (!tail_ack_done(client->ack, message)) {
+            judge(client, message->data.result);
+            return true;
+        }
+    }
+    if (running == 0) {
+        judge(client, CURLE_RECV_ERROR);
+        return true;
+    }
+    return false;
+}
+
+/* The token of the last record that is on the output, of this connection; NULL: none yet. */
+static const char *
+token_out(const struct tail_client *client)
+{
+    return client->sink.record_seen ? client->sink.token.bytes : NULL;
+}
+
+static void
+ack_output(struct tail_client *client)
+{
+    if (client->ack != NULL) {
+        tail_ack_send(client->ack, token_out(client));
+    }
+}
+
 static void
 transfer(struct tail_client *client)
 {
@@ -291,14 +328,14 @@ transfer(struct tail_client *client)
         if (curl_multi_perform(client->multi, &running) != CURLM_OK) {
             tail_sink_say("libcurl failed");
             decide(client, TAIL_FATAL);
-        } else if (running == 0) {
-            int left;
-            const CURLMsg *message = curl_multi_info_read(client->multi, &left);
-            judge(client, message == NULL ? CURLE_RECV_ERROR : message->data.result);
-        } else {
+        } else if (!read_messages(client, running)) {
+            ack_output(client);
             wait_for_more(client, 500);
             check_silence(client);
         }
+    }
+    if (client->ack != NULL && client->is_stream) {
+        tail_ack_finish(client->ack, token_out(client)); /* while the connection stands */
     }
     curl_multi_remove_handle(client->multi, client->easy);
 }
@@ -388,6 +425,25 @@ read_intent(struct tail_client *client)
     free(heartbeat);
 }
 
+/* With ack=client each record is acked once it is on the output. */
+static int
+open_ack(struct tail_client *client, struct err *err)
+{
+    char *consumer = effective(client->options, "consumer");
+    char *mode = effective(client->options, "ack");
+    int result = 0;
+    client->durable = consumer != NULL;
+    if (consumer != NULL && mode != NULL && strcmp(mode, "client") == 0) {
+        char *url = tail_ack_url(client->options->url, consumer, err);
+        client->ack = url == NULL ? NULL : tail_ack_new(client->multi, url, client->headers->next);
+        result = client->ack == NULL ? -1 : 0;
+        free(url);
+    }
+    free(consumer);
+    free(mode);
+    return result;
+}
+
 struct tail_client *
 tail_client_new(const struct tail_options *options, struct err *err)
 {
@@ -409,6 +465,10 @@ tail_client_new(const struct tail_options *options, struct err *err)
     for (size_t i = 0; i < options->n_headers; i++) {
         client->headers = curl_slist_append(client->headers, options->headers[i]);
     }
+    if (open_ack(client, err) != 0) {
+        tail_client_free(client);
+        return NULL;
+    }
     tail_backoff_init(&client->backoff, (uint64_t)clock_mono_ns() ^ (uint64_t)getpid() << 32);
     tail_sink_init(&client->sink, options->out, options->stop);
     read_intent(client);
@@ -421,6 +481,7 @@ tail_client_free(struct tail_client *client)
     if (client == NULL) {
         return;
     }
+    tail_ack_free(client->ack);
     curl_easy_cleanup(client->easy);
     curl_multi_cleanup(client->multi);
     curl_slist_free_all(client->headers);

@@ -20,10 +20,11 @@ struct stream {
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
     int64_t cost_ns;
-    bool discard, up, disorder, ended;
+    bool discard, up, disorder, ended, alone, unsettled;
     const char *failure, *anew;
     uint64_t done, total;
-    size_t ups, downs, commits, repeats, n_lanes, n_staged, n_records, cap;
+    size_t ups, downs, commits, repeats, shares, shared_lanes, source_commits, n_lanes, n_staged;
+    size_t n_records, cap;
     struct fake_record *records; /* n_records committed, then n_staged */
     struct fake_lane lanes[FAKE_LANES];
     struct {
@@ -87,6 +88,22 @@ fake_stream_set_cost(struct stream *stream, int64_t ns)
     stream->cost_ns = ns;
 }
 
+void
+fake_stream_set_alone(struct stream *stream, bool alone)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->alone = alone;
+    changed(stream);
+}
+
+void
+fake_stream_set_settling(struct stream *stream, bool settling)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->unsettled = !settling;
+    changed(stream);
+}
+
 #define GETTER(type, name, field)                                                                  \
     type name(struct stream *stream)                                                               \
     {                                                                                              \
@@ -102,6 +119,9 @@ GETTER(size_t, fake_stream_commits, commits)
 GETTER(size_t, fake_stream_repeats, repeats)
 GETTER(size_t, fake_stream_ups, ups)
 GETTER(size_t, fake_stream_downs, downs)
+GETTER(size_t, fake_stream_shares, shares)
+GETTER(size_t, fake_stream_shared_lanes, shared_lanes)
+GETTER(size_t, fake_stream_source_commits, source_commits)
 GETTER(bool, fake_stream_is_up, up)
 GETTER(bool, fake_stream_disorder, disorder)
 
@@ -280,7 +300,10 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
         lane->start = lane->next = next;
     } else {
         stream->disorder |= !lane->removed;
+        lane->next = next;
+        lane->revivals++;
     }
+    lane->settled = next;
     lane->removed = false;
     uint32_t index = (uint32_t)(lane - stream->lanes);
     changed(stream);
@@ -291,8 +314,17 @@ void
 stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 {
     pthread_mutex_lock(&stream->lock);
-    stream->lanes[lane].start = stream->lanes[lane].next = next;
+    stream->lanes[lane].start = stream->lanes[lane].next = stream->lanes[lane].settled = next;
     stream->lanes[lane].resets++;
+    changed(stream);
+}
+
+void
+stream_lane_resume(struct stream *stream, uint32_t lane)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->disorder |= !stream->lanes[lane].removed;
+    stream->lanes[lane].removed = false;
     changed(stream);
 }
 
@@ -302,6 +334,55 @@ stream_lane_remove(struct stream *stream, uint32_t lane)
     pthread_mutex_lock(&stream->lock);
     stream->disorder |= stream->lanes[lane].removed;
     stream->lanes[lane].removed = true;
+    changed(stream);
+}
+
+void
+stream_settle(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    for (size_t i = 0; i < stream->n_lanes && !stream->unsettled; i++) {
+        stream->lanes[i].settled = stream->lanes[i].next;
+    }
+    pthread_mutex_unlock(&stream->lock);
+}
+
+uint64_t
+stream_lane_settled(const struct stream *stream, uint32_t lane)
+{
+    return stream->lanes[lane].settled;
+}
+
+bool
+stream_has_subscribers(const struct stream *stream)
+{
+    struct stream *fake = (struct stream *)(uintptr_t)stream;
+    pthread_mutex_lock(&fake->lock);
+    bool has = !fake->alone;
+    pthread_mutex_unlock(&fake->lock);
+    return has;
+}
+
+void
+stream_source_shared(struct stream *stream, size_t lanes)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->shares++;
+    stream->shared_lanes = lanes;
+    changed(stream);
+}
+
+void
+stream_source_resumed(struct stream *stream)
+{
+    (void)stream;
+}
+
+void
+stream_source_committed(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->source_commits++;
     changed(stream);
 }
 

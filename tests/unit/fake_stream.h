@@ -28,10 +28,10 @@ struct fake_record {
 struct fake_lane {
     char group[256];
     uint32_t partition;
-    uint64_t start, next, end, lost;
+    uint64_t start, next, end, lost, settled;
     char lost_reason[32];
     bool removed;
-    int resets;
+    int resets, revivals;
 };
 
 struct stream *fake_stream_new(size_t room, size_t max_record_bytes);
@@ -46,13 +46,21 @@ void fake_stream_discard(struct stream *stream);
 /* fake_stream_set_cost: make each record take about this long to stage: a slower stream. */
 void fake_stream_set_cost(struct stream *stream, int64_t ns);
 
+/* fake_stream_set_alone: it has no subscribers. fake_stream_set_settling: false: what comes from
+ * now on is not settled. */
+void fake_stream_set_alone(struct stream *stream, bool alone);
+void fake_stream_set_settling(struct stream *stream, bool settling);
+
 size_t fake_stream_count(struct stream *stream); /* committed records */
 size_t fake_stream_lanes(struct stream *stream);
 size_t fake_stream_errors(struct stream *stream, const char *reason);
 size_t fake_stream_commits(struct stream *stream);
 size_t fake_stream_repeats(struct stream *stream);
-size_t fake_stream_ups(struct stream *stream);   /* changes to up */
-size_t fake_stream_downs(struct stream *stream); /* changes to down */
+size_t fake_stream_ups(struct stream *stream);    /* changes to up */
+size_t fake_stream_downs(struct stream *stream);  /* changes to down */
+size_t fake_stream_shares(struct stream *stream); /* how often a share was given */
+size_t fake_stream_shared_lanes(struct stream *stream);
+size_t fake_stream_source_commits(struct stream *stream);
 bool fake_stream_is_up(struct stream *stream);
 bool fake_stream_disorder(struct stream *stream); /* a call broke the interface's rules */
 

@@ -91,11 +91,12 @@ fixture_start(struct gateway *gateway)
         .streams = &gateway->stream,
         .n_streams = 1,
         .shards = &gateway->shard,
-        .n_shards = 1};
+        .n_shards = 1,
+        .consumers = consumers_new()};
     struct shard_options options = {.config = &gateway->config,
         .streams = &gateway->stream,
         .n_streams = 1,
-        .handler = {serve_request, &gateway->server},
+        .handler = {serve_request, &gateway->server, serve_wants_body},
         .max_connections = gateway->config.max_connections,
         .catchup_readers = gateway->catchup_readers,
         .reaper = gateway->reaper,
@@ -121,6 +122,7 @@ fixture_stop(struct gateway *gateway)
     stream_stop(gateway->stream);
     shard_free(gateway->shard);
     stream_free(gateway->stream);
+    consumers_free(gateway->server.consumers);
     free(gateway);
 }
 

@@ -48,6 +48,7 @@ bed_open(struct bed *bed, int n_brokers, const char *topic, int n_partitions)
         .start = bed->start,
         .discover_ms = 200,
         .prefetch_bytes = 16 << 20,
+        .session_timeout_ms = 45000,
         .librdkafka_options = {option_items, 1}};
     bed->stream = fake_stream_new(1000, 1 << 20);
 }
@@ -458,6 +459,8 @@ check_option(const char *name, const char *value, struct err *err)
         .topics = {topic_items, 1},
         .start = start,
         .prefetch_bytes = 16 << 20,
+        .session_timeout_ms = 45000,
+        .commit_interval_ms = 1000,
         .librdkafka_options = {&pair, 1}};
     *err = (struct err){0};
     return kafka_connector.check(&settings, err);

@@ -327,7 +327,7 @@ END_TEST
 
 START_TEST(what_this_version_lacks_is_refused_by_name)
 {
-    refused("consumer=c", "consumer: not available in this version");
+    refused("ticket=t", "ticket: not available in this version");
     refused("ticket=t", "ticket: not available in this version");
     refused("ticket", "ticket: not available in this version");
 }

@@ -291,7 +291,7 @@ END_TEST
 static struct ring_hold
 hold(uint64_t limit_seq, uint64_t resume_seq)
 {
-    return (struct ring_hold){limit_seq, UINT64_MAX, resume_seq, UINT64_MAX};
+    return (struct ring_hold){limit_seq, UINT64_MAX, resume_seq, UINT64_MAX, false, 0};
 }
 
 START_TEST(a_held_ring_stays_held_until_every_resume_mark_is_passed)
@@ -328,7 +328,7 @@ START_TEST(a_hold_in_bytes_holds_and_an_open_one_lets_go)
     struct ring_state state;
     ring_state(ring, &state);
     uint64_t one = state.head_bytes, bytes;
-    ring_hold_set(ring, 0, (struct ring_hold){UINT64_MAX, one * 3, UINT64_MAX, one});
+    ring_hold_set(ring, 0, (struct ring_hold){UINT64_MAX, one * 3, UINT64_MAX, one, false, 0});
     ck_assert_uint_eq(ring_room(ring, &bytes), 100);
     ck_assert_uint_eq(bytes, one * 2);
     append(ring, 2);
@@ -434,6 +434,35 @@ START_TEST(readers_on_other_threads_account_for_every_record)
 }
 END_TEST
 
+static uint64_t
+settled_after(struct ring *ring, size_t slot, bool must, uint64_t seq)
+{
+    struct ring_hold open = RING_HOLD_OPEN;
+    open.must = must;
+    open.settled_seq = seq;
+    ring_hold_set(ring, slot, open);
+    return ring_settled(ring);
+}
+
+START_TEST(settled_is_the_slowest_that_must_not_lose_else_the_furthest)
+{
+    struct ring *ring = ring_new(100, 1000000, 3);
+    append(ring, 50);
+    ck_assert_uint_eq(ring_settled(ring), 0);
+    ck_assert_uint_eq(settled_after(ring, 0, false, 7), 7);
+    ck_assert_uint_eq(settled_after(ring, 1, false, 9), 9);
+    ck_assert_uint_eq(settled_after(ring, 2, true, 11), 11);
+    ck_assert_uint_eq(settled_after(ring, 0, false, 20), 11);
+    ck_assert_uint_eq(settled_after(ring, 1, true, 14), 11);
+    ck_assert_uint_eq(settled_after(ring, 2, true, 13), 13);
+    ck_assert_uint_eq(
+        settled_after(ring, 1, true, 5), 13); /* one that began late takes nothing back */
+    ck_assert_uint_eq(settled_after(ring, 1, true, 30), 13);
+    ck_assert_uint_eq(settled_after(ring, 2, false, 0), 30);
+    ring_free(ring);
+}
+END_TEST
+
 UNIT_MAIN("ring", an_empty_ring_begins_at_one,
     records_beyond_the_count_are_evicted_and_the_last_one_can_be_peeked,
     a_record_larger_than_the_ring_stands_alone_in_it, a_read_takes_one_record_whatever_its_size,
@@ -441,4 +470,5 @@ UNIT_MAIN("ring", an_empty_ring_begins_at_one,
     a_long_append_evicts_more_than_fits_one_lock,
     a_held_ring_stays_held_until_every_resume_mark_is_passed,
     a_hold_in_bytes_holds_and_an_open_one_lets_go,
+    settled_is_the_slowest_that_must_not_lose_else_the_furthest,
     readers_on_other_threads_account_for_every_record)

@@ -268,7 +268,7 @@ admin_start(struct admin *admin, struct gateway *gateway)
 {
     struct err err = {.code = ERR_NONE};
     struct shard_options options = {.config = &gateway->config,
-        .handler = {admin_request, &gateway->server},
+        .handler = {admin_request, &gateway->server, NULL},
         .max_connections = 10,
         .name = "admin"};
     admin->gateway = gateway;

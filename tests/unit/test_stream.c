@@ -176,7 +176,7 @@ START_TEST(losses_are_told_though_no_room_is_left)
 {
     struct stream *stream = make_stream(8000);
     stream_lane_add(stream, "t", 0, 0);
-    stream_hold(stream, 0, (struct ring_hold){1, UINT64_MAX, 0, UINT64_MAX});
+    stream_hold(stream, 0, (struct ring_hold){1, UINT64_MAX, 0, UINT64_MAX, false, 0});
     ck_assert_uint_eq(stream_room(stream), 1);
     ck_assert_int_eq(stage(stream, 0, 0), 1);
     ck_assert_int_eq(stage(stream, 0, 1), -1);
@@ -197,7 +197,7 @@ START_TEST(a_record_that_finds_no_bytes_left_is_not_taken)
 {
     struct stream *stream = make_stream(100);
     stream_lane_add(stream, "t", 0, 0);
-    stream_hold(stream, 1, (struct ring_hold){UINT64_MAX, 300, UINT64_MAX, 150});
+    stream_hold(stream, 1, (struct ring_hold){UINT64_MAX, 300, UINT64_MAX, 150, false, 0});
     ck_assert_uint_eq(stream_room(stream), 100);
     uint64_t n = 0;
     while (stage(stream, 0, n) == 1) {
@@ -302,13 +302,13 @@ START_TEST(a_held_source_is_woken_when_it_may_go_on_and_not_after_its_end)
     played.wakes = 0;
     ck_assert_int_eq(stream_start(stream, &err), 0);
     stream_lane_add(stream, "t", 0, 0);
-    stream_hold(stream, 0, (struct ring_hold){1, UINT64_MAX, 0, UINT64_MAX});
+    stream_hold(stream, 0, (struct ring_hold){1, UINT64_MAX, 0, UINT64_MAX, false, 0});
     publish(stream, 0, 0);
     ck_assert_uint_eq(stream_room(stream), 0);
     stream_hold(stream, 0, RING_HOLD_OPEN);
     stream_hold(stream, 0, RING_HOLD_OPEN);
     ck_assert_int_eq(played.wakes, 1);
-    stream_hold(stream, 0, (struct ring_hold){1, UINT64_MAX, 0, UINT64_MAX});
+    stream_hold(stream, 0, (struct ring_hold){1, UINT64_MAX, 0, UINT64_MAX, false, 0});
     ck_assert_uint_eq(stream_room(stream), 0);
     stream_stop(stream);
     stream_stop(stream);
@@ -783,6 +783,85 @@ START_TEST(a_resume_is_exact_while_the_ring_moves_on)
 }
 END_TEST
 
+/* ---- what may be committed ---- */
+
+static void
+settle_to(struct stream *stream, uint64_t seq)
+{
+    struct ring_hold open = RING_HOLD_OPEN;
+    open.must = true;
+    open.settled_seq = seq;
+    stream_hold(stream, 0, open);
+    stream_settle(stream);
+}
+
+START_TEST(a_lane_is_settled_up_to_what_the_settled_record_says)
+{
+    struct stream *stream = make_stream(10);
+    stream_lane_add(stream, "t", 0, 5);
+    stream_lane_add(stream, "t", 1, 7);
+    stream_settle(stream);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 5);
+    publish(stream, 0, 5);
+    publish(stream, 1, 9);
+    publish(stream, 0, 8);
+    ck_assert_uint_eq(stream_lane_settled(stream, 1), 7);
+    settle_to(stream, 2);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 6);
+    ck_assert_uint_eq(stream_lane_settled(stream, 1), 10);
+    settle_to(stream, 3);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 9);
+    stream_free(stream);
+}
+END_TEST
+
+START_TEST(what_a_former_life_of_a_lane_settled_does_not_count)
+{
+    struct stream *stream = make_stream(10);
+    stream_lane_add(stream, "t", 0, 0);
+    publish(stream, 0, 100);
+    publish(stream, 0, 101);
+    settle_to(stream, 1);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 101);
+    stream_lane_remove(stream, 0);
+    stream_lane_add(stream, "t", 0, 50); /* another reader had it, and it comes back */
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 50);
+    settle_to(stream, 2);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 50);
+    publish(stream, 0, 50);
+    settle_to(stream, 3);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 51);
+    stream_lane_reset(stream, 0, 0);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 0);
+    publish(stream, 0, 0);
+    settle_to(stream, 5);
+    ck_assert_uint_eq(stream_lane_settled(stream, 0), 1);
+    stream_free(stream);
+}
+END_TEST
+
+/* The ring has 90 to 99 once, the lane is taken up again at 95, and nothing has come since. */
+START_TEST(a_resume_finds_what_was_read_before_a_lane_was_taken_up_again)
+{
+    struct stream *stream = make_stream(20);
+    struct stream_start start;
+    stream_lane_add(stream, "t", 0, 90);
+    for (uint64_t offset = 90; offset < 100; offset++) {
+        publish(stream, 0, offset);
+    }
+    struct place from = place_after(stream, 3);
+    stream_lane_remove(stream, 0);
+    stream_lane_add(stream, "t", 0, 95);
+    stream_locate(stream, &from, &start);
+    record_unref(start.before);
+    ck_assert(start.resumed);
+    ck_assert_uint_eq(start.seq, 4);
+    ck_assert_uint_eq(start.missed, 0);
+    free(from.lanes);
+    stream_free(stream);
+}
+END_TEST
+
 UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
     a_loss_takes_a_place_and_its_count_is_produced, losses_are_told_though_no_room_is_left,
     a_record_that_finds_no_bytes_left_is_not_taken,
@@ -800,4 +879,6 @@ UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
     a_token_from_before_there_were_lanes_wants_all_of_them,
     a_token_that_cannot_be_honoured_says_why,
     what_is_missed_of_a_lane_that_is_no_more_is_nowhere_else,
-    a_resume_is_exact_while_the_ring_moves_on)
+    a_resume_is_exact_while_the_ring_moves_on, a_lane_is_settled_up_to_what_the_settled_record_says,
+    what_a_former_life_of_a_lane_settled_does_not_count,
+    a_resume_finds_what_was_read_before_a_lane_was_taken_up_again)
