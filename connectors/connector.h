@@ -29,6 +29,7 @@ struct replay_lane {
     const char *group; /* topic or file */
     uint32_t partition;
     uint64_t next; /* the first offset wanted */
+    uint64_t end;  /* the live stream has seen that there is as much of it */
 };
 struct replay {
     enum replay_kind kind;
@@ -38,6 +39,9 @@ struct replay {
 };
 
 /* What a connector can do beyond publishing; a bit each. */
+#define CONNECTOR_FILES                                                                            \
+    2u /* lanes are files: offsets are places in bytes, and a lane ends with its file, so that it  \
+          is forgotten when its records have left the ring (see stream_lane_file) */
 #define CONNECTOR_REPLAYS 1u /* start() honours a replay: the upstream keeps what it has sent */
 
 struct connector {

@@ -22,6 +22,17 @@ struct lane {
     size_t row; /* its place in rows */
     uint64_t start, end;
     bool removed;
+    bool touched; /* it has had a record */
+    bool is_file;
+    bool forgotten; /* it has no row; the place may be taken by another */
+    uint64_t origin;
+    char *path; /* of a file */
+};
+
+/* A file that was forgotten. */
+struct grave {
+    uint32_t group;
+    uint64_t end;
 };
 
 struct lanes {
@@ -29,6 +40,10 @@ struct lanes {
     struct lane *items; /* by lane index */
     size_t n;
     struct token_lane *rows; /* sorted; rows[i].next is the position */
+    size_t n_rows;
+    struct grave *graves; /* the newest LANES_GRAVES, in a ring */
+    size_t n_graves;      /* ever */
+    bool has_files;
 };
 
 struct lanes *
@@ -48,7 +63,9 @@ lanes_free(struct lanes *lanes)
     for (size_t i = 0; i < lanes->n; i++) {
         free(lanes->items[i].group);
         free(lanes->items[i].source_prefix);
+        free(lanes->items[i].path);
     }
+    free(lanes->graves);
     pthread_mutex_destroy(&lanes->lock);
     free(lanes->items);
     free(lanes->rows);
@@ -79,12 +96,13 @@ static size_t
 insert_row(struct lanes *lanes, uint32_t group, uint32_t partition, uint64_t next)
 {
     size_t row = 0;
-    while (row < lanes->n && row_before(&lanes->rows[row], group, partition)) {
+    while (row < lanes->n_rows && row_before(&lanes->rows[row], group, partition)) {
         row++;
     }
-    lanes->rows = mem_realloc(lanes->rows, (lanes->n + 1) * sizeof *lanes->rows);
-    memmove(&lanes->rows[row + 1], &lanes->rows[row], (lanes->n - row) * sizeof *lanes->rows);
+    lanes->rows = mem_realloc(lanes->rows, (lanes->n_rows + 1) * sizeof *lanes->rows);
+    memmove(&lanes->rows[row + 1], &lanes->rows[row], (lanes->n_rows - row) * sizeof *lanes->rows);
     lanes->rows[row] = (struct token_lane){group, partition, next};
+    lanes->n_rows++;
     for (size_t i = 0; i < lanes->n; i++) {
         lanes->items[i].row += lanes->items[i].row >= row;
     }
@@ -95,7 +113,8 @@ static struct lane *
 find(struct lanes *lanes, const char *group, uint32_t partition)
 {
     for (size_t i = 0; i < lanes->n; i++) {
-        if (lanes->items[i].partition == partition && strcmp(lanes->items[i].group, group) == 0) {
+        if (!lanes->items[i].forgotten && lanes->items[i].partition == partition &&
+            strcmp(lanes->items[i].group, group) == 0) {
             return &lanes->items[i];
         }
     }
@@ -107,14 +126,14 @@ find(struct lanes *lanes, const char *group, uint32_t partition)
 static bool
 fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
 {
-    struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
+    struct token_lane *rows = mem_alloc((lanes->n_rows + 1) * sizeof *rows);
     size_t n = 0;
-    for (size_t i = 0; i <= lanes->n; i++) {
-        bool here = n == i && (i == lanes->n || !row_before(&lanes->rows[i], hash, partition));
+    for (size_t i = 0; i <= lanes->n_rows; i++) {
+        bool here = n == i && (i == lanes->n_rows || !row_before(&lanes->rows[i], hash, partition));
         if (here) {
             rows[n++] = (struct token_lane){hash, partition, ROOMY_NEXT};
         }
-        if (i < lanes->n) {
+        if (i < lanes->n_rows) {
             rows[n] = lanes->rows[i];
             rows[n].next = rows[n].next > ROOMY_NEXT ? rows[n].next : ROOMY_NEXT;
             n++;
@@ -138,7 +157,7 @@ refusal(const struct lanes *lanes, const char *group, uint32_t partition)
         return "its number is beyond what a resume token can hold";
     }
     for (size_t i = 0; i < lanes->n; i++) {
-        if (lanes->rows[lanes->items[i].row].group == hash &&
+        if (!lanes->items[i].forgotten && lanes->rows[lanes->items[i].row].group == hash &&
             strcmp(lanes->items[i].group, group) != 0) {
             return "resume tokens could not tell its name from that of another one in the stream";
         }
@@ -148,12 +167,24 @@ refusal(const struct lanes *lanes, const char *group, uint32_t partition)
                : "the stream has more partitions than a resume token can hold";
 }
 
+/* A place that a forgotten lane has left, or a new one. */
+static struct lane *
+vacancy(struct lanes *lanes)
+{
+    for (size_t i = 0; i < lanes->n; i++) {
+        if (lanes->items[i].forgotten) {
+            return &lanes->items[i];
+        }
+    }
+    lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
+    return &lanes->items[lanes->n++];
+}
+
 static struct lane *
 append(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next)
 {
     size_t row = insert_row(lanes, token_group_hash(group), partition, next);
-    lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
-    struct lane *lane = &lanes->items[lanes->n++];
+    struct lane *lane = vacancy(lanes);
     *lane = (struct lane){
         .group = mem_strdup(group),
         .source_prefix = make_prefix(group, partition),
@@ -192,16 +223,122 @@ lanes_reset(struct lanes *lanes, uint32_t index, uint64_t next)
     struct lane *lane = &lanes->items[index];
     lane->start = lane->end = next;
     lane->removed = false;
+    lane->touched = true; /* the gap that tells it */
     lanes->rows[lane->row].next = next;
     pthread_mutex_unlock(&lanes->lock);
 }
 
-void
+bool
 lanes_remove(struct lanes *lanes, uint32_t index)
 {
     pthread_mutex_lock(&lanes->lock);
     lanes->items[index].removed = true;
+    bool is_file = lanes->items[index].is_file;
     pthread_mutex_unlock(&lanes->lock);
+    return is_file;
+}
+
+/* ---- lanes that are files ---- */
+
+void
+lanes_set_file(struct lanes *lanes, uint32_t index, const char *path, uint64_t origin)
+{
+    struct buf text;
+    buf_init(&text);
+    BUF_LITERAL(&text, "{\"file\":");
+    json_add_lossy(&text, path, strlen(path));
+    BUF_LITERAL(&text, ",\"offset\":");
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = &lanes->items[index];
+    free(lane->source_prefix);
+    free(lane->path);
+    lane->source_prefix = mem_strndup(text.bytes, text.len);
+    lane->path = mem_strdup(path);
+    lane->origin = origin;
+    lane->is_file = lanes->has_files = true;
+    pthread_mutex_unlock(&lanes->lock);
+    buf_fini(&text);
+}
+
+static void
+bury(struct lanes *lanes, const struct lane *lane)
+{
+    const struct token_lane *row = &lanes->rows[lane->row];
+    if (lanes->graves == NULL) {
+        lanes->graves = mem_calloc(LANES_GRAVES, sizeof *lanes->graves);
+    }
+    lanes->graves[lanes->n_graves++ % LANES_GRAVES] =
+        (struct grave){row->group, row->next > lane->end ? row->next : lane->end};
+}
+
+void
+lanes_forget(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = &lanes->items[index];
+    size_t row = lane->row;
+    if (lane->removed && !lane->forgotten) {
+        bury(lanes, lane);
+        lanes->n_rows--;
+        memmove(
+            &lanes->rows[row], &lanes->rows[row + 1], (lanes->n_rows - row) * sizeof *lanes->rows);
+        for (size_t i = 0; i < lanes->n; i++) {
+            lanes->items[i].row -= lanes->items[i].row > row;
+        }
+        free(lane->group);
+        free(lane->source_prefix);
+        free(lane->path);
+        *lane = (struct lane){.removed = true, .forgotten = true};
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+bool
+lanes_is_untouched(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool untouched = !lanes->items[index].touched;
+    pthread_mutex_unlock(&lanes->lock);
+    return untouched;
+}
+
+bool
+lanes_is_removed(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool removed = lanes->items[index].removed;
+    pthread_mutex_unlock(&lanes->lock);
+    return removed;
+}
+
+static bool
+has_row(const struct lanes *lanes, const struct token_lane *row)
+{
+    for (size_t i = 0; i < lanes->n_rows; i++) {
+        if (lanes->rows[i].group == row->group && lanes->rows[i].partition == row->partition) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *finished)
+{
+    bool unaccounted = false;
+    pthread_mutex_lock(&lanes->lock);
+    size_t n_graves = lanes->n_graves < LANES_GRAVES ? lanes->n_graves : LANES_GRAVES;
+    for (size_t i = 0; i < from->n_lanes && lanes->has_files; i++) {
+        const struct token_lane *row = &from->lanes[i];
+        bool over = false;
+        for (size_t k = 0; k < n_graves; k++) {
+            over |= lanes->graves[k].group == row->group && row->next >= lanes->graves[k].end;
+        }
+        *finished |= over;
+        unaccounted |= !over && !has_row(lanes, row);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return unaccounted;
 }
 
 void
@@ -227,11 +364,12 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     const char *prefix = NULL;
     pthread_mutex_lock(&lanes->lock);
     assert(index < lanes->n);
-    const struct lane *lane = &lanes->items[index];
+    struct lane *lane = &lanes->items[index];
     struct token_lane *row = &lanes->rows[lane->row];
     if (offset >= row->next) {
         row->next = offset + 1;
-        token_encode(token, lanes->rows, lanes->n);
+        lane->touched = true;
+        token_encode(token, lanes->rows, lanes->n_rows);
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -242,7 +380,7 @@ void
 lanes_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
-    token_encode(token, lanes->rows, lanes->n);
+    token_encode(token, lanes->rows, lanes->n_rows);
     pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -250,14 +388,16 @@ void
 lanes_start_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
-    struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
-    if (lanes->n > 0) {
-        memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    struct token_lane *rows = mem_alloc((lanes->n_rows + 1) * sizeof *rows);
+    if (lanes->n_rows > 0) {
+        memcpy(rows, lanes->rows, lanes->n_rows * sizeof *rows);
     }
     for (size_t i = 0; i < lanes->n; i++) {
-        rows[lanes->items[i].row].next = lanes->items[i].start;
+        if (!lanes->items[i].forgotten) {
+            rows[lanes->items[i].row].next = lanes->items[i].start;
+        }
     }
-    token_encode(token, rows, lanes->n);
+    token_encode(token, rows, lanes->n_rows);
     pthread_mutex_unlock(&lanes->lock);
     free(rows);
 }
@@ -286,11 +426,15 @@ row_of(const struct place *place, uint32_t group, uint32_t partition)
 bool
 lanes_wants(struct lanes *lanes, const struct place *from, uint32_t index, uint64_t offset)
 {
+    bool wants = true;
     pthread_mutex_lock(&lanes->lock);
-    const struct token_lane *own = &lanes->rows[lanes->items[index].row];
-    const struct token_lane *row = row_of(from, own->group, own->partition);
+    if (!lanes->items[index].forgotten) {
+        const struct token_lane *own = &lanes->rows[lanes->items[index].row];
+        const struct token_lane *row = row_of(from, own->group, own->partition);
+        wants = row == NULL || offset >= row->next;
+    }
     pthread_mutex_unlock(&lanes->lock);
-    return row == NULL || offset >= row->next;
+    return wants;
 }
 
 /* The lane's next offset at here. A lane that is behind here was reset since. */
@@ -312,6 +456,9 @@ lanes_reach(struct lanes *lanes, const struct place *to, const struct place *her
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n && reached; i++) {
         const struct lane *lane = &lanes->items[i];
+        if (lane->forgotten) {
+            continue;
+        }
         const struct token_lane *own = &lanes->rows[lane->row];
         const struct token_lane *row = row_of(to, own->group, own->partition);
         reached = lane->removed || row == NULL || next_at(lanes, lane, here) >= row->next;
@@ -329,15 +476,22 @@ lanes_places(struct lanes *lanes, const struct place *from, const struct place *
     *places = mem_calloc(n + 1, sizeof **places);
     for (size_t i = 0; i < n; i++) {
         const struct lane *lane = &lanes->items[i];
+        if (lane->forgotten) {
+            (*places)[i] = (struct lane_place){.removed = true};
+            continue;
+        }
         const struct token_lane *own = &lanes->rows[lane->row];
         const struct token_lane *row = row_of(from, own->group, own->partition);
         (*places)[i] = (struct lane_place){
             .known = row != NULL,
-            .asked = row != NULL ? row->next : lane->start,
+            .asked = row != NULL     ? row->next
+                     : lane->is_file ? lane->origin
+                                     : lane->start,
             .next = next_at(lanes, lane, here),
             .end = own->next > lane->end ? own->next : lane->end,
             .start = lane->start,
             .removed = lane->removed,
+            .is_file = lane->is_file,
         };
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -350,7 +504,7 @@ lanes_begin_at_zero(struct lanes *lanes)
     pthread_mutex_lock(&lanes->lock);
     bool all = lanes->n > 0;
     for (size_t i = 0; i < lanes->n; i++) {
-        all = all && lanes->items[i].start == 0;
+        all = all && !lanes->items[i].forgotten && lanes->items[i].start == 0;
     }
     pthread_mutex_unlock(&lanes->lock);
     return all;
@@ -360,17 +514,28 @@ size_t
 lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows)
 {
     pthread_mutex_lock(&lanes->lock);
-    size_t n = lanes->n;
-    *rows = mem_calloc(n + 1, sizeof **rows);
-    for (size_t i = 0; i < n; i++) {
+    size_t n = 0;
+    size_t text_bytes = 0;
+    for (size_t i = 0; i < lanes->n; i++) {
+        text_bytes += lanes->items[i].forgotten ? 0 : strlen(lanes->items[i].group) + 1;
+    }
+    *rows = mem_calloc(1, (lanes->n + 1) * sizeof **rows + text_bytes);
+    char *text = (char *)(*rows + lanes->n + 1);
+    for (size_t i = 0; i < lanes->n; i++) {
         const struct lane *lane = &lanes->items[i];
+        if (lane->forgotten) {
+            continue;
+        }
         const struct token_lane *own = &lanes->rows[lane->row];
         const struct token_lane *row = row_of(from, own->group, own->partition);
-        (*rows)[i] = (struct replay_lane){
-            .group = lane->group,
+        size_t size = strlen(lane->group) + 1;
+        (*rows)[n++] = (struct replay_lane){
+            .group = memcpy(text, lane->group, size),
             .partition = lane->partition,
-            .next = row == NULL ? 0 : row->next,
+            .next = row != NULL ? row->next : lane->origin, /* 0 where it is no file */
+            .end = own->next > lane->end ? own->next : lane->end,
         };
+        text += size;
     }
     pthread_mutex_unlock(&lanes->lock);
     return n;
@@ -382,7 +547,7 @@ lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out)
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n; i++) {
         const struct lane *lane = &lanes->items[i];
-        if (lane->removed) {
+        if (lane->removed || lane->is_file) {
             continue;
         }
         char partition[16];
@@ -395,6 +560,28 @@ lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out)
         buf_addc(&labels, '\0');
         uint64_t next = lanes->rows[lane->row].next;
         metrics_sample_u64(out, "headgate_kafka_lag_records", labels.bytes,
+            lane->end > next ? lane->end - next : 0);
+        buf_fini(&labels);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_metrics_file_lag(struct lanes *lanes, const char *stream, struct buf *out)
+{
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct lane *lane = &lanes->items[i];
+        if (lane->removed || !lane->is_file) {
+            continue;
+        }
+        struct buf labels;
+        buf_init(&labels);
+        metrics_label(&labels, "stream", stream);
+        metrics_label(&labels, "file", lane->path);
+        buf_addc(&labels, '\0');
+        uint64_t next = lanes->rows[lane->row].next;
+        metrics_sample_u64(out, "headgate_file_lag_bytes", labels.bytes,
             lane->end > next ? lane->end - next : 0);
         buf_fini(&labels);
     }

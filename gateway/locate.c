@@ -40,10 +40,7 @@ look_at(struct search *search, const struct record *record)
     if (lane->done) {
         return;
     }
-    uint64_t oldest = record->offset + 1 - record->weight;
-    if (record->is_gap && oldest > record->offset) {
-        oldest = 0; /* a gap that is wider than its lane's offsets: it begins at the start */
-    }
+    uint64_t oldest = record->first;
     if (record->offset < lane->place.asked) {
         settle(search, lane);
         return;
@@ -93,9 +90,9 @@ static const char past_the_end[] = "the token is past the end of the source";
 
 /* Why the token cannot be honoured, or NULL. One without a lane was given before there were any. */
 static const char *
-refusal(const struct place *from, const struct lane_place *places, size_t n)
+refusal(const struct place *from, const struct lane_place *places, size_t n, bool any_known)
 {
-    bool any_known = n == 0 || from->n_lanes == 0;
+    any_known |= n == 0 || from->n_lanes == 0;
     for (size_t i = 0; i < n; i++) {
         any_known |= places[i].known;
         if (places[i].known && places[i].asked > places[i].end) {
@@ -128,7 +125,7 @@ search_ring(struct stream *stream, const struct lane_place *places, size_t n, ui
         ahead |= places[i].known && places[i].asked > places[i].next;
         search.lanes[i].place = places[i];
         search.lanes[i].oldest = places[i].next;
-        if (places[i].asked >= places[i].next || places[i].removed) {
+        if (places[i].asked >= places[i].next || (places[i].removed && !places[i].is_file)) {
             settle(&search, &search.lanes[i]);
         }
     }
@@ -165,7 +162,9 @@ locate_token(
     stream_place_of(start->before, &here);
     record_unref(start->before);
     size_t n = lanes_places(stream_lanes(stream), from, &here, &places);
-    start->reason = refusal(from, places, n);
+    bool finished = false;
+    start->unaccounted = lanes_unaccounted(stream_lanes(stream), from, &finished);
+    start->reason = refusal(from, places, n, finished);
     start->elsewhere = start->reason == past_the_end; /* another replica may have seen more */
     if (start->reason == NULL) {
         search_ring(stream, places, n, low, start);

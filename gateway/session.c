@@ -142,6 +142,15 @@ go_elsewhere(struct session *session)
     catchup_ask(session);
 }
 
+/* Nobody knows how much of a file that is gone the client has not seen. */
+static void
+tell_unaccounted(struct session *session, const struct stream_start *start)
+{
+    if (start->unaccounted && start->reason == NULL) {
+        session_gap_exact(session, "reset", 0, session->id_before, session->id_before);
+    }
+}
+
 /* Stand where `from` begins, and say so. */
 static void
 take_stand(struct session *session)
@@ -155,6 +164,7 @@ take_stand(struct session *session)
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session);
+        tell_unaccounted(session, &start);
         return;
     }
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
@@ -163,6 +173,7 @@ take_stand(struct session *session)
     record_unref(start.before);
     session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
     say_hello(session, &start);
+    tell_unaccounted(session, &start);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);

@@ -34,6 +34,12 @@ struct listener {
     atomic_bool on;
 };
 
+/* A removed lane of a file, and the newest record that may be one of its. */
+struct ended {
+    uint32_t lane;
+    uint64_t last_seq;
+};
+
 struct stream {
     const struct config_stream *config;
     struct ring *ring;
@@ -47,6 +53,8 @@ struct stream {
     uint64_t room_records, room_bytes;
     struct buf scratch;
     struct buf token;
+    struct ended *ended; /* lanes to forget */
+    size_t n_ended;
 
     struct stream_counters *counters; /* one a shard, and the source's last */
     struct listener *listeners;
@@ -124,6 +132,7 @@ stream_free(struct stream *stream)
     }
     ring_free(stream->ring);
     lanes_free(stream->lanes);
+    free(stream->ended);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     pthread_mutex_destroy(&stream->source_lock);
@@ -174,6 +183,7 @@ source_counters(struct stream *stream)
 
 static void stage(struct stream *stream, struct record *record);
 static void wake_listeners(struct stream *stream);
+static void forget_ended(struct stream *stream);
 
 size_t
 stream_max_record_bytes(const struct stream *stream)
@@ -205,6 +215,12 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
 }
 
 void
+stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin)
+{
+    lanes_set_file(stream->lanes, lane, path, origin);
+}
+
+void
 stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 {
     struct buf from;
@@ -224,7 +240,36 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 void
 stream_lane_remove(struct stream *stream, uint32_t lane)
 {
-    lanes_remove(stream->lanes, lane);
+    if (!lanes_remove(stream->lanes, lane)) {
+        return;
+    }
+    struct ring_state ring;
+    stream_commit(stream);
+    ring_state(stream->ring, &ring);
+    stream->ended = mem_realloc(stream->ended, (stream->n_ended + 1) * sizeof *stream->ended);
+    stream->ended[stream->n_ended++] = (struct ended){lane, ring.head_seq};
+    forget_ended(stream);
+}
+
+/* The ring keeps one record before its tail too. */
+static void
+forget_ended(struct stream *stream)
+{
+    struct ring_state ring;
+    size_t kept = 0;
+    if (stream->n_ended == 0) {
+        return;
+    }
+    ring_state(stream->ring, &ring);
+    for (size_t i = 0; i < stream->n_ended; i++) {
+        const struct ended ended = stream->ended[i];
+        if (ring.tail_seq > ended.last_seq + 1 || lanes_is_untouched(stream->lanes, ended.lane)) {
+            lanes_forget(stream->lanes, ended.lane);
+        } else if (lanes_is_removed(stream->lanes, ended.lane)) {
+            stream->ended[kept++] = ended;
+        }
+    }
+    stream->n_ended = kept;
 }
 
 void
@@ -275,7 +320,8 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
     if (stream->room_records == 0 || stream->room_bytes == 0) {
         return -1;
     }
-    if (in->offset < lanes_next(stream->lanes, in->lane)) {
+    uint64_t first = lanes_next(stream->lanes, in->lane);
+    if (in->offset < first) {
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[DROP_REPEAT], 1, memory_order_relaxed);
         return 0;
@@ -286,8 +332,10 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
     }
     stream->token.len = 0;
     const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
-    stage(stream, record_new(in, stream->token.bytes, stream->token.len, prefix, arrival_ns,
-                      &stream->scratch));
+    struct record *record = record_new(
+        in, stream->token.bytes, stream->token.len, prefix, arrival_ns, &stream->scratch);
+    record->first = first;
+    stage(stream, record);
     return 1;
 }
 
@@ -313,10 +361,13 @@ stream_lost(
     lanes_token(stream->lanes, &from);
     buf_addc(&from, '\0');
     stream->token.len = 0;
+    uint64_t first = lanes_next(stream->lanes, lane);
     if (lanes_advance(stream->lanes, lane, last_offset, &stream->token) != NULL) {
         buf_addc(&stream->token, '\0');
-        stage(stream, record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
-                          last_offset, clock_mono_ns(), &stream->scratch));
+        struct record *gap = record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
+            last_offset, clock_mono_ns(), &stream->scratch);
+        gap->first = first;
+        stage(stream, gap);
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
@@ -350,6 +401,7 @@ stream_commit(struct stream *stream)
         buf_fini(&stream->scratch);
     }
     atomic_fetch_add_explicit(&stream->records_in, records, memory_order_relaxed);
+    forget_ended(stream);
     wake_listeners(stream);
 }
 
@@ -471,6 +523,12 @@ void
 stream_metrics_lag(struct stream *stream, struct buf *out)
 {
     lanes_metrics_lag(stream->lanes, stream_name(stream), out);
+}
+
+void
+stream_metrics_file_lag(struct stream *stream, struct buf *out)
+{
+    lanes_metrics_file_lag(stream->lanes, stream_name(stream), out);
 }
 
 uint64_t

@@ -40,6 +40,12 @@ size_t stream_max_record_bytes(const struct stream *stream);
 uint32_t stream_lane_add(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next);
 
+/* stream_lane_file: the lane is a file, at path now, and offsets are places in it: source in
+ * envelope=full says so. What a token that does not know the lane has not seen of it begins at
+ * origin. Called again when the file is renamed. A removed lane of this kind is forgotten once its
+ * last record has left the ring: tokens have it no longer, and its index is given to another. */
+void stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin);
+
 /* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was
  * deleted and made again. Every subscriber is told by a gap with the reason "reset" and count 0.
  * Tokens from before are then answered with "resumed":false. */
@@ -48,7 +54,8 @@ void stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next);
 /* stream_lane_remove: the lane is gone (partition or topic deleted); its position is kept. */
 void stream_lane_remove(struct stream *stream, uint32_t lane);
 
-/* stream_lane_end: the upstream's end offset of the lane, for the lag metric. Thread any. */
+/* stream_lane_end: the upstream's end offset of the lane, for the lag metric, and for tokens that
+ * are ahead of this replica. Thread any. */
 void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);
 
 /* stream_lane_next: the next offset that the stream expects: offsets below it are repeats. */
