@@ -41,11 +41,20 @@ end_field(struct file_parser *parser)
 }
 
 static void
-csv_seek(struct file_parser *parser)
+reset_row(struct file_parser *parser)
 {
     parser->csv.state = CSV_FIELD_START;
     parser->csv.bad = parser->csv.any = false;
     parser->csv.ends.len = 0;
+}
+
+static void
+csv_seek(struct file_parser *parser)
+{
+    reset_row(parser);
+    if (parser->offset < parser->csv.header_end) {
+        parser->offset = parser->csv.header_end;
+    }
 }
 
 /* ---- the header ---- */
@@ -144,7 +153,7 @@ end_row(struct file_parser *parser, struct file_item *item)
     } else if (!blank) {
         made = make_row(parser, item);
     }
-    csv_seek(parser);
+    reset_row(parser);
     if (!made) {
         file_parser_drop(parser);
     }
@@ -241,8 +250,10 @@ step_quote(struct file_parser *parser, const char *at, bool *row)
 static bool
 csv_next(struct file_parser *parser, const char **at, const char *end, struct file_item *item)
 {
+    const char *from = *at;
     while (*at < end && !parser->csv.header_broken) {
         bool row = false;
+        bool header = parser->csv.n_columns == 0;
         switch (parser->csv.state) {
         case CSV_FIELD_START:
         case CSV_PLAIN:
@@ -257,6 +268,9 @@ csv_next(struct file_parser *parser, const char **at, const char *end, struct fi
         }
         if (row && end_row(parser, item)) {
             return true;
+        }
+        if (header && parser->csv.n_columns != 0) {
+            parser->csv.header_end = parser->offset + (uint64_t)(*at - from);
         }
     }
     if (parser->csv.header_broken) {

@@ -17,6 +17,7 @@ struct csv {
     struct buf names;   /* the header's names as JSON strings with their colons, one after another */
     struct buf places;  /* uint32_t: where each name ends in names */
     size_t n_columns;   /* 0: no header yet */
+    uint64_t header_end;
     bool header_broken; /* told; nothing more comes */
 };
 
