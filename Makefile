@@ -140,6 +140,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
+FAKES_test_file_tail := fake_stream
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
 FAKES_test_session := gateway_fixture subscriber

@@ -52,7 +52,10 @@ static void
 csv_seek(struct file_parser *parser)
 {
     reset_row(parser);
-    if (parser->offset < parser->csv.header_end) {
+    if (parser->csv.n_columns == 0) {
+        parser->offset = 0; /* the header comes first */
+        parser->first = true;
+    } else if (parser->offset < parser->csv.header_end) {
         parser->offset = parser->csv.header_end;
     }
 }
@@ -182,6 +185,14 @@ plain_run(const char *at, const char *end)
     return at;
 }
 
+/* All that there is yet of the file is a byte order mark. */
+static bool
+is_mark(const struct file_parser *parser)
+{
+    return parser->first && parser->csv.n_columns == 0 && parser->held.len == 3 &&
+           parser->csv.ends.len == 0 && memcmp(parser->held.bytes, FILE_BOM, 3) == 0;
+}
+
 /* Outside of quotes. Returns what follows; *row: a row has ended. */
 static const char *
 step_plain(struct file_parser *parser, const char *at, const char *end, bool *row)
@@ -198,8 +209,11 @@ step_plain(struct file_parser *parser, const char *at, const char *end, bool *ro
     }
     if (*at == '"') {
         csv->any = true;
-        csv->bad |= csv->state == CSV_PLAIN;
-        csv->state = csv->state == CSV_PLAIN ? CSV_PLAIN : CSV_QUOTED;
+        if (csv->state == CSV_FIELD_START || is_mark(parser)) {
+            csv->state = CSV_QUOTED;
+        } else {
+            csv->bad = true;
+        }
         return at + 1;
     }
     const char *stop = plain_run(at, end);

@@ -44,8 +44,8 @@ bool file_parser_next(
 bool file_parser_finish(struct file_parser *parser, struct file_item *item);
 
 /* file_parser_seek: forget what is unfinished; the next byte pushed is at offset, which is 0, or
- * the end of an item of this file. A CSV header stays known, and is not read twice: see
- * file_parser_offset. */
+ * the end of an item of this file. A CSV header stays known and is not read twice, or is
+ * not known and comes first: what is expected next, file_parser_offset says. */
 void file_parser_seek(struct file_parser *parser, uint64_t offset);
 
 /* file_parser_offset: of the next byte that is expected. */
