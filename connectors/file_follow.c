@@ -142,15 +142,14 @@ open_lane(struct file_tail *tail, struct tailed *file, uint64_t begin)
     return true;
 }
 
-/* What was in the file before it was truncated has the inode too, and is finished first. */
+/* What was in the file before it was truncated began alike: it has the name until it is done. */
 static bool
-has_ghost(struct file_tail *tail, const struct tailed *file)
+is_name_taken(struct file_tail *tail, const struct tailed *file)
 {
     struct tailed *other;
     TAILQ_FOREACH(other, &tail->files, link)
     {
-        if (other != file && other->inode == file->inode && other->device == file->device &&
-            other->order < file->order) {
+        if (other != file && other->state != TAILED_COPY && strcmp(other->name, file->name) == 0) {
             return true;
         }
     }
@@ -176,10 +175,11 @@ file_follow_identify(struct file_tail *tail, struct tailed *file)
         file->dirty = false;
         return;
     }
-    if (has_ghost(tail, file)) {
+    file_id_name(&file->id, file->name);
+    if (is_name_taken(tail, file)) {
+        file->name[0] = '\0';
         return;
     }
-    file_id_name(&file->id, file->name);
     struct tailed *original = original_of(tail, file);
     if (original != NULL) {
         file->state = TAILED_COPY;
@@ -209,6 +209,7 @@ truncated(struct file_tail *tail, struct tailed *file)
     if (fd < 0) {
         return; /* looked at again */
     }
+    file_scan(tail); /* what was rotated before comes before what is in the file now */
     struct tailed *anew = tailed_new(tail, fd, file->path);
     anew->device = file->device;
     anew->inode = file->inode;
@@ -221,7 +222,6 @@ truncated(struct file_tail *tail, struct tailed *file)
     file->ghost_ns = clock_mono_ns();
     file->dirty = false;
     file_parser_seek(file->parser, stream_lane_next(tail->stream, file->lane));
-    tail->scan_due = true;
     struct tailed *copy;
     TAILQ_FOREACH(copy, &tail->files, link)
     {
@@ -328,7 +328,9 @@ is_blocked(struct file_tail *tail, const struct tailed *file)
     struct tailed *other;
     TAILQ_FOREACH(other, &tail->files, link)
     {
-        bool before = other->order < file->order && other->chain == file->chain && file->chain >= 0;
+        bool one = other->inode == file->inode && other->device == file->device;
+        bool before =
+            other->order < file->order && ((other->chain == file->chain && file->chain >= 0) || one);
         bool waits = other->state == TAILED_GHOST || (other->dirty && !other->broken) ||
                      (other->drains && !other->broken);
         if (before && other->state != TAILED_COPY && waits) {
@@ -367,6 +369,14 @@ end_drain(struct file_tail *tail, struct tailed *file)
     end_file(tail, file);
 }
 
+void
+file_follow_check(struct file_tail *tail, struct tailed *file)
+{
+    if (file->state == TAILED_LIVE && !file->drains && !file_id_holds(&file->id, file->fd)) {
+        truncated(tail, file);
+    }
+}
+
 bool
 file_follow_read(struct file_tail *tail, struct tailed *file)
 {
@@ -395,7 +405,7 @@ file_follow_read(struct file_tail *tail, struct tailed *file)
         }
         file->quiet_ns = clock_mono_ns();
         if (!take_chunk(tail, file, (size_t)n)) {
-            return i > 0;
+            return true; /* the room is used up, and there may be more */
         }
     }
     return true;

@@ -37,7 +37,13 @@ identify_all(struct file_tail *tail)
     struct tailed *file;
     TAILQ_FOREACH(file, &tail->files, link)
     {
-        if (file->dirty && (file->state == TAILED_NEW)) {
+        if (file->dirty) { /* before a copy of it is looked at, held or not */
+            file_follow_check(tail, file);
+        }
+    }
+    TAILQ_FOREACH(file, &tail->files, link)
+    {
+        if (file->dirty && file->state == TAILED_NEW) {
             file_follow_identify(tail, file);
         }
     }

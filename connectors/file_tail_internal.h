@@ -102,6 +102,9 @@ void tailed_free(struct file_tail *tail, struct tailed *file);
 /* file_follow_identify: give a new file its identity, and its lane or what it is instead. */
 void file_follow_identify(struct file_tail *tail, struct tailed *file);
 
+/* file_follow_check: whether it was truncated and begins otherwise now; what follows is done. */
+void file_follow_check(struct file_tail *tail, struct tailed *file);
+
 /* file_follow_read: read on, as far as there is room. True: something was read. */
 bool file_follow_read(struct file_tail *tail, struct tailed *file);
 

@@ -323,7 +323,7 @@ has_row(const struct lanes *lanes, const struct token_lane *row)
 }
 
 bool
-lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *finished)
+lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known)
 {
     bool unaccounted = false;
     pthread_mutex_lock(&lanes->lock);
@@ -332,9 +332,10 @@ lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *finished)
         const struct token_lane *row = &from->lanes[i];
         bool over = false;
         for (size_t k = 0; k < n_graves; k++) {
-            over |= lanes->graves[k].group == row->group && row->next >= lanes->graves[k].end;
+            bool same = lanes->graves[k].group == row->group;
+            *known |= same;
+            over |= same && row->next >= lanes->graves[k].end;
         }
-        *finished |= over;
         unaccounted |= !over && !has_row(lanes, row);
     }
     pthread_mutex_unlock(&lanes->lock);

@@ -41,10 +41,10 @@ bool lanes_is_untouched(struct lanes *lanes, uint32_t lane);
 bool lanes_is_removed(struct lanes *lanes, uint32_t lane);
 
 /* lanes_unaccounted: from has a place in a file that there is no lane of, and it is not known that
- * this was its end. The ends of the last LANES_GRAVES files are known: *finished is set when from
- * has the end of one. Only for streams that have, or had, files. */
+ * this was its end. The ends of the last LANES_GRAVES files are known: *known is set when from
+ * has a place in one. Only for streams that have, or had, files. */
 #define LANES_GRAVES 256
-bool lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *finished);
+bool lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known);
 
 /* lanes_advance: move lane past offset and append the token of the new position. Returns the lane's
  * source text up to the offset (lent until lanes_free), or NULL when offset is a repeat; then

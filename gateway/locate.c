@@ -162,9 +162,9 @@ locate_token(
     stream_place_of(start->before, &here);
     record_unref(start->before);
     size_t n = lanes_places(stream_lanes(stream), from, &here, &places);
-    bool finished = false;
-    start->unaccounted = lanes_unaccounted(stream_lanes(stream), from, &finished);
-    start->reason = refusal(from, places, n, finished);
+    bool known = false;
+    start->unaccounted = lanes_unaccounted(stream_lanes(stream), from, &known);
+    start->reason = refusal(from, places, n, known);
     start->elsewhere = start->reason == past_the_end; /* another replica may have seen more */
     if (start->reason == NULL) {
         search_ring(stream, places, n, low, start);
