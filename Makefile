@@ -145,6 +145,7 @@ FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
 FAKES_test_session := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
+FAKES_test_cursor := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
 
 .SECONDEXPANSION:

@@ -13,6 +13,7 @@
 
 #include "../gateway/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,19 +24,27 @@ struct stream;
 struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
- * the ring. All of it is lent for the length of start(). */
-enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES };
+ * the ring, or for a stream that a request makes. All of it is lent for the length of start(). */
+enum replay_kind { REPLAY_EARLIEST, REPLAY_TIME, REPLAY_LANES, REPLAY_CURSOR };
 struct replay_lane {
-    const char *group; /* topic or file */
+    const char *group;   /* topic or file; NULL on a request: the token knows its hash alone */
+    uint32_t group_hash; /* token_group_hash(group) */
     uint32_t partition;
     uint64_t next; /* the first offset wanted */
     uint64_t end;  /* the live stream has seen that there is as much of it */
+};
+struct request_param {
+    const char *name, *value; /* value is the client's: any text without a NUL */
 };
 struct replay {
     enum replay_kind kind;
     int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
     const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
     size_t n_lanes;
+    const struct request_param *params; /* on a request: what it gave of request_param's names */
+    size_t n_params;
+    const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
+    size_t cursor_len;  /* 0: from the beginning */
 };
 
 /* What a connector can do beyond publishing; a bit each. */
@@ -61,17 +70,33 @@ struct connector {
 
     unsigned capabilities;
 
+    /* on_request: with these settings the stream is made anew by every request, for its one
+     * subscriber, and ends (stream_source_end). Then start() is never called without a replay.
+     * NULL: never. */
+    bool (*on_request)(const void *settings);
+
+    /* request_param: the name of the i-th parameter that a request may give, NULL behind the last.
+     * NULL: none. */
+    const char *(*request_param)(const void *settings, size_t i);
+
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured
-     * stream, else where to begin (only with CONNECTOR_REPLAYS). An upstream that cannot be reached
-     * is no error: it is retried for ever. Errors NULL and err. Thread init or shard. Blocks no. */
+     * stream, else where to begin (only with CONNECTOR_REPLAYS or on_request). An upstream that
+     * cannot be reached is no error: it is retried for ever, or on a request ends the stream.
+     * Errors  NULL and err. A request is answered with its text and a status of its code:
+     *         ERR_INVALID 400, ERR_MISSING 404, ERR_LIMIT and ERR_REMOTE 503, ERR_SYSTEM 500.
+     * Thread  init or shard.  Blocks  no. */
     struct source *(*start)(
         const void *settings, struct stream *stream, const struct replay *replay, struct err *err);
 
     /* wake: the stream has room again. Calls nothing of the stream. Thread any. Blocks no. */
     void (*wake)(struct source *source);
 
+    /* cancel: stop() will follow: whatever the threads wait for upstream is to be given up now.
+     * NULL: nothing to do. Thread shard. Blocks no. */
+    void (*cancel)(struct source *source);
+
     /* stop: end the threads, leave groups, free. After it returns nothing is published.
-     * Thread init. Blocks until the threads are joined; at most a few seconds. */
+     * Thread init or reaper. Blocks until the threads are joined; at most a few seconds. */
     void (*stop)(struct source *source);
 };
 

@@ -167,6 +167,7 @@ static void
 take_replay(struct kafka_topics *topics, const struct replay *replay)
 {
     switch (replay->kind) {
+    case REPLAY_CURSOR: /* of other sources */
     case REPLAY_EARLIEST:
         topics->start = (struct kafka_start){.kind = KAFKA_START_EARLIEST};
         break;

@@ -6,6 +6,7 @@
 #include "../gateway/clock.h"
 #include "../gateway/mem.h"
 #include "../gateway/stream_source.h"
+#include "../gateway/token.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -19,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GROUP "synthetic" /* of the lanes, in tokens */
 #define TICK_NS INT64_C(100000000)
 #define HEAD_MOST 64 /* of {"n":18446744073709551615,"sent_ns":9223372036854775807,"pad":" */
 
@@ -61,6 +63,21 @@ static const struct config_key keys[] = {
         .most = 1000000000,
         .fallback = "0",
         .prose = "Distinct keys, key-0 and so on in turn; 0: records without a key."},
+    {.name = "on_request",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct synthetic_settings, on_request),
+        .fallback = "false",
+        .prose =
+            "Every request has the stream to itself, from its beginning to its end; it may ask "
+            "for fewer records with its parameter count."},
+    {.name = "fail_after",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct synthetic_settings, fail_after),
+        .most = UINT64_MAX,
+        .fallback = "0",
+        .prose =
+            "With on_request: the stream fails after so many records, to see how a client takes "
+            "that; 0: never."},
 };
 
 const struct config_section synthetic_section = {
@@ -76,6 +93,7 @@ struct source {
     pthread_t thread;
     atomic_bool stopping;
     int wake_fd;
+    uint64_t count; /* records in all; 0: no end */
     /* Of the thread. */
     uint32_t *lanes;
     char *payload;
@@ -87,8 +105,15 @@ struct source {
 static int
 synthetic_check(const void *settings, struct err *err)
 {
-    (void)settings;
-    (void)err; /* the key table says it all */
+    const struct synthetic_settings *synthetic = settings;
+    if (synthetic->on_request && synthetic->count == 0) {
+        err_set(err, ERR_INVALID, "on_request needs a count: such a stream ends");
+        return -1;
+    }
+    if (synthetic->fail_after > 0 && !synthetic->on_request) {
+        err_set(err, ERR_INVALID, "fail_after is for streams with on_request");
+        return -1;
+    }
     return 0;
 }
 
@@ -167,8 +192,8 @@ due(const struct source *source, int64_t now_ns)
         uint64_t behind = owed > source->made ? owed - source->made : 0;
         n = behind < n ? 0 : n; /* only whole batches */
     }
-    if (settings->count > 0) {
-        uint64_t left = settings->count - source->made;
+    if (source->count > 0) {
+        uint64_t left = source->count - source->made;
         n = n < left ? n : left;
     }
     size_t room = n == 0 ? 0 : stream_room(source->stream);
@@ -180,7 +205,7 @@ static int64_t
 rest_ns(const struct source *source, int64_t now_ns)
 {
     const struct synthetic_settings *settings = source->settings;
-    if (settings->rate == 0 || (settings->count > 0 && source->made >= settings->count)) {
+    if (settings->rate == 0 || (source->count > 0 && source->made >= source->count)) {
         return TICK_NS; /* no room, or done: the wake comes */
     }
     double at = (double)(source->made + settings->batch - 1) / (double)settings->rate * 1e9;
@@ -215,14 +240,39 @@ forgive(struct source *source, int64_t now_ns)
     }
 }
 
+/* The next offset of a lane when so many records were made, in turn over n lanes. */
+static uint64_t
+next_of(uint64_t made, uint64_t lane, uint64_t n)
+{
+    return made / n + (made % n > lane);
+}
+
 static void
 open_lanes(struct source *source)
 {
-    size_t n = (size_t)source->settings->partitions;
-    for (size_t i = 0; i < n; i++) {
-        source->lanes[i] = stream_lane_add(source->stream, "synthetic", (uint32_t)i, 0);
+    uint64_t n = source->settings->partitions;
+    for (uint64_t i = 0; i < n; i++) {
+        source->lanes[i] =
+            stream_lane_add(source->stream, GROUP, (uint32_t)i, next_of(source->made, i, n));
     }
     stream_source_up(source->stream);
+}
+
+/* On a request: how far it is. True when that is the end. */
+static bool
+tell_end(const struct source *source)
+{
+    uint64_t fail_after = source->settings->fail_after;
+    stream_source_progress(source->stream, source->made, source->count);
+    if (fail_after > 0 && source->made >= fail_after) {
+        stream_source_end(source->stream, "source_failed", "it was configured to fail here");
+        return true;
+    }
+    if (source->made >= source->count) {
+        stream_source_end(source->stream, NULL, NULL);
+        return true;
+    }
+    return false;
 }
 
 static void *
@@ -231,6 +281,9 @@ synthetic_main(void *source_)
     struct source *source = source_;
     open_lanes(source);
     source->begun_ns = clock_mono_ns();
+    if (source->settings->on_request && tell_end(source)) {
+        return NULL;
+    }
     while (!atomic_load(&source->stopping)) {
         int64_t now = clock_mono_ns();
         stream_source_alive(source->stream);
@@ -243,6 +296,9 @@ synthetic_main(void *source_)
         for (size_t i = 0; i < n && stage_one(source, now); i++) {
         }
         stream_commit(source->stream);
+        if (source->settings->on_request && tell_end(source)) {
+            break;
+        }
     }
     return NULL;
 }
@@ -258,14 +314,83 @@ source_free(struct source *source)
     free(source);
 }
 
+static bool
+synthetic_on_request(const void *settings)
+{
+    return ((const struct synthetic_settings *)settings)->on_request;
+}
+
+static const char *
+synthetic_param(const void *settings, size_t i)
+{
+    return synthetic_on_request(settings) && i == 0 ? "count" : NULL;
+}
+
+static int
+take_count(const char *text, uint64_t *count, struct err *err)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 ||
+        value > *count) {
+        err_set(err, ERR_INVALID, "count: must be a number from 1 to %" PRIu64, *count);
+        return -1;
+    }
+    *count = value;
+    return 0;
+}
+
+/* Where a token stands: how many records were made before it. */
+static int
+take_place(const struct synthetic_settings *settings, const struct replay *replay, uint64_t *made,
+    struct err *err)
+{
+    uint64_t sum = 0;
+    bool good = replay->n_lanes == settings->partitions;
+    for (size_t i = 0; i < replay->n_lanes && good; i++) {
+        good = replay->lanes[i].next <= settings->count - sum;
+        sum += good ? replay->lanes[i].next : 0;
+    }
+    for (size_t i = 0; i < replay->n_lanes && good; i++) {
+        const struct replay_lane *lane = &replay->lanes[i];
+        good = lane->group_hash == token_group_hash(GROUP) && lane->partition == i &&
+               lane->next == next_of(sum, i, settings->partitions);
+    }
+    if (!good) {
+        err_set(err, ERR_INVALID, "from: the token is of another stream");
+        return -1;
+    }
+    *made = sum;
+    return 0;
+}
+
+static int
+take_request(const struct synthetic_settings *settings, const struct replay *replay,
+    uint64_t *count, uint64_t *made, struct err *err)
+{
+    for (size_t i = 0; i < replay->n_params; i++) {
+        if (take_count(replay->params[i].value, count, err) != 0) {
+            return -1;
+        }
+    }
+    return replay->kind == REPLAY_LANES ? take_place(settings, replay, made, err) : 0;
+}
+
 static struct source *
 synthetic_start(
     const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
 {
-    (void)replay;
     const struct synthetic_settings *settings = settings_;
+    uint64_t count = settings->count;
+    uint64_t made = 0;
+    if (replay != NULL && take_request(settings, replay, &count, &made, err) != 0) {
+        return NULL;
+    }
     struct source *source = mem_calloc(1, sizeof *source);
     source->settings = settings;
+    source->count = count;
+    source->made = made;
     source->stream = stream;
     source->lanes = mem_calloc((size_t)settings->partitions, sizeof *source->lanes);
     source->payload_cap = (size_t)settings->size + HEAD_MOST + 2;
@@ -310,6 +435,8 @@ const struct connector synthetic_connector = {
     .check = synthetic_check,
     .memory_bound_bytes = synthetic_memory_bytes,
     .descriptor_bound = synthetic_descriptors,
+    .on_request = synthetic_on_request,
+    .request_param = synthetic_param,
     .start = synthetic_start,
     .wake = synthetic_wake,
     .stop = synthetic_stop,

@@ -12,6 +12,8 @@ struct synthetic_settings {
     uint64_t partitions; /* lanes, used in turn */
     uint64_t count;      /* records in all; 0: no end */
     uint64_t keys;       /* distinct keys; 0: no key */
+    bool on_request;     /* each request has count records to itself */
+    uint64_t fail_after; /* on_request: records before it fails; 0: it does not */
 };
 
 extern const struct config_section synthetic_section;

@@ -234,6 +234,9 @@ process(const struct server *server, struct buf *out)
     metrics_family(
         out, "headgate_catchup_waiting", "gauge", "Subscribers that wait for such a reader.");
     metrics_sample_u64(out, "headgate_catchup_waiting", "", waiting);
+    metrics_family(out, "headgate_request_streams", "gauge",
+        "Streams that requests made for themselves and that are open.");
+    metrics_sample_u64(out, "headgate_request_streams", "", atomic_load(&server->requests.used));
     metrics_family(
         out, "headgate_log_lines_dropped_total", "counter", "Log lines that nobody read in time.");
     metrics_sample_u64(out, "headgate_log_lines_dropped_total", "", log_dropped_lines());

@@ -5,6 +5,7 @@
 #include "catchup.h"
 #include "conflate.h"
 #include "feed.h"
+#include "server.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -45,6 +46,12 @@ bound_stream_bytes(const struct config_stream *stream)
     bytes = add(bytes, stream->ring_bytes);
     bytes = add(bytes, multiply(2, stream->max_record_bytes));
     return add(bytes, stream->connector->memory_bound_bytes(stream->settings));
+}
+
+static bool
+is_on_request(const struct config_stream *stream)
+{
+    return stream->connector->on_request != NULL && stream->connector->on_request(stream->settings);
 }
 
 static uint64_t
@@ -93,7 +100,8 @@ fixed_descriptors(const struct config *config)
     n = add(n, PROCESS_DESCRIPTORS);
     for (size_t i = 0; i < config->n_streams; i++) {
         const struct config_stream *stream = &config->streams[i];
-        n = add(n, stream->connector->descriptor_bound(stream->settings));
+        uint64_t sources = is_on_request(stream) ? config->request_streams : 1;
+        n = add(n, multiply(sources, stream->connector->descriptor_bound(stream->settings)));
     }
     return n;
 }
@@ -112,23 +120,44 @@ catchup_bytes(const struct config *config)
     return multiply(config->catchup_readers, largest);
 }
 
+static uint64_t
+requests_bytes(const struct config *config)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        if (is_on_request(&config->streams[i])) {
+            struct config_stream made;
+            request_config(&made, &config->streams[i]);
+            /* One batch in work, and one that its subscriber stalled in. */
+            uint64_t batches = multiply(2, larger_of(BOUND_BATCH_BYTES, made.max_record_bytes));
+            largest = larger_of(largest, add(bound_stream_bytes(&made), batches));
+        }
+    }
+    return multiply(config->request_streams, largest);
+}
+
 void
 bound_compute(struct bound *bound, const struct config *config)
 {
     *bound = (struct bound){.base_bytes = BOUND_BASE_BYTES};
     for (size_t i = 0; i < config->n_streams; i++) {
         const struct config_stream *stream = &config->streams[i];
+        if (is_on_request(stream)) {
+            continue; /* it has a ring only in what requests make of it */
+        }
         bound->streams_bytes = add(bound->streams_bytes, bound_stream_bytes(stream));
         bound->threads_bytes =
             add(bound->threads_bytes, multiply(config->threads, thread_bytes_of(stream)));
     }
     bound->catchup_bytes = catchup_bytes(config);
+    bound->requests_bytes = requests_bytes(config);
     bound->threads_bytes = add(bound->threads_bytes,
         multiply(config->threads, multiply(config->max_filters, BOUND_FILTER_BYTES)));
     bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
     bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
-        add(add(bound->threads_bytes, bound->catchup_bytes), bound->connections_bytes));
+        add(add(add(bound->threads_bytes, bound->catchup_bytes), bound->requests_bytes),
+            bound->connections_bytes));
     bound->descriptors = add(fixed_descriptors(config), config->max_connections);
 }
 
@@ -166,6 +195,9 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
     for (size_t i = 0; i < config->n_streams; i++) {
         const struct config_stream *stream = &config->streams[i];
         char what[160];
+        if (is_on_request(stream)) {
+            continue;
+        }
         snprintf(what, sizeof what, "stream %s", stream->name);
         print_bytes(out, what, bound_stream_bytes(stream), "ring, records in work, source");
     }
@@ -175,6 +207,10 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
     print_bytes(out, "threads", bound->threads_bytes, note);
     snprintf(note, sizeof note, "%" PRIu64 " readers", config->catchup_readers);
     print_bytes(out, "catch-up", bound->catchup_bytes, note);
+    if (bound->requests_bytes > 0) {
+        snprintf(note, sizeof note, "%" PRIu64 " streams of requests", config->request_streams);
+        print_bytes(out, "requests", bound->requests_bytes, note);
+    }
     snprintf(note, sizeof note, "%" PRIu64 " of %.1f KiB", config->max_connections,
         (double)connection_bytes(config) / 1024.0);
     print_bytes(out, "connections", bound->connections_bytes, note);

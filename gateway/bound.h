@@ -14,6 +14,7 @@
  *               filtered feeds keep no batches
  *   catch-up    catchup.readers times the largest private stream that one of them can be: its ring
  *               and what its connector holds
+ *   requests    requests.streams times the largest that one of them can be, in the same way
  *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
  *               did not take) + the larger of limits.message (a client's message being read) and
  *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
@@ -44,6 +45,7 @@ struct bound {
     uint64_t streams_bytes;     /* rings and sources, all streams */
     uint64_t threads_bytes;     /* encoded batches and filters, all threads */
     uint64_t catchup_bytes;     /* private streams of subscribers that catch up */
+    uint64_t requests_bytes;    /* private streams that requests make */
     uint64_t connections_bytes; /* sessions, all connections */
     uint64_t total_bytes;       /* of the five: resident memory stays below it */
     uint64_t kernel_bytes;      /* socket buffers, not in total_bytes */

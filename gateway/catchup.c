@@ -1,5 +1,5 @@
-/* catchup: readers of a shard, who waits for them, and the handover to the live lane. Shard thread;
- * the reaper's thread only stops and frees. */
+/* catchup: readers of a shard, who waits for them, and the handover to the live lane. Shard thread.
+ */
 #include "catchup.h"
 
 #include "connector.h"
@@ -7,7 +7,7 @@
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
-#include "reaper.h"
+#include "private.h"
 #include "session_internal.h"
 #include "shard.h"
 #include "stream_internal.h"
@@ -20,115 +20,84 @@
 #define RING_RECORDS 16384
 #define RING_BYTES (UINT64_C(4) << 20)
 
-struct catchup {
-    TAILQ_ENTRY(catchup) link;
-    struct catchups *all;
-    struct config_stream config;
-    struct stream *stream;
-    struct outlet outlet;
-};
-
-TAILQ_HEAD(catchup_list, catchup);
-
 struct catchups {
-    struct shard *shard;
-    struct reaper *reaper;
+    struct privates *privates;
     size_t limit;
-    struct catchup_list readers;
     struct session_list waiting;
     atomic_size_t n_readers, n_waiting;
 };
 
 struct catchups *
-catchups_new(struct shard *shard, size_t limit, struct reaper *reaper)
+catchups_new(struct privates *privates, size_t limit)
 {
     struct catchups *catchups = mem_calloc(1, sizeof *catchups);
-    catchups->shard = shard;
-    catchups->reaper = reaper;
+    catchups->privates = privates;
     catchups->limit = limit;
-    TAILQ_INIT(&catchups->readers);
     TAILQ_INIT(&catchups->waiting);
     return catchups;
 }
 
 void
-catchup_config(struct config_stream *private_config, const struct config_stream *config)
+catchup_config(struct config_stream *config, const struct config_stream *of)
 {
-    *private_config = *config;
-    private_config->ring_records = RING_RECORDS;
-    private_config->ring_bytes = RING_BYTES + 2 * config->max_record_bytes;
-    private_config->queue_records = RING_RECORDS / 2;
-    private_config->queue_bytes = RING_BYTES / 2;
-    private_config->slow_policy = SLOW_PAUSE;
+    private_config(config, of, RING_RECORDS, RING_BYTES);
 }
 
 bool
 catchup_can(const struct outlet *home)
 {
     const struct connector *connector = stream_config(home->stream)->connector;
-    return (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
+    return !home->on_request && (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
            shard_catchups(home->shard) != NULL;
+}
+
+static bool
+same_cursor(const struct place *a, const struct place *b)
+{
+    if (a->cursor == NULL || b->cursor == NULL) {
+        return a->cursor == b->cursor;
+    }
+    return a->cursor_len == b->cursor_len && memcmp(a->cursor, b->cursor, a->cursor_len) == 0;
 }
 
 static bool
 same_place(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->time_ms == b->time_ms && a->n_lanes == b->n_lanes &&
-           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0);
+           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0) &&
+           same_cursor(a, b);
 }
 
 /* ---- readers ---- */
 
-static void
-retire(struct catchup *catchup)
+/* A reader that starts at the lanes of the live stream with their places in from, or at from's
+ * cursor. */
+static struct private_stream *
+open_reader(struct catchups *catchups, const struct session *session, struct err *err)
 {
-    struct catchups *all = catchup->all;
-    TAILQ_REMOVE(&all->readers, catchup, link);
-    atomic_fetch_sub(&all->n_readers, 1);
-    stream_listen(catchup->stream, 0, false);
-    outlet_fini(&catchup->outlet);
-    reaper_take(all->reaper, catchup->stream, catchup);
-}
-
-/* The lanes of the live stream with their places in from: what the connector starts at. */
-static int
-start_source(
-    struct catchup *catchup, const struct outlet *home, const struct place *from, struct err *err)
-{
+    const struct outlet *home = session->home;
+    const struct place *from = &session->from;
     struct replay_lane *lanes = NULL;
     struct replay replay = {.kind = REPLAY_EARLIEST, .time_ms = from->time_ms};
+    struct config_stream config;
     if (from->kind == PLACE_TIME) {
         replay.kind = REPLAY_TIME;
+    } else if (from->kind == PLACE_TOKEN && lanes_by_cursor(stream_lanes(home->stream))) {
+        replay.kind = REPLAY_CURSOR;
+        replay.cursor = from->cursor;
+        replay.cursor_len = from->cursor_len;
     } else if (from->kind == PLACE_TOKEN) {
         replay.kind = REPLAY_LANES;
         replay.n_lanes = lanes_replay(stream_lanes(home->stream), from, &lanes);
         replay.lanes = lanes;
     }
-    int result = stream_start_at(catchup->stream, &replay, err);
+    catchup_config(&config, stream_config(home->stream));
+    struct private_stream *reader = private_open(catchups->privates,
+        &(struct private_options){
+            .config = &config, .home = home, .replay = &replay, .count = &catchups->n_readers},
+        err);
     free(lanes);
-    return result;
-}
-
-static struct catchup *
-open_reader(struct catchups *catchups, const struct session *session, struct err *err)
-{
-    const struct outlet *home = session->home;
-    struct catchup *catchup = mem_calloc(1, sizeof *catchup);
-    catchup->all = catchups;
-    catchup_config(&catchup->config, stream_config(home->stream));
-    catchup->stream = stream_new(&catchup->config, 1);
-    stream_set_waker(catchup->stream, 0, (struct stream_waker){shard_wake, catchups->shard});
-    stream_listen(catchup->stream, 0, true);
-    outlet_init(&catchup->outlet, catchups->shard, catchup->stream, 0);
-    catchup->outlet.counters = home->counters;
-    catchup->outlet.keeps_feeds = true;
-    TAILQ_INSERT_TAIL(&catchups->readers, catchup, link);
-    atomic_fetch_add(&catchups->n_readers, 1);
-    if (start_source(catchup, home, &session->from, err) != 0) {
-        retire(catchup);
-        return NULL;
-    }
-    return catchup;
+    return reader;
 }
 
 static void
@@ -149,18 +118,18 @@ move(struct session *session, struct outlet *to)
 }
 
 static void
-enter(struct session *session, struct catchup *catchup)
+enter(struct catchups *catchups, struct session *session, struct private_stream *reader)
 {
-    TAILQ_REMOVE(&catchup->all->waiting, session, wait_link);
-    atomic_fetch_sub(&catchup->all->n_waiting, 1);
+    TAILQ_REMOVE(&catchups->waiting, session, wait_link);
+    atomic_fetch_sub(&catchups->n_waiting, 1);
     session->waiting = false;
-    session->catchup = catchup;
-    move(session, &catchup->outlet);
+    session->catchup = reader;
+    move(session, &reader->outlet);
     session->stand = (struct stand){.seq = 1};
     session->skip_until = 0;
     session->solo = true;
     session_hold(session);
-    outlet_hold_update(&catchup->outlet);
+    outlet_hold_update(&reader->outlet);
     session_pump(session);
 }
 
@@ -182,8 +151,8 @@ serve_first(struct catchups *catchups)
 {
     struct session *first = TAILQ_FIRST(&catchups->waiting);
     struct err err;
-    struct catchup *catchup = open_reader(catchups, first, &err);
-    if (catchup == NULL) {
+    struct private_stream *reader = open_reader(catchups, first, &err);
+    if (reader == NULL) {
         give_up(first, &err);
         return;
     }
@@ -191,70 +160,24 @@ serve_first(struct catchups *catchups)
     while (session != NULL) {
         struct session *next = TAILQ_NEXT(session, wait_link);
         if (session->home == first->home && same_place(&session->from, &first->from)) {
-            enter(session, catchup);
+            enter(catchups, session, reader);
         }
         session = next;
     }
 }
 
-bool
+void
 catchups_serve(struct catchups *catchups)
 {
-    bool more = false;
-    struct catchup *catchup, *next;
-    for (catchup = TAILQ_FIRST(&catchups->readers); catchup != NULL; catchup = next) {
-        next = TAILQ_NEXT(catchup, link);
-        more |= outlet_wake(&catchup->outlet);
-        outlet_hold_update(&catchup->outlet);
-        if (catchup->outlet.n_sessions == 0) {
-            retire(catchup);
-        }
-    }
     while (!TAILQ_EMPTY(&catchups->waiting) && catchups_readers(catchups) < catchups->limit) {
         serve_first(catchups);
-    }
-    return more;
-}
-
-bool
-catchups_stale(const struct catchups *catchups)
-{
-    const struct catchup *catchup;
-    TAILQ_FOREACH(catchup, &catchups->readers, link)
-    {
-        if (catchup->outlet.hold_stale) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void
-catchups_halt(struct catchups *catchups)
-{
-    struct catchup *catchup;
-    TAILQ_FOREACH(catchup, &catchups->readers, link)
-    {
-        stream_listen(catchup->stream, 0, false);
-        stream_stop(catchup->stream);
     }
 }
 
 void
 catchups_free(struct catchups *catchups)
 {
-    if (catchups == NULL) {
-        return;
-    }
-    assert(TAILQ_EMPTY(&catchups->waiting));
-    struct catchup *catchup;
-    while ((catchup = TAILQ_FIRST(&catchups->readers)) != NULL) {
-        TAILQ_REMOVE(&catchups->readers, catchup, link);
-        outlet_fini(&catchup->outlet);
-        stream_stop(catchup->stream);
-        stream_free(catchup->stream);
-        free(catchup);
-    }
+    assert(catchups == NULL || TAILQ_EMPTY(&catchups->waiting));
     free(catchups);
 }
 
@@ -300,8 +223,7 @@ place_now(const struct session *session, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    return token_decode(session->id_before, strlen(session->id_before), &place->lanes,
-               &place->n_lanes, &err) == 0;
+    return place_of_token(place, session->id_before, strlen(session->id_before), NULL, &err) == 0;
 }
 
 bool
@@ -328,6 +250,9 @@ catchup_hand_over(struct session *session)
     session->from = place;
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
     session->skip_until = start.skip_until;
+    if (session->end_id != NULL) {
+        session_end_by_id(session);
+    }
     session->caught_up = false; /* being behind is not its slowness yet */
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {

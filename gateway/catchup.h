@@ -7,12 +7,10 @@
  * are those of the live one, since both are made of the same lanes: the handover is a
  * stream_locate.
  *
- * Thread  shard, except for the reaper: stopping a source blocks, so it is done on a thread of its
- * own. */
+ * Thread  shard. */
 #ifndef HEADGATE_CATCHUP_H
 #define HEADGATE_CATCHUP_H
 
-#include "err.h"
 #include "stream.h"
 
 #include <stdbool.h>
@@ -20,30 +18,16 @@
 
 struct catchups;
 struct outlet;
-struct reaper;
+struct privates;
 struct session;
-struct shard;
 
-/* reaper_new: its thread starts. Errors NULL and err. reaper_free stops what it was given and
- * joins. Thread init. */
-struct reaper *reaper_new(struct err *err);
-void reaper_free(struct reaper *reaper); /* NULL-safe */
-
-struct catchups *catchups_new(struct shard *shard, size_t limit, struct reaper *reaper);
-/* catchups_free: no session may be left; every reader is stopped here. NULL-safe. Thread init, once
- * the shard's thread has ended. Blocks. */
+struct catchups *catchups_new(struct privates *privates, size_t limit);
+/* catchups_free: after privates_free, which counts down here; no session may be left. NULL-safe.
+ * Thread init, once the shard's thread has ended. */
 void catchups_free(struct catchups *catchups);
 
-/* catchups_halt: stop the sources of all readers; nothing is published any more. Thread init, once
- * the shard's thread has ended. Blocks. */
-void catchups_halt(struct catchups *catchups);
-
-/* catchups_serve: on a wake: pass on what readers brought, retire those that nobody needs, start
- * those that are waited for. True when there is more to do. */
-bool catchups_serve(struct catchups *catchups);
-
-/* catchups_stale: a reader's hold must be computed again (see outlet_hold_update). */
-bool catchups_stale(const struct catchups *catchups);
+/* catchups_serve: on a wake, after privates_serve: start the readers that are waited for. */
+void catchups_serve(struct catchups *catchups);
 
 /* catchup_can: the outlet's source can be read again from an older place. */
 bool catchup_can(const struct outlet *home);
@@ -65,7 +49,7 @@ void catchup_leave(struct session *session);
 size_t catchups_readers(const struct catchups *catchups);
 size_t catchups_waiting(const struct catchups *catchups);
 
-/* catchup_config: the configuration of a private stream of config: its ring and queue are fixed. */
-void catchup_config(struct config_stream *private_config, const struct config_stream *config);
+/* catchup_config: the configuration of a reader of the stream of: its ring and queue are fixed. */
+void catchup_config(struct config_stream *config, const struct config_stream *of);
 
 #endif

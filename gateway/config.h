@@ -43,6 +43,12 @@ struct config_pairs {
     size_t n;
 };
 
+/* Who may make resume tokens. */
+struct config_tokens {
+    struct config_strings keys; /* the first signs, all verify; none: tokens are not signed */
+    bool accept_unsigned;       /* with keys: a token without a signature is taken too */
+};
+
 struct config_stream {
     char *name; /* [A-Za-z0-9._-]{1,128} */
     const struct connector *connector;
@@ -57,10 +63,11 @@ struct config_stream {
     uint32_t slow_allow;     /* bit 1 << policy; the default policy is always in it */
     uint64_t conflate_keys;  /* conflate: the most records that wait for one subscriber */
     uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
+    const struct config_tokens *tokens; /* the configuration's; NULL: no keys */
 };
 
 struct config_route {
-    char *path; /* starts with '/', exact match */
+    char *path; /* starts with '/'; a part {NAME} stands for any one part, else an exact match */
     char *stream;
     enum stream_format format; /* FORMAT_AUTO: negotiated */
 };
@@ -80,8 +87,10 @@ struct config {
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
     uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */
     uint64_t catchup_readers;   /* private streams for what has left the rings, over all threads */
+    uint64_t request_streams;   /* private streams that requests made, over all threads */
     uint64_t drain_grace_ms;    /* SIGTERM: /readyz fails, still serving and accepting */
     uint64_t drain_timeout_ms;  /* then goodbyes; everything is closed at the latest after this */
+    struct config_tokens tokens;
     struct config_strings cors_origins; /* exact origins, or "*" */
     int log_level;                      /* enum log_level */
     int log_format;                     /* enum log_format */
@@ -93,7 +102,8 @@ struct config {
 
 /* config_load: read, fill in, check. Every error goes to errors as FILE:LINE:COLUMN: PATH: MESSAGE,
  * one a line, all in one pass; then -1. path "-" is standard input.
- * Owns    *config is the caller's, config_fini frees it.  Thread init. */
+ * Owns    *config is the caller's, config_fini frees it; its streams point into it, so it stays
+ * where it is.  Thread init. */
 int config_load(struct config *config, const char *path, FILE *errors);
 
 /* config_load_text: the same for text in memory; name stands for the file in messages. */
@@ -102,8 +112,8 @@ int config_load_text(
 
 void config_fini(struct config *config);
 
-/* config_print: the effective configuration as YAML that config_load takes again; secrets masked.
- */
+/* config_print: the effective configuration as YAML that config_load takes again, but for what is
+ * masked: secrets. */
 void config_print(const struct config *config, FILE *out);
 
 /* config_schema_print: its JSON Schema (draft-07), made from the table. */

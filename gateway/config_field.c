@@ -120,6 +120,7 @@ parse_scalar(const struct config_key *key, const char *text, void *field, struct
         return parse_choice(key, text, field, err);
     case CONFIG_ENUM_SET:
     case CONFIG_STRINGS:
+    case CONFIG_SECRETS:
     case CONFIG_PAIRS:
     case CONFIG_SECTION:
     case CONFIG_CUSTOM:
@@ -207,8 +208,8 @@ set_item(const struct config_parse *parse, const struct config_key *key,
     const struct config_node *node, struct config_strings *strings, uint32_t *set)
 {
     struct config_key item_key = *key;
-    if (key->kind == CONFIG_STRINGS) {
-        item_key.kind = CONFIG_STRING;
+    if (key->kind != CONFIG_ENUM_SET) {
+        item_key.kind = key->kind == CONFIG_SECRETS ? CONFIG_SECRET : CONFIG_STRING;
         int result = set_scalar(parse, &item_key, node, &strings->items[strings->n]);
         strings->n += result == 0;
         return result;
@@ -301,7 +302,8 @@ int
 config_field_set(struct config_parse *parse, const struct config_key *key,
     const struct config_node *node, void *field)
 {
-    if (key->kind == CONFIG_STRINGS || key->kind == CONFIG_ENUM_SET) {
+    if (key->kind == CONFIG_STRINGS || key->kind == CONFIG_SECRETS ||
+        key->kind == CONFIG_ENUM_SET) {
         return set_list(parse, key, node, field);
     }
     if (key->kind == CONFIG_PAIRS) {
@@ -336,7 +338,7 @@ config_field_free(const struct config_key *key, void *field)
     if (key->kind == CONFIG_STRING || key->kind == CONFIG_SECRET) {
         free(*(char **)field);
         *(char **)field = NULL;
-    } else if (key->kind == CONFIG_STRINGS) {
+    } else if (key->kind == CONFIG_STRINGS || key->kind == CONFIG_SECRETS) {
         free_strings(field);
     } else if (key->kind == CONFIG_PAIRS) {
         free_pairs(field);

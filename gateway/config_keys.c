@@ -130,6 +130,19 @@ static const struct config_key catchup_keys[] = {
 static const struct config_section catchup_section = {
     "catchup", sizeof(struct config), catchup_keys, COUNT_OF(catchup_keys)};
 
+static const struct config_key requests_keys[] = {
+    {.name = "streams",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, request_streams),
+        .least = 1,
+        .most = 100000,
+        .fallback = "64",
+        .prose = "How many of them there may be at once; a further request gets 503."},
+};
+
+static const struct config_section requests_section = {
+    "requests", sizeof(struct config), requests_keys, COUNT_OF(requests_keys)};
+
 static const struct config_key drain_keys[] = {
     {.name = "grace",
         .kind = CONFIG_DURATION,
@@ -163,6 +176,41 @@ static const struct config_key cors_keys[] = {
 };
 static const struct config_section cors_section = {
     "cors", sizeof(struct config), cors_keys, COUNT_OF(cors_keys)};
+
+/* RFC 2104 section 3: a key shorter than the digest is weaker than the code. */
+#define TOKEN_KEY_LEAST 32
+
+static int
+check_token_key(const char *text, struct err *err)
+{
+    if (strlen(text) < TOKEN_KEY_LEAST) {
+        err_set(err, ERR_INVALID,
+            "must have at least %d characters, as random as those of: openssl rand -hex 32",
+            TOKEN_KEY_LEAST);
+        return -1;
+    }
+    return 0;
+}
+
+static const struct config_key tokens_keys[] = {
+    {.name = "keys",
+        .kind = CONFIG_SECRETS,
+        .offset = offsetof(struct config, tokens.keys),
+        .most = 16,
+        .fallback = "[]",
+        .check = check_token_key,
+        .prose = "Secrets of 32 characters or more, the same on all replicas. The first signs, all "
+                 "verify: add a new one at the end everywhere, then move it to the front, then "
+                 "take the old one away. None: tokens are not signed, and checked for form only."},
+    {.name = "accept_unsigned",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct config, tokens.accept_unsigned),
+        .fallback = "false",
+        .prose = "Take tokens without a signature too: for the time in which clients still hold "
+                 "those from before there were keys."},
+};
+static const struct config_section tokens_section = {
+    "tokens", sizeof(struct config), tokens_keys, COUNT_OF(tokens_keys)};
 
 static const struct config_key log_keys[] = {
     {.name = "level",
@@ -227,6 +275,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &catchup_section,
         .prose = "Subscribers that ask for what has left the ring."},
+    {.name = "requests",
+        .kind = CONFIG_SECTION,
+        .child = &requests_section,
+        .prose = "Streams that a request makes for itself: replays of files, queries."},
     {.name = "drain",
         .kind = CONFIG_SECTION,
         .child = &drain_section,
@@ -235,6 +287,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &cors_section,
         .prose = "Which pages of other origins may read streams."},
+    {.name = "tokens",
+        .kind = CONFIG_SECTION,
+        .child = &tokens_section,
+        .prose = "Resume tokens, so that no client can make one up or use it at another stream."},
     {.name = "log", .kind = CONFIG_SECTION, .child = &log_section, .prose = "The log."},
     {.name = "streams",
         .kind = CONFIG_CUSTOM,
@@ -242,7 +298,9 @@ static const struct config_key root_keys[] = {
                  "served at /streams/NAME."},
     {.name = "routes",
         .kind = CONFIG_CUSTOM,
-        .prose = "Further paths, matched exactly, each mapped to a stream and a format."},
+        .prose =
+            "Further paths, each mapped to a stream and a format. Matched exactly, but for a part "
+            "{NAME}: any one part, which becomes the parameter NAME of the stream's source."},
 };
 const struct config_section config_keys_root = {
     "", sizeof(struct config), root_keys, COUNT_OF(root_keys)};

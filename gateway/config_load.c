@@ -94,6 +94,9 @@ config_load_text(
     }
     resolve(&loaded);
     *config = loaded;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        config->streams[i].tokens = &config->tokens;
+    }
     return 0;
 }
 

@@ -102,12 +102,12 @@ print_name(FILE *out, const char *name)
 }
 
 static void
-print_strings(FILE *out, const struct config_strings *strings)
+print_strings(FILE *out, const struct config_strings *strings, bool masked)
 {
     fputc('[', out);
     for (size_t i = 0; i < strings->n; i++) {
         fputs(i == 0 ? "" : ", ", out);
-        print_value(out, strings->items[i]);
+        print_value(out, masked ? MASK : strings->items[i]);
     }
     fputs("]\n", out);
 }
@@ -191,7 +191,8 @@ print_field(FILE *out, const struct config_key *key, const void *field)
         print_set(out, key->choices, *(const uint32_t *)field);
         break;
     case CONFIG_STRINGS:
-        print_strings(out, field);
+    case CONFIG_SECRETS:
+        print_strings(out, field, key->kind == CONFIG_SECRETS);
         break;
     case CONFIG_PAIRS:
     case CONFIG_SECTION:

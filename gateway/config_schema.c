@@ -260,6 +260,7 @@ value_schema(const struct config_key *key)
     case CONFIG_ENUM_SET:
         return list_of(key, any_of(choice(key), expansion(), NULL));
     case CONFIG_STRINGS:
+    case CONFIG_SECRETS:
         return list_of(key, any_scalar());
     case CONFIG_PAIRS:
         return pairs();

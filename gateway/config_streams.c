@@ -163,11 +163,12 @@ parse_stream(
     }
 }
 
-/* Exact matches need paths that no client rewrites; /streams is the gateway's own. */
+/* Exact matches need paths that no client rewrites; /streams is the gateway's own. Braces enclose
+ * whole parts: check_variables. */
 static const char *
 path_fault(const char *path)
 {
-    static const char good[] = "._~!$&'()*+,;=:@/-";
+    static const char good[] = "._~!$&'()*+,;=:@/-{}";
     if (path[0] != '/') {
         return "a path must begin with /";
     }
@@ -196,22 +197,22 @@ get_stream_name(const void *names, size_t i)
     return streams[i].name;
 }
 
-static bool
-has_stream(const struct config *config, const char *name)
+static const struct config_stream *
+find_stream(const struct config *config, const char *name)
 {
     for (size_t i = 0; i < config->n_streams; i++) {
         if (strcmp(config->streams[i].name, name) == 0) {
-            return true;
+            return &config->streams[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 static void
 check_stream_exists(struct config_parse *parse, const struct config_node *node,
     const struct config *config, const char *name)
 {
-    if (has_stream(config, name)) {
+    if (find_stream(config, name) != NULL) {
         return;
     }
     int nearest = config_value_nearest(name, get_stream_name, config->streams, config->n_streams);
@@ -227,6 +228,42 @@ check_stream_exists(struct config_parse *parse, const struct config_node *node,
     config_parse_leave(parse, mark);
 }
 
+static bool
+takes_param(const struct config_stream *stream, const char *name, size_t len)
+{
+    const struct connector *connector = stream->connector;
+    const char *one;
+    for (size_t i = 0; connector != NULL && connector->request_param != NULL &&
+                       (one = connector->request_param(stream->settings, i)) != NULL;
+         i++) {
+        if (strlen(one) == len && memcmp(one, name, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each {NAME} is a whole part of the path, and a parameter of the stream's source. */
+static void
+check_variables(struct config_parse *parse, const struct config_node *node,
+    const struct config_stream *stream, const char *path)
+{
+    size_t len;
+    for (const char *part = path; *part != '\0'; part += len) {
+        part += *part == '/';
+        len = strcspn(part, "/");
+        bool braced = len > 2 && part[0] == '{' && part[len - 1] == '}';
+        if (!braced && (memchr(part, '{', len) != NULL || memchr(part, '}', len) != NULL)) {
+            config_report_add(parse->report, node->key_line, node->key_column, parse->path.bytes,
+                "braces enclose a whole part of a path: /{NAME}/");
+        } else if (braced && stream != NULL && !takes_param(stream, part + 1, len - 2)) {
+            config_report_add(parse->report, node->key_line, node->key_column, parse->path.bytes,
+                "'%.*s' is not a parameter of the source of the stream '%.128s'", (int)len - 2,
+                part + 1, stream->name);
+        }
+    }
+}
+
 static void
 parse_route(struct config_parse *parse, const struct config_node *node, struct config *config)
 {
@@ -240,6 +277,10 @@ parse_route(struct config_parse *parse, const struct config_node *node, struct c
     config_parse_section(parse, &config_keys_route, node, route);
     if (route->stream != NULL) {
         check_stream_exists(parse, node, config, route->stream);
+    }
+    if (fault == NULL) {
+        check_variables(parse, node,
+            route->stream == NULL ? NULL : find_stream(config, route->stream), route->path);
     }
 }
 

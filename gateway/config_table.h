@@ -34,6 +34,7 @@ enum config_kind {
     CONFIG_ENUM,     /* int: the index in choices */
     CONFIG_ENUM_SET, /* uint32_t: bit 1 << index; a list of choices */
     CONFIG_STRINGS,  /* struct config_strings; a list of scalars, or one scalar */
+    CONFIG_SECRETS,  /* the same; each item masked by config print */
     CONFIG_PAIRS,    /* struct config_pairs; a mapping of scalars, any names */
     CONFIG_SECTION,  /* a struct in place; child is its section. With offset 0 and a child of the
                         same struct it is a group of keys alone */

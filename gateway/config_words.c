@@ -72,6 +72,9 @@ config_words_kind(struct buf *out, const struct config_key *key)
     case CONFIG_STRINGS:
         buf_adds(out, "text, or a list of it");
         break;
+    case CONFIG_SECRETS:
+        buf_adds(out, "secret text, or a list of it");
+        break;
     case CONFIG_PAIRS:
         buf_adds(out, "mapping of names to text");
         break;

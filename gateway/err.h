@@ -11,7 +11,8 @@ enum err_code {
     ERR_INVALID, /* input is not what it must be: configuration, parameter, token, bytes */
     ERR_SYSTEM,  /* the operating system refused: the text ends with strerror */
     ERR_LIMIT,   /* a configured bound is reached */
-    ERR_REMOTE   /* a broker or server answered with a failure */
+    ERR_REMOTE,  /* a broker or server answered with a failure */
+    ERR_MISSING  /* what was asked for is not there */
 };
 
 struct err {

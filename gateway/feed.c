@@ -86,8 +86,8 @@ feed_enter(struct feed *feed)
 void
 feed_exit(struct feed *feed)
 {
-    assert(feed->n_sessions > 0 && (!feed->advancing || feed->outlet->keeps_feeds));
-    if (--feed->n_sessions > 0 || feed->format.filter == NULL || feed->outlet->keeps_feeds) {
+    assert(feed->n_sessions > 0 && (!feed->advancing || feed->outlet->is_private));
+    if (--feed->n_sessions > 0 || feed->format.filter == NULL || feed->outlet->is_private) {
         return;
     }
     struct feed **link = &feed->outlet->feeds;

@@ -42,7 +42,9 @@ struct outlet {
     struct session_list pausers;
     struct session_list conflaters;
     size_t n_sessions;
-    bool keeps_feeds;      /* a private stream's: filtered feeds too are freed only with it */
+    bool is_private; /* a private stream's: filtered feeds too are freed only with it */
+    bool on_request; /* of a stream that a request made: who subscribes begins at its beginning,
+                        and ends with it */
     uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
     bool hold_stale;       /* the hold must be computed again before the shard sleeps */
 };

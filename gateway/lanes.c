@@ -1,6 +1,7 @@
 /* lanes: the position vector of a stream and its tokens. One mutex, no thread of its own. */
 #include "lanes.h"
 
+#include "base64.h"
 #include "connector.h"
 #include "json.h"
 #include "mem.h"
@@ -35,8 +36,15 @@ struct grave {
     uint64_t end;
 };
 
+/* Where a stream by cursors stands. */
+struct cursors {
+    size_t start_len, now_len;
+    uint8_t start[TOKEN_CURSOR_MAX], now[TOKEN_CURSOR_MAX];
+};
+
 struct lanes {
     pthread_mutex_t lock;
+    const struct token_keys *keys;
     struct lane *items; /* by lane index */
     size_t n;
     struct token_lane *rows; /* sorted; rows[i].next is the position */
@@ -44,12 +52,14 @@ struct lanes {
     struct grave *graves; /* the newest LANES_GRAVES, in a ring */
     size_t n_graves;      /* ever */
     bool has_files;
+    struct cursors *cursors; /* NULL: the position is that of the lanes */
 };
 
 struct lanes *
-lanes_new(void)
+lanes_new(const struct token_keys *keys)
 {
     struct lanes *lanes = mem_calloc(1, sizeof *lanes);
+    lanes->keys = keys;
     pthread_mutex_init(&lanes->lock, NULL);
     return lanes;
 }
@@ -69,6 +79,7 @@ lanes_free(struct lanes *lanes)
     pthread_mutex_destroy(&lanes->lock);
     free(lanes->items);
     free(lanes->rows);
+    free(lanes->cursors);
     free(lanes);
 }
 
@@ -121,8 +132,8 @@ find(struct lanes *lanes, const char *group, uint32_t partition)
     return NULL;
 }
 
-/* Whether the token of all rows and of (hash, partition) stays within TOKEN_MAX while offsets grow
- * up to ROOMY_NEXT. */
+/* Whether the token of all rows and of (hash, partition), signed, stays within TOKEN_MAX while
+ * offsets grow up to ROOMY_NEXT. */
 static bool
 fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
 {
@@ -141,8 +152,8 @@ fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
     }
     struct buf token;
     buf_init(&token);
-    token_encode(&token, rows, n);
-    bool fits = token.len <= TOKEN_MAX;
+    token_encode(&token, rows, n, NULL);
+    bool fits = token.len + BASE64_LEN(TOKEN_MAC_BYTES) <= TOKEN_MAX;
     buf_fini(&token);
     free(rows);
     return fits;
@@ -359,6 +370,55 @@ lanes_next(struct lanes *lanes, uint32_t index)
     return next;
 }
 
+void
+lanes_begin_cursor(struct lanes *lanes, const void *cursor, size_t len)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    pthread_mutex_lock(&lanes->lock);
+    if (lanes->cursors == NULL) {
+        lanes->cursors = mem_calloc(1, sizeof *lanes->cursors);
+    }
+    struct cursors *cursors = lanes->cursors;
+    cursors->start_len = cursors->now_len = len;
+    if (len > 0) {
+        memcpy(cursors->start, cursor, len);
+        memcpy(cursors->now, cursor, len);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+void
+lanes_move_cursor(struct lanes *lanes, const void *cursor, size_t len)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    pthread_mutex_lock(&lanes->lock);
+    assert(lanes->cursors != NULL);
+    lanes->cursors->now_len = len;
+    if (len > 0) {
+        memcpy(lanes->cursors->now, cursor, len);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+bool
+lanes_by_cursor(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool by_cursor = lanes->cursors != NULL;
+    pthread_mutex_unlock(&lanes->lock);
+    return by_cursor;
+}
+
+static void
+add_token(const struct lanes *lanes, struct buf *token)
+{
+    if (lanes->cursors != NULL) {
+        token_encode_cursor(token, lanes->cursors->now, lanes->cursors->now_len, lanes->keys);
+    } else {
+        token_encode(token, lanes->rows, lanes->n_rows, lanes->keys);
+    }
+}
+
 const char *
 lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *token)
 {
@@ -370,7 +430,7 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     if (offset >= row->next) {
         row->next = offset + 1;
         lane->touched = true;
-        token_encode(token, lanes->rows, lanes->n_rows);
+        add_token(lanes, token);
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -381,14 +441,14 @@ void
 lanes_token(struct lanes *lanes, struct buf *token)
 {
     pthread_mutex_lock(&lanes->lock);
-    token_encode(token, lanes->rows, lanes->n_rows);
+    add_token(lanes, token);
     pthread_mutex_unlock(&lanes->lock);
 }
 
-void
-lanes_start_token(struct lanes *lanes, struct buf *token)
+/* lanes->lock is held. */
+static void
+add_start_token(const struct lanes *lanes, struct buf *token)
 {
-    pthread_mutex_lock(&lanes->lock);
     struct token_lane *rows = mem_alloc((lanes->n_rows + 1) * sizeof *rows);
     if (lanes->n_rows > 0) {
         memcpy(rows, lanes->rows, lanes->n_rows * sizeof *rows);
@@ -398,9 +458,21 @@ lanes_start_token(struct lanes *lanes, struct buf *token)
             rows[lanes->items[i].row].next = lanes->items[i].start;
         }
     }
-    token_encode(token, rows, lanes->n_rows);
-    pthread_mutex_unlock(&lanes->lock);
+    token_encode(token, rows, lanes->n_rows, lanes->keys);
     free(rows);
+}
+
+void
+lanes_start_token(struct lanes *lanes, struct buf *token)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const struct cursors *cursors = lanes->cursors;
+    if (cursors != NULL) {
+        token_encode_cursor(token, cursors->start, cursors->start_len, lanes->keys);
+    } else {
+        add_start_token(lanes, token);
+    }
+    pthread_mutex_unlock(&lanes->lock);
 }
 
 /* The token's row for (group, partition), or NULL. Both lists are sorted; n is small. */
@@ -504,7 +576,10 @@ lanes_begin_at_zero(struct lanes *lanes)
 {
     pthread_mutex_lock(&lanes->lock);
     bool all = lanes->n > 0;
-    for (size_t i = 0; i < lanes->n; i++) {
+    if (lanes->cursors != NULL) {
+        all = lanes->cursors->start_len == 0;
+    }
+    for (size_t i = 0; i < lanes->n && lanes->cursors == NULL; i++) {
         all = all && !lanes->items[i].forgotten && lanes->items[i].start == 0;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -532,6 +607,7 @@ lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane *
         size_t size = strlen(lane->group) + 1;
         (*rows)[n++] = (struct replay_lane){
             .group = memcpy(text, lane->group, size),
+            .group_hash = own->group,
             .partition = lane->partition,
             .next = row != NULL ? row->next : lane->origin, /* 0 where it is no file */
             .end = own->next > lane->end ? own->next : lane->end,

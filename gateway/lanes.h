@@ -16,7 +16,8 @@
 
 struct lanes;
 
-struct lanes *lanes_new(void);
+/* lanes_new: keys, lent, are what its tokens are signed with; NULL: nothing. */
+struct lanes *lanes_new(const struct token_keys *keys);
 void lanes_free(struct lanes *lanes); /* NULL-safe */
 
 /* lanes_add: see stream_source.h. Returns NULL and *lane, or why there is no such lane: a literal.
@@ -51,6 +52,13 @@ bool lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *know
  * nothing moved and nothing was appended. */
 const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, struct buf *token);
 
+/* lanes_begin_cursor: the position is a cursor from now on, see stream_cursor_start; len is at most
+ * TOKEN_CURSOR_MAX. lanes_move_cursor: it is this one now; the next lanes_advance makes its token.
+ */
+void lanes_begin_cursor(struct lanes *lanes, const void *cursor, size_t len);
+void lanes_move_cursor(struct lanes *lanes, const void *cursor, size_t len);
+bool lanes_by_cursor(struct lanes *lanes);
+
 /* lanes_token: the position now. lanes_start_token: where every lane began. */
 void lanes_token(struct lanes *lanes, struct buf *token);
 void lanes_start_token(struct lanes *lanes, struct buf *token);
@@ -80,8 +88,8 @@ struct lane_place {
 size_t lanes_places(struct lanes *lanes, const struct place *from, const struct place *here,
     struct lane_place **places);
 
-/* lanes_begin_at_zero: every lane began at its first offset, 0, and there are some: what the stream
- * has ever published is all there is. */
+/* lanes_begin_at_zero: every lane began at its first offset, 0, and there are some, or at the empty
+ * cursor: what the stream has ever published is all there is. */
 bool lanes_begin_at_zero(struct lanes *lanes);
 
 /* lanes_replay: the lanes with their places in the token from, for a connector; those that the

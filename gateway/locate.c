@@ -92,7 +92,7 @@ static const char past_the_end[] = "the token is past the end of the source";
 static const char *
 refusal(const struct place *from, const struct lane_place *places, size_t n, bool any_known)
 {
-    any_known |= n == 0 || from->n_lanes == 0;
+    any_known |= from->cursor == NULL && (n == 0 || from->n_lanes == 0);
     for (size_t i = 0; i < n; i++) {
         any_known |= places[i].known;
         if (places[i].known && places[i].asked > places[i].end) {
@@ -107,8 +107,8 @@ stream_place_of(const struct record *record, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    if (record != NULL && token_decode(record->text + record->id_off, record->id_len, &place->lanes,
-                              &place->n_lanes, &err) != 0) {
+    if (record != NULL &&
+        place_of_token(place, record->text + record->id_off, record->id_len, NULL, &err) != 0) {
         *place = (struct place){.kind = PLACE_NONE}; /* longer than TOKEN_MAX */
     }
 }
@@ -173,6 +173,68 @@ locate_token(
     free(places);
 }
 
+/* ---- cursors ---- */
+
+void
+stream_add_place(struct stream *stream, const struct place *place, struct buf *out)
+{
+    if (place->cursor == NULL && place->n_lanes == 0) { /* given before it had any position */
+        lanes_start_token(stream_lanes(stream), out);
+    } else {
+        place_add_token(out, place, stream_keys(stream));
+    }
+}
+
+/* The newest seq in [low, high] whose record has this id, or 0. */
+static uint64_t
+find_id(struct ring *ring, const struct buf *id, uint64_t low, uint64_t high)
+{
+    uint64_t found = 0;
+    while (found == 0 && high >= low && high > 0) {
+        uint64_t from = high >= low + STEP ? high - STEP + 1 : low;
+        struct record *records[STEP];
+        size_t n = ring_read(ring, from, records, (size_t)(high - from + 1), UINT64_MAX);
+        for (size_t i = n; i-- > 0;) {
+            if (found == 0 && record_has_id(records[i], id->bytes, id->len)) {
+                found = records[i]->seq;
+            }
+            record_unref(records[i]);
+        }
+        if (n == 0) {
+            return 0; /* the ring moved on */
+        }
+        high = from - 1;
+    }
+    return found;
+}
+
+/* A cursor has no order: the record that it names is in the ring, or the place is elsewhere. */
+static void
+locate_cursor(struct stream *stream, const struct place *from, struct stream_start *start)
+{
+    struct ring_state state;
+    struct buf id, begin;
+    buf_init(&id);
+    buf_init(&begin);
+    ring_state(stream_ring(stream), &state);
+    stream_add_place(stream, from, &id);
+    lanes_start_token(stream_lanes(stream), &begin);
+    uint64_t seq = find_id(stream_ring(stream), &id, state.tail_seq, state.head_seq);
+    bool at_start = id.len == begin.len && memcmp(id.bytes, begin.bytes, id.len) == 0;
+    *start = (struct stream_start){.seq = state.head_seq + 1};
+    if (from->cursor == NULL && from->n_lanes > 0) {
+        start->reason = "the token is of another stream";
+    } else if (seq != 0 || (at_start && state.tail_seq == 1)) {
+        start->seq = seq + 1;
+        start->resumed = true;
+    } else {
+        start->elsewhere = true;
+        start->reason = "the token's place is not in the ring";
+    }
+    buf_fini(&id);
+    buf_fini(&begin);
+}
+
 static uint64_t
 first_seq(struct stream *stream, const struct place *from)
 {
@@ -194,7 +256,7 @@ place_of_text(const char *text, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    (void)token_decode(text, strlen(text), &place->lanes, &place->n_lanes, &err);
+    (void)place_of_token(place, text, strlen(text), NULL, &err);
 }
 
 uint64_t
@@ -225,6 +287,24 @@ stream_count_wanted(struct stream *stream, const struct place *from, const struc
     return sum;
 }
 
+const char *
+stream_refuses_end(struct stream *stream, const struct place *to)
+{
+    struct stream_start start;
+    if (lanes_by_cursor(stream_lanes(stream))) {
+        stream_locate(stream, to, &start);
+        record_unref(start.before);
+        return start.resumed ? NULL : start.reason;
+    }
+    struct lane_place *places;
+    size_t n = lanes_places(stream_lanes(stream), to, to, &places);
+    bool known = false;
+    (void)lanes_unaccounted(stream_lanes(stream), to, &known);
+    const char *why = refusal(to, places, n, known);
+    free(places);
+    return why == past_the_end ? NULL : why; /* it may be to come */
+}
+
 /* A place that is no token may be older than the ring, unless the ring has all there ever was. */
 static bool
 asks_for_older(struct stream *stream, const struct place *from, uint64_t seq)
@@ -249,7 +329,11 @@ stream_locate(struct stream *stream, const struct place *from, struct stream_sta
         return;
     }
     for (unsigned attempt = 0;; attempt++) {
-        locate_token(stream, from, attempt, start);
+        if (lanes_by_cursor(stream_lanes(stream))) {
+            locate_cursor(stream, from, start);
+        } else {
+            locate_token(stream, from, attempt, start);
+        }
         uint64_t wanted = start->seq;
         ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
         if (start->seq == wanted) {

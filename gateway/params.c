@@ -4,6 +4,7 @@
 #include "params.h"
 
 #include "clock.h"
+#include "mem.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,21 +128,36 @@ parse_time(struct place *place, const char *text, struct err *err)
     return -1;
 }
 
-static int
-parse_token(struct place *place, const char *text, size_t len, struct err *err)
+int
+place_of_token(struct place *place, const char *text, size_t len, const struct token_keys *keys,
+    struct err *err)
 {
-    struct token_lane *lanes;
-    size_t n;
-    if (token_decode(text, len, &lanes, &n, err) != 0) {
+    struct token token;
+    if (token_decode(text, len, keys, &token, err) != 0) {
         return -1;
     }
-    *place = (struct place){.kind = PLACE_TOKEN, .lanes = lanes, .n_lanes = n};
+    *place = (struct place){.kind = PLACE_TOKEN,
+        .lanes = token.lanes,
+        .n_lanes = token.n_lanes,
+        .cursor = token.cursor,
+        .cursor_len = token.cursor_len};
     return 0;
 }
 
-/* The first character tells the forms apart: a token's version byte makes it start with 'A'. */
+void
+place_add_token(struct buf *out, const struct place *place, const struct token_keys *keys)
+{
+    if (place->cursor != NULL) {
+        token_encode_cursor(out, place->cursor, place->cursor_len, keys);
+    } else {
+        token_encode(out, place->lanes, place->n_lanes, keys);
+    }
+}
+
+/* The first character tells the forms apart: a token's first byte makes it start with A to D. */
 int
-params_parse_place(struct place *place, const char *text, int64_t now_ms, struct err *err)
+params_parse_place(struct place *place, const char *text, int64_t now_ms,
+    const struct token_keys *keys, struct err *err)
 {
     if (strcmp(text, "latest") == 0) {
         *place = (struct place){.kind = PLACE_LATEST};
@@ -157,14 +173,14 @@ params_parse_place(struct place *place, const char *text, int64_t now_ms, struct
     if (text[0] >= '0' && text[0] <= '9') {
         return parse_time(place, text, err);
     }
-    if (text[0] != 'A') {
+    if (text[0] < 'A' || text[0] > 'D') {
         err_set(err, ERR_INVALID,
             "\"%s\" is not latest, earliest, a duration such as -10m, an RFC 3339 time or a resume "
             "token",
             show(text).text);
         return -1;
     }
-    return parse_token(place, text, strlen(text), err);
+    return place_of_token(place, text, strlen(text), keys, err);
 }
 
 static void
@@ -174,14 +190,19 @@ place_fini(struct place *place)
     *place = (struct place){.kind = PLACE_NONE};
 }
 
+struct context {
+    const struct params_scope *scope;
+    struct err *err;
+};
+
 /* Parse a place and put the parameter's name before what is wrong with it. */
 static int
-set_place(struct place *place, const char *name, const char *text, int64_t now_ms, struct err *err)
+set_place(struct place *place, const char *name, const char *text, const struct context *context)
 {
     struct err inner = {.code = ERR_NONE};
     struct place got;
-    if (params_parse_place(&got, text, now_ms, &inner) != 0) {
-        err_set(err, inner.code, "%s: %s", name, inner.text);
+    if (params_parse_place(&got, text, context->scope->now_ms, context->scope->keys, &inner) != 0) {
+        err_set(context->err, inner.code, "%s: %s", name, inner.text);
         return -1;
     }
     place_fini(place);
@@ -189,15 +210,10 @@ set_place(struct place *place, const char *name, const char *text, int64_t now_m
     return 0;
 }
 
-struct context {
-    int64_t now_ms;
-    struct err *err;
-};
-
 static int
 set_from(struct params *params, const char *value, const struct context *context)
 {
-    return set_place(&params->from, "from", value, context->now_ms, context->err);
+    return set_place(&params->from, "from", value, context);
 }
 
 static int
@@ -206,7 +222,7 @@ set_to(struct params *params, const char *value, const struct context *context)
     if (strcmp(value, "earliest") == 0) {
         return refuse(context->err, "to", "latest, a time or a resume token", value);
     }
-    return set_place(&params->to, "to", value, context->now_ms, context->err);
+    return set_place(&params->to, "to", value, context);
 }
 
 static int
@@ -370,8 +386,14 @@ distance(const char *a, const char *b)
     return row[b_len];
 }
 
+static const char *
+own_name(const struct own_names *own, size_t i)
+{
+    return own->name == NULL ? NULL : own->name(own->self, i);
+}
+
 static int
-refuse_unknown(const char *name, struct err *err)
+refuse_unknown(const char *name, const struct own_names *own, struct err *err)
 {
     const char *nearest = known[0].name;
     size_t best = SIZE_MAX;
@@ -383,9 +405,49 @@ refuse_unknown(const char *name, struct err *err)
             nearest = known[i].name;
         }
     }
+    const char *one;
+    for (size_t i = 0; (one = own_name(own, i)) != NULL; i++) {
+        size_t got = strlen(one) <= NAME_MAX_LEN ? distance(shown.text, one) : SIZE_MAX;
+        if (got < best) {
+            best = got;
+            nearest = one;
+        }
+    }
     err_set(err, ERR_INVALID, "%s: unknown parameter; the nearest known one is \"%s\"", shown.text,
         nearest);
     return -1;
+}
+
+int
+params_add_own(struct params *params, const char *name, const char *value, struct err *err)
+{
+    for (size_t i = 0; i < params->n_own; i++) {
+        if (strcmp(params->own[i].name, name) == 0) {
+            err_set(err, ERR_INVALID, "%s: given more than once", name);
+            return -1;
+        }
+    }
+    if (params->n_own == OWN_PARAMS_MAX) {
+        err_set(err, ERR_INVALID, "%s: more than %d parameters", name, OWN_PARAMS_MAX);
+        return -1;
+    }
+    if (params->own == NULL) {
+        params->own = mem_calloc(OWN_PARAMS_MAX, sizeof *params->own);
+    }
+    params->own[params->n_own++] = (struct own_param){mem_strdup(name), mem_strdup(value)};
+    return 0;
+}
+
+static int
+set_own(struct params *params, const char *name, const char *value, const struct context *context)
+{
+    const char *one;
+    for (size_t i = 0; (one = own_name(&context->scope->own, i)) != NULL; i++) {
+        if (strcmp(one, name) == 0) {
+            return params_add_own(params, name, value, context->err);
+        }
+    }
+    return refuse_unknown(name, &context->scope->own, context->err);
 }
 
 static int
@@ -407,7 +469,7 @@ set_one(struct params *params, const char *name, const char *value, uint32_t *se
         *seen |= 1u << i;
         return known[i].set(params, value, context);
     }
-    return refuse_unknown(name, context->err);
+    return set_own(params, name, value, context);
 }
 
 /* Decode one "name=value" and set it. */
@@ -462,8 +524,10 @@ parse_query(struct params *params, struct slice query, const struct context *con
 
 /* An EventSource reconnects to the same URL with the header added, so it wins over from=. */
 static int
-apply_last_event_id(struct params *params, const struct http_request *request, struct err *err)
+apply_last_event_id(
+    struct params *params, const struct http_request *request, const struct context *context)
 {
+    struct err *err = context->err;
     struct err inner = {.code = ERR_NONE};
     struct place place;
     struct slice id = http_header(request, "Last-Event-ID");
@@ -474,7 +538,7 @@ apply_last_event_id(struct params *params, const struct http_request *request, s
     if (id.len == 0) {
         return 0;
     }
-    if (parse_token(&place, id.at, id.len, &inner) != 0) {
+    if (place_of_token(&place, id.at, id.len, context->scope->keys, &inner) != 0) {
         err_set(err, inner.code, "Last-Event-ID: %s", inner.text);
         return -1;
     }
@@ -484,13 +548,13 @@ apply_last_event_id(struct params *params, const struct http_request *request, s
 }
 
 int
-params_parse(
-    struct params *params, const struct http_request *request, int64_t now_ms, struct err *err)
+params_parse(struct params *params, const struct http_request *request,
+    const struct params_scope *scope, struct err *err)
 {
-    const struct context context = {now_ms, err};
+    const struct context context = {scope, err};
     *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true};
     if (parse_query(params, request->query, &context) != 0 ||
-        apply_last_event_id(params, request, err) != 0) {
+        apply_last_event_id(params, request, &context) != 0) {
         params_fini(params);
         return -1;
     }
@@ -505,6 +569,13 @@ params_fini(struct params *params)
 {
     filter_unref(params->filter);
     params->filter = NULL;
+    for (size_t i = 0; i < params->n_own; i++) {
+        free(params->own[i].name);
+        free(params->own[i].value);
+    }
+    free(params->own);
+    params->own = NULL;
+    params->n_own = 0;
     place_fini(&params->from);
     place_fini(&params->to);
 }

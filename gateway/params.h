@@ -19,8 +19,37 @@ enum place_kind { PLACE_NONE, PLACE_LATEST, PLACE_EARLIEST, PLACE_TIME, PLACE_TO
 struct place {
     enum place_kind kind;
     int64_t time_ms;          /* PLACE_TIME: Unix milliseconds ("-10m" is resolved against now) */
-    struct token_lane *lanes; /* PLACE_TOKEN: owned */
+    struct token_lane *lanes; /* PLACE_TOKEN: as in struct token. Owned: free() is all it takes */
     size_t n_lanes;
+    const uint8_t *cursor; /* NULL: lanes */
+    size_t cursor_len;
+};
+
+/* place_of_token: the place that text says; keys as of token_decode. Errors -1 and err. */
+int place_of_token(struct place *place, const char *text, size_t len, const struct token_keys *keys,
+    struct err *err);
+
+/* place_add_token: append the token of place, which is a PLACE_TOKEN. */
+void place_add_token(struct buf *out, const struct place *place, const struct token_keys *keys);
+
+/* A parameter of the stream's own: of a file's replay, of a query. */
+struct own_param {
+    char *name, *value;
+};
+#define OWN_PARAMS_MAX 64
+
+/* Which those are: name(self, i) is the i-th, NULL behind the last; name NULL: none. They never
+ * repeat. */
+struct own_names {
+    const char *(*name)(const void *self, size_t i);
+    const void *self;
+};
+
+/* What a stream makes of parameters. */
+struct params_scope {
+    int64_t now_ms;                /* the wall clock, for relative times */
+    const struct token_keys *keys; /* of the stream; NULL: none */
+    struct own_names own;
 };
 
 struct params {
@@ -39,19 +68,27 @@ struct params {
     uint64_t heartbeat_ms; /* 0: off; else 1 s to 1 h */
     uint64_t max_rate;     /* records a second; 0: unpaced */
     struct filter *filter; /* of key and where, sealed; NULL: none. Owned */
+    struct own_param *own; /* owned, with its texts */
+    size_t n_own;
 };
 
-/* params_parse: now_ms is the wall clock, for relative times. Names from CONTRACT section 3 that
- * this version does not serve yet (consumer, ticket, envelope=cloudevents) are refused
- * by name, not ignored. Last-Event-ID must be a token; an empty one counts as none. Errors hold
- * client text only as printable ASCII. Errors  -1 and err, whose text starts with the parameter's
- * name. Owns    params_fini frees what the struct holds; safe after a failure. */
-int params_parse(
-    struct params *params, const struct http_request *request, int64_t now_ms, struct err *err);
+/* params_parse: Names from CONTRACT section 3 that this version does not serve yet (consumer,
+ * ticket, envelope=cloudevents) are refused by name, not ignored. Last-Event-ID must be a token; an
+ * empty one counts as none. Errors hold client text only as printable ASCII. Errors  -1 and err,
+ * whose text starts with the parameter's name. Owns    params_fini frees what the struct holds;
+ * safe after a failure. */
+int params_parse(struct params *params, const struct http_request *request,
+    const struct params_scope *scope, struct err *err);
+
+/* params_add_own: one that stands in the path. Errors -1 and err: the query has it too, or it is
+ * one too many. */
+int params_add_own(struct params *params, const char *name, const char *value, struct err *err);
+
 void params_fini(struct params *params);
 
 /* params_parse_place: "latest", "earliest", "-10m", RFC 3339, or a token. */
-int params_parse_place(struct place *place, const char *text, int64_t now_ms, struct err *err);
+int params_parse_place(struct place *place, const char *text, int64_t now_ms,
+    const struct token_keys *keys, struct err *err);
 
 /* params_parse_duration_ms: "250ms", "15s", "10m", "2h"; 0 or -1. */
 int params_parse_duration_ms(const char *text, uint64_t *ms);

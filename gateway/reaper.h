@@ -1,13 +1,18 @@
-/* reaper: stops and frees streams that a shard has no more use for, on a thread of its own, since
- * stopping a source blocks. Create and free are in catchup.h.  Thread  any. */
+/* reaper: stops and frees what a shard has no more use for, on a thread of its own, since stopping
+ * a source blocks.  Thread  any, but for new and free. */
 #ifndef HEADGATE_REAPER_H
 #define HEADGATE_REAPER_H
 
-struct reaper;
-struct stream;
+#include "err.h"
 
-/* reaper_take: stop and free stream, then free(memory), which the stream's configuration lies in.
- */
-void reaper_take(struct reaper *reaper, struct stream *stream, void *memory);
+struct reaper;
+
+/* reaper_new: its thread starts. Errors NULL and err. reaper_free buries what it was given and
+ * joins. Thread init. */
+struct reaper *reaper_new(struct err *err);
+void reaper_free(struct reaper *reaper); /* NULL-safe */
+
+/* reaper_take: call bury(dead) on the reaper's thread; it may block. */
+void reaper_take(struct reaper *reaper, void (*bury)(void *dead), void *dead);
 
 #endif

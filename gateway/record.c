@@ -320,6 +320,12 @@ record_unref(struct record *record)
     }
 }
 
+bool
+record_has_id(const struct record *record, const char *id, size_t len)
+{
+    return record->id_len == len && memcmp(record->text + record->id_off, id, len) == 0;
+}
+
 uint64_t
 record_charge_bytes(const struct record *record)
 {

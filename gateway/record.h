@@ -53,6 +53,10 @@ struct record_input {
     const struct record_header *headers;
     size_t n_headers;
     const char *type; /* NULL, or the record's own event name (a checked token) */
+    /* Of a stream that began with stream_cursor_start: the position behind this record, unique to
+     * it, at most TOKEN_CURSOR_MAX bytes (a longer one makes it too large). Else NULL. */
+    const void *cursor;
+    size_t cursor_len;
 };
 
 struct record {
@@ -87,6 +91,9 @@ struct record {
  * Cost    O(bytes): about 0.3 us for 200 bytes of JSON.  Blocks  no.  Errors  none. */
 struct record *record_new(const struct record_input *in, const char *id, size_t id_len,
     const char *source_prefix, int64_t arrival_ns, struct buf *scratch);
+
+/* record_has_id: the token behind it is id. */
+bool record_has_id(const struct record *record, const char *id, size_t len);
 
 /* record_add_envelope: append the JSON text of the record in an envelope, without a newline;
  * of a gap record the control message. record_envelope_len: how many bytes that is.

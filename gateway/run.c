@@ -1,10 +1,10 @@
 /* run: starts and ends everything, and waits for signals in between. Main's thread. */
 #include "run.h"
 
-#include "catchup.h"
 #include "clock.h"
 #include "log.h"
 #include "mem.h"
+#include "reaper.h"
 #include "server.h"
 
 #include <errno.h>
@@ -209,6 +209,7 @@ run_config(const struct config *config, const struct run_options *options)
     struct running running = {.server = {
                                   .config = config,
                                   .n_shards = config->threads,
+                                  .requests = {.most = (size_t)config->request_streams},
                                   .serve_page = options->serve_page,
                                   .started_ms = clock_wall_ms(),
                               }};

@@ -17,8 +17,7 @@ enum target_kind { TARGET_NONE, TARGET_LIST, TARGET_STREAM, TARGET_PAGE };
 
 struct target {
     enum target_kind kind;
-    size_t stream;
-    enum stream_format format;
+    struct subscription stream;
     const struct page_file *page;
 };
 
@@ -38,19 +37,21 @@ static struct target
 find_target(const struct server *server, const char *path)
 {
     static const char prefix[] = "/streams/";
-    struct target target = {.kind = TARGET_NONE};
+    struct target target = {.kind = TARGET_NONE, .stream.path = path};
     if (strcmp(path, "/streams") == 0) {
         target.kind = TARGET_LIST;
     } else if (strncmp(path, prefix, sizeof prefix - 1) == 0) {
-        if (find_stream(server, path + sizeof prefix - 1, &target.stream)) {
+        if (find_stream(server, path + sizeof prefix - 1, &target.stream.stream)) {
             target.kind = TARGET_STREAM;
         }
     }
     for (size_t i = 0; i < server->config->n_routes && target.kind == TARGET_NONE; i++) {
         const struct config_route *route = &server->config->routes[i];
-        if (strcmp(route->path, path) == 0 && find_stream(server, route->stream, &target.stream)) {
+        if (route_matches(route, path) &&
+            find_stream(server, route->stream, &target.stream.stream)) {
             target.kind = TARGET_STREAM;
-            target.format = route->format;
+            target.stream.format = route->format;
+            target.stream.route = route;
         }
     }
     for (size_t i = 0; server->serve_page && i < page_files_n && target.kind == TARGET_NONE; i++) {
@@ -93,6 +94,22 @@ origin_headers(const struct config *config, const struct http_request *request, 
            strncasecmp(origin.at + skip, host.at, host.len) == 0;
 }
 
+/* Every request has the stream to itself: it has no ring yet. */
+static void
+add_request(const struct config_stream *config, struct buf *body)
+{
+    const struct connector *connector = config->connector;
+    const char *name = NULL;
+    BUF_LITERAL(body, "\"on_request\":true,\"parameters\":[");
+    for (size_t i = 0; connector->request_param != NULL &&
+                       (name = connector->request_param(config->settings, i)) != NULL;
+         i++) {
+        buf_adds(body, i == 0 ? "" : ",");
+        json_add_lossy(body, name, strlen(name));
+    }
+    BUF_LITERAL(body, "]}");
+}
+
 static void
 add_stream(const struct server *server, size_t i, struct buf *body)
 {
@@ -106,16 +123,21 @@ add_stream(const struct server *server, size_t i, struct buf *body)
         config->name, config->name, config->connector->name, health.up ? "true" : "false");
     buf_addf(body,
         "\"formats\":[\"ws\",\"sse\",\"ndjson\",\"json\"],\"slow\":{\"policy\":\"%s\",\"allow\":[",
-        slow_policy_names[config->slow_policy]);
+        slow_policy_names[health.on_request ? SLOW_PAUSE : config->slow_policy]);
     const char *comma = "";
+    uint32_t allow = health.on_request ? 1u << SLOW_PAUSE : config->slow_allow;
     for (int policy = 0; policy < SLOW_POLICY_COUNT; policy++) {
-        if (config->slow_allow & (1u << policy)) {
+        if (allow & (1u << policy)) {
             buf_addf(body, "%s\"%s\"", comma, slow_policy_names[policy]);
             comma = ",";
         }
     }
     buf_addf(body, "],\"queue\":{\"records\":%llu,\"bytes\":%llu}},",
         (unsigned long long)config->queue_records, (unsigned long long)config->queue_bytes);
+    if (health.on_request) {
+        add_request(config, body);
+        return;
+    }
     buf_addf(body, "\"ring\":{\"records\":%llu,\"bytes\":%llu}}", (unsigned long long)ring.records,
         (unsigned long long)ring.bytes);
 }
@@ -206,7 +228,7 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
         list_streams(server, conn, request, cors);
         break;
     case TARGET_STREAM:
-        subscribe(server, conn, request, target->stream, target->format, cors);
+        subscribe(server, conn, request, &target->stream, cors);
         break;
     case TARGET_PAGE:
         send_page(conn, request, target->page);

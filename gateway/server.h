@@ -6,6 +6,8 @@
 
 #include "config.h"
 #include "conn.h"
+#include "params.h"
+#include "private.h"
 #include "shard.h"
 #include "stream.h"
 
@@ -18,9 +20,10 @@ struct server {
     size_t n_streams;
     struct shard **shards; /* service threads, without the admin's */
     size_t n_shards;
-    bool serve_page;      /* the demo page at / */
-    int64_t started_ms;   /* Unix milliseconds */
-    atomic_bool draining; /* SIGTERM came */
+    struct private_budget requests; /* streams that requests make */
+    bool serve_page;                /* the demo page at / */
+    int64_t started_ms;             /* Unix milliseconds */
+    atomic_bool draining;           /* SIGTERM came */
 };
 
 /* serve_request: the public listener (a handler's request function; self is a struct server). */
@@ -29,10 +32,28 @@ void serve_request(void *self, struct conn *conn, const struct http_request *req
 /* admin_request: the admin listener: /metrics, /livez, /readyz, /healthz. */
 void admin_request(void *self, struct conn *conn, const struct http_request *request);
 
-/* subscribe: answer a GET or HEAD of a stream: negotiate, check, and make a session. forced is the
- * route's format, or FORMAT_AUTO. cors: header lines for the answer. */
+/* What a path stands for. */
+struct subscription {
+    size_t stream;
+    enum stream_format format;        /* the route's, or FORMAT_AUTO */
+    const struct config_route *route; /* whose {NAME} parts are parameters; NULL: none */
+    const char *path;                 /* as it was matched, decoded */
+};
+
+/* subscribe: answer a GET or HEAD of a stream: negotiate, check, and make a session. cors: header
+ * lines for the answer. */
 void subscribe(struct server *server, struct conn *conn, const struct http_request *request,
-    size_t stream, enum stream_format forced, const char *cors);
+    const struct subscription *what, const char *cors);
+
+/* request_config: the configuration of a private stream that a request makes of the stream of.
+ * Thread any. */
+void request_config(struct config_stream *config, const struct config_stream *of);
+
+/* route_matches: path is one of route's. route_params: the parts of path that stand for variables
+ * of the route become parameters. Errors -1 and err. */
+bool route_matches(const struct config_route *route, const char *path);
+int route_params(
+    const struct config_route *route, const char *path, struct params *params, struct err *err);
 
 /* origin_headers: into out the Vary line, and the CORS lines for the request's Origin. False: the
  * Origin is neither this host nor configured; a WebSocket from there is refused. */

@@ -4,6 +4,7 @@
 #include "session_internal.h"
 
 #include "catchup.h"
+#include "json.h"
 #include "lanes.h"
 #include "mem.h"
 #include "shard.h"
@@ -15,6 +16,8 @@
 
 /* How long a goodbye may take to be written. */
 #define GOODBYE_MS 5000
+/* How often progress is told at the most. */
+#define PROGRESS_MS 250
 
 bool
 session_owes(const struct session *session)
@@ -56,16 +59,17 @@ bool
 session_needs_solo(const struct session *session)
 {
     return session_framer(session)->needs_first || session->bounded || session->max_rate != 0 ||
-           session->catchup != NULL || session->limit != UINT64_MAX ||
-           session->stand.seq < session->skip_until;
+           session->catchup != NULL || session->feed->outlet->on_request ||
+           session->limit != UINT64_MAX || session->stand.seq < session->skip_until;
 }
 
+/* The token of where it asked to begin. */
 static char *
-token_text(const struct place *place)
+token_text(const struct session *session)
 {
     struct buf text;
     buf_init(&text);
-    token_encode(&text, place->lanes, place->n_lanes);
+    place_add_token(&text, &session->from, stream_keys(session->home->stream));
     buf_addc(&text, '\0');
     return text.bytes;
 }
@@ -110,7 +114,11 @@ session_hello_late(struct session *session)
     buf_addc(&token, '\0');
     free(session->id_before);
     session->id_before = token.bytes;
-    say_hello(session, &(struct stream_start){.resumed = false});
+    const char *anew = stream_anew(session->feed->outlet->stream);
+    say_hello(session, &(struct stream_start){
+                           .resumed = session->from.kind == PLACE_TOKEN && anew == NULL,
+                           .reason = anew,
+                       });
 }
 
 /* The position of the live stream as it is now: where a bounded read that catches up ends. */
@@ -122,7 +130,7 @@ position_now(struct session *session)
     struct place place = {.kind = PLACE_TOKEN};
     buf_init(&token);
     lanes_token(stream_lanes(session->home->stream), &token);
-    (void)token_decode(token.bytes, token.len, &place.lanes, &place.n_lanes, &err);
+    (void)place_of_token(&place, token.bytes, token.len, NULL, &err);
     buf_fini(&token);
     return place;
 }
@@ -132,7 +140,7 @@ static void
 go_elsewhere(struct session *session)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
-    session->id_before = session->hello_due ? mem_strdup("") : token_text(&session->from);
+    session->id_before = session->hello_due ? mem_strdup("") : token_text(session);
     if (!session->hello_due) {
         say_hello(session, &(struct stream_start){.resumed = true});
     }
@@ -151,16 +159,31 @@ tell_unaccounted(struct session *session, const struct stream_start *start)
     }
 }
 
+/* It has the stream to itself, from its beginning, which is told once the source knows it. A
+ * failure must be seen: its body is cut short like that of a bounded read. */
+static void
+begin_request(struct session *session)
+{
+    session->bounded = true;
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    session->stand = (struct stand){.seq = 1};
+}
+
 /* Stand where `from` begins, and say so. */
 static void
 take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    stream_locate(stream, &session->from, &start);
     size_t chunk = session_begin_control(session);
     session_framer(session)->open(&session->out);
     session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+        return;
+    }
+    stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session);
@@ -171,7 +194,7 @@ take_stand(struct session *session)
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    session->id_before = start.resumed ? token_text(&session->from) : mem_strdup(here);
+    session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
     say_hello(session, &start);
     tell_unaccounted(session, &start);
     if (start.missed > 0) {
@@ -198,21 +221,72 @@ take_params(struct session *session, struct params *params)
     session->max_rate = params->max_rate;
 }
 
+void
+session_end_by_id(struct session *session)
+{
+    struct place place;
+    struct err err;
+    struct stream_start end = {.resumed = false};
+    if (place_of_token(&place, session->end_id, strlen(session->end_id), NULL, &err) == 0) {
+        stream_locate(session->home->stream, &place, &end);
+        record_unref(end.before);
+        free(place.lanes);
+    }
+    bool ahead = end.resumed && end.seq > session->stand.seq;
+    session->end_seq = ahead ? end.seq : session->stand.seq;
+    session->end_ordinal = ahead ? end.ordinal : session->stand.ordinal;
+}
+
+static char *
+text_of(struct buf *text)
+{
+    buf_addc(text, '\0');
+    return text->bytes;
+}
+
+/* A cursor cannot be compared with a record, only found: the end is the record of that id. */
+static void
+end_at_cursor(struct session *session)
+{
+    struct buf id;
+    buf_init(&id);
+    stream_add_place(session->home->stream, &session->to, &id);
+    session->end_id = text_of(&id);
+    free(session->to.lanes);
+    session->to = (struct place){.kind = PLACE_NONE};
+    if (!session->waiting) {
+        session_end_by_id(session);
+    }
+}
+
 /* A bounded read ends at its token, its time, or where the ring ends now. */
 static void
 find_end(struct session *session)
 {
-    if (!session->bounded || session->to.kind == PLACE_TOKEN || session->to.kind == PLACE_TIME) {
+    bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
+    if (session->feed->outlet->on_request) {
+        return; /* its source says when it is complete */
+    }
+    if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor) {
+        end_at_cursor(session);
+    }
+    if (!session->bounded || session->end_id != NULL || session->to.kind == PLACE_TOKEN ||
+        session->to.kind == PLACE_TIME) {
         return;
     }
-    if (session->waiting) { /* places in the ring mean nothing to it */
+    if (session->waiting && !by_cursor) { /* places in the ring mean nothing to it */
         session->to = position_now(session);
         return;
     }
-    struct ring_state state;
-    ring_state(stream_ring(session->feed->outlet->stream), &state);
-    session->end_seq = state.head_seq + 1;
-    session->end_ordinal = state.head_ordinal;
+    struct stand end = {.seq = UINT64_MAX};
+    struct record *before;
+    ring_place(stream_ring(session->home->stream), &end.seq, &end.ordinal, &end.bytes, &before);
+    session->end_id = session_token_before(session->home->stream, before);
+    record_unref(before);
+    if (!session->waiting) {
+        session->end_seq = end.seq;
+        session->end_ordinal = end.ordinal;
+    }
 }
 
 struct queue
@@ -310,6 +384,9 @@ session_free(struct session *session)
     counter_add(&outlet->counters->disconnects[session->why], 1);
     if (--outlet->n_sessions == 0) {
         stream_listen(outlet->stream, outlet->slot, false);
+        if (outlet->is_private) {
+            shard_wake(outlet->shard); /* it is retired there */
+        }
     }
     if (session->ws != NULL) {
         ws_parser_fini(session->ws);
@@ -320,6 +397,7 @@ session_free(struct session *session)
     }
     buf_fini(&session->out);
     free(session->id_before);
+    free(session->end_id);
     free(session->from.lanes);
     free(session->to.lanes);
     free(session->until.lanes);
@@ -345,7 +423,8 @@ session_end(struct session *session, const struct ending *ending)
         buf_init(&json);
         buf_addf(&json, "{\"event\":\"%s\"", ending->event);
         if (ending->failure != NULL) {
-            buf_addf(&json, ",\"code\":\"%s\",\"message\":\"%s\"", ending->failure, ending->reason);
+            buf_addf(&json, ",\"code\":\"%s\",\"message\":", ending->failure);
+            json_add_lossy(&json, ending->reason, strlen(ending->reason));
         } else if (!ending->complete) {
             buf_addf(&json, ",\"reason\":\"%s\",\"code\":%d,\"message\":\"%s\"",
                 disconnect_reason_names[ending->why], ending->code, ending->reason);
@@ -390,6 +469,25 @@ add_position(struct session *session)
     return session->out.len > before;
 }
 
+void
+session_tell_progress(struct session *session, bool last)
+{
+    uint64_t done, total;
+    int64_t now_ms = shard_now_ms(session->conn->shard);
+    if (!stream_progress(session->feed->outlet->stream, &done, &total) ||
+        done == session->told_done || (!last && now_ms - session->told_ms < PROGRESS_MS)) {
+        return;
+    }
+    struct buf json;
+    buf_init(&json);
+    buf_addf(&json, "{\"event\":\"progress\",\"done\":%llu,\"total\":%llu}",
+        (unsigned long long)done, (unsigned long long)total);
+    session_control(session, "progress", &json, NULL);
+    buf_fini(&json);
+    session->told_done = done;
+    session->told_ms = now_ms;
+}
+
 static void
 heartbeat(struct session *session, int64_t now_ms)
 {
@@ -423,6 +521,9 @@ session_tick(struct session *session, int64_t now_ms)
     if (session->heartbeat_ms != 0 &&
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
+    }
+    if (session->feed->outlet->on_request && !session->hello_due) {
+        session_tell_progress(session, false);
     }
     if ((session->bounded || session->catchup != NULL) && session->state == SESSION_LIVE) {
         session_pump(session); /* a read up to a time ends without a further record */

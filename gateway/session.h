@@ -31,12 +31,12 @@ struct session {
     TAILQ_ENTRY(session) conflate_link; /* in home's conflaters when policy is conflate */
     struct conn *conn;
     struct feed *feed;
-    struct outlet *home;     /* of the live stream; feed->outlet is another one while catching up */
-    struct catchup *catchup; /* the reader that it stands in; NULL: the live lane */
-    bool waiting;            /* for a reader */
-    bool hello_due;          /* where it begins is not known before the reader knows */
-    bool holds;              /* it is among its outlet's pausers */
-    unsigned own_batches;    /* since the last try to hand over */
+    struct outlet *home; /* of the live stream; feed->outlet is another one while catching up */
+    struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
+    bool waiting;                   /* for a reader */
+    bool hello_due;                 /* where it begins is not known before the reader knows */
+    bool holds;                     /* it is among its outlet's pausers */
+    unsigned own_batches;           /* since the last try to hand over */
     enum session_state state;
     bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */
 
@@ -59,6 +59,7 @@ struct session {
     struct place to;      /* bounded read */
     uint64_t end_seq;     /* bounded read without a `to`: ends before this record; 0: none */
     uint64_t end_ordinal; /* produced records before end_seq */
+    char *end_id;         /* the token before end_seq, or where that is not known yet; else NULL */
     uint64_t limit;       /* records still to send; UINT64_MAX: no limit */
     uint64_t max_rate;    /* records a second; 0: unpaced */
     int64_t pace_ns;      /* paced: when the next record may go */
@@ -69,6 +70,8 @@ struct session {
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
 
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
+    uint64_t told_done;            /* of a stream of a request: the progress that was told last */
+    int64_t told_ms;               /* and when */
     uint64_t told_seq;             /* filtered: the stand that the last position message told */
     int64_t sent_ms;               /* last time that bytes went out */
     uint64_t heartbeat_ms;         /* 0: off */

@@ -48,8 +48,16 @@ void session_end_control(struct session *session, size_t chunk);
  * began. Owns: the caller frees the text. */
 char *session_token_before(struct stream *stream, const struct record *before);
 
+/* session_end_by_id: find end_seq in the live ring by end_id. What is not there any more lies
+ * before the stand. */
+void session_end_by_id(struct session *session);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
+
+/* session_tell_progress: of a stream of a request, if it has gone on; last: however lately it was
+ * told. */
+void session_tell_progress(struct session *session, bool last);
 
 /* session_needs_solo: its bytes cannot be those of all, now. */
 bool session_needs_solo(const struct session *session);

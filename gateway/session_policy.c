@@ -3,8 +3,10 @@
 
 #include "../connectors/connector.h"
 #include "catchup.h"
+#include "lanes.h"
 #include "mem.h"
 #include "shard.h"
+#include "stream_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -155,14 +157,26 @@ drop_newest(struct session *session, const struct ring_state *ring, bool over)
     return false;
 }
 
+/* Places in the ring mean nothing any more: a bounded read ends by its position. */
+static void
+leave_ring(struct session *session)
+{
+    struct err err;
+    session->end_seq = 0;
+    if (session->end_id != NULL && !lanes_by_cursor(stream_lanes(session->home->stream))) {
+        (void)place_of_token(&session->to, session->end_id, strlen(session->end_id), NULL, &err);
+        free(session->end_id);
+        session->end_id = NULL;
+    }
+}
+
 /* The ring has left a subscriber that must not lose: what it needs next is read from the source. */
 static bool
 read_elsewhere(struct session *session)
 {
     struct err err;
     struct place place = {.kind = PLACE_TOKEN};
-    if (token_decode(session->id_before, strlen(session->id_before), &place.lanes, &place.n_lanes,
-            &err) != 0) {
+    if (place_of_token(&place, session->id_before, strlen(session->id_before), NULL, &err) != 0) {
         return false;
     }
     if (session->state == SESSION_LIVE) {
@@ -171,6 +185,7 @@ read_elsewhere(struct session *session)
     session_unhold(session);
     free(session->from.lanes);
     session->from = place;
+    leave_ring(session);
     catchup_ask(session);
     return true;
 }

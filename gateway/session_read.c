@@ -83,13 +83,25 @@ pace(struct session *session, uint64_t sent)
     }
 }
 
+/* Of a read by cursors that catches up: is record the one that it ends with? */
+static bool
+is_its_end(const struct session *session, const struct record *record)
+{
+    return session->catchup != NULL && session->end_id != NULL && session->end_seq == 0 &&
+           record_has_id(record, session->end_id, strlen(session->end_id));
+}
+
 /* Keep of records[0..n) those that this session gets, at most left; the others are unreferenced. */
 static size_t
-choose(const struct session *session, struct record **records, size_t n, uint64_t left)
+choose(struct session *session, struct record **records, size_t n, uint64_t left)
 {
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        if (left > 0 && session_wants(session, records[i])) {
+        if (is_its_end(session, records[i])) {
+            session->end_seq = records[i]->seq + 1;
+        }
+        bool past = session->end_seq != 0 && records[i]->seq >= session->end_seq;
+        if (left > 0 && !past && session_wants(session, records[i])) {
             left -= left != UINT64_MAX && !records[i]->is_gap;
             records[kept++] = records[i];
         } else {

@@ -171,6 +171,9 @@ static bool
 caught_all(const struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
+    if (session->end_id != NULL) { /* by cursors: the record was met, or is yet to come */
+        return session->end_seq != 0 && session->stand.seq >= session->end_seq;
+    }
     if (!catchup_ready(session) || (session->to.kind == PLACE_TIME &&
                                        shard_wall_ms(session->conn->shard) < session->to.time_ms)) {
         return false;
@@ -191,6 +194,9 @@ complete(const struct session *session)
     }
     if (session->catchup != NULL) {
         return caught_all(session);
+    }
+    if (session->feed->outlet->on_request) {
+        return false; /* its source says when it is complete */
     }
     switch (session->to.kind) {
     case PLACE_TOKEN: /* the second look: records may have come that made it reach */
@@ -239,6 +245,41 @@ step_elsewhere(struct session *session)
            catchup_hand_over(session);
 }
 
+/* A step of one whose stream a request made. Whether the source has ended is asked before whether
+ * all is sent: what it committed last must not be missed. */
+static bool
+step_request(struct session *session)
+{
+    struct stream *stream = session->feed->outlet->stream;
+    struct stream_health health;
+    struct stream_outcome outcome;
+    stream_outcome(stream, &outcome);
+    if (session->hello_due) {
+        stream_health(stream, &health);
+        if (!health.was_up && !outcome.ended) {
+            return false;
+        }
+        session_hello_late(session);
+        return true;
+    }
+    if (session_apply_policy(session) || session_send_next(session)) {
+        session_tell_progress(session, false);
+        return true;
+    }
+    if (!outcome.ended || !at_head(session)) {
+        return false;
+    }
+    session_tell_progress(session, true);
+    bool failed = outcome.code != NULL;
+    session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
+                             .code = failed ? 1011 : 1000,
+                             .reason = failed ? outcome.message : "the stream is complete",
+                             .failure = outcome.code,
+                             .event = failed ? "failed" : "end",
+                             .complete = !failed});
+    return true;
+}
+
 /* One step of a session that is not LIVE. False: it waits for the socket or for records. */
 static bool
 step(struct session *session)
@@ -270,6 +311,9 @@ step(struct session *session)
     }
     if (session->catchup != NULL) {
         return step_elsewhere(session);
+    }
+    if (session->feed->outlet->on_request) {
+        return step_request(session);
     }
     return (session->conflation == NULL && session_apply_policy(session)) ||
            session_send_next(session);

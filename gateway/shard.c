@@ -9,6 +9,7 @@
 #include "log.h"
 #include "lws_log.h"
 #include "mem.h"
+#include "private.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
@@ -49,7 +50,8 @@ struct shard {
     struct handler handler;
     struct outlet *outlets;
     size_t n_outlets;
-    struct catchups *catchups;
+    struct privates *privates; /* NULL on the admin's shard */
+    struct catchups *catchups; /* NULL where nothing is caught up */
     struct lws_log *lws_log;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
@@ -184,8 +186,11 @@ serve_wake(struct shard *shard)
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
         }
+        if (shard->privates != NULL) {
+            more |= privates_serve(shard->privates);
+        }
         if (shard->catchups != NULL) {
-            more |= catchups_serve(shard->catchups);
+            catchups_serve(shard->catchups);
         }
         if (more) {
             shard_wake(shard);
@@ -204,7 +209,7 @@ serve_wake(struct shard *shard)
 static int
 settle(struct shard *shard, int result)
 {
-    bool stale = shard->catchups != NULL && catchups_stale(shard->catchups);
+    bool stale = shard->privates != NULL && privates_stale(shard->privates);
     for (size_t i = 0; i < shard->n_outlets && !stale; i++) {
         stale = shard->outlets[i].hold_stale;
     }
@@ -336,8 +341,11 @@ shard_new(const struct shard_options *options, struct err *err)
         stream_set_waker(
             options->streams[i], shard->index, (struct stream_waker){shard_wake, shard});
     }
+    if (options->reaper != NULL) {
+        shard->privates = privates_new(shard, options->reaper);
+    }
     if (options->catchup_readers > 0) {
-        shard->catchups = catchups_new(shard, options->catchup_readers, options->reaper);
+        shard->catchups = catchups_new(shard->privates, options->catchup_readers);
     }
     return shard;
 }
@@ -450,8 +458,8 @@ shard_halt(struct shard *shard)
         lws_cancel_service(shard->context);
         pthread_join(shard->thread, NULL);
         shard->halted = true;
-        if (shard->catchups != NULL) {
-            catchups_halt(shard->catchups);
+        if (shard->privates != NULL) {
+            privates_halt(shard->privates);
         }
     }
 }
@@ -474,6 +482,7 @@ shard_free(struct shard *shard)
         return;
     }
     shard_stop(shard);
+    privates_free(shard->privates);
     catchups_free(shard->catchups);
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_fini(&shard->outlets[i]);
@@ -560,6 +569,12 @@ void
 shard_remove(struct shard *shard, struct conn *conn)
 {
     TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct privates *
+shard_privates(struct shard *shard)
+{
+    return shard->privates;
 }
 
 struct catchups *

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct catchups;
+struct privates;
 struct feed;
 struct outlet;
 struct reaper;
@@ -93,6 +94,9 @@ void shard_filter_release(struct shard *shard);
 /* shard_pace, shard_unpace: a paced session is pumped every few milliseconds. */
 void shard_pace(struct shard *shard, struct session *session);
 void shard_unpace(struct shard *shard, struct session *session);
+
+/* shard_privates: its private streams; NULL on the admin's shard. */
+struct privates *shard_privates(struct shard *shard);
 
 /* shard_catchups: the readers of what the rings no longer hold; NULL on the admin's shard. */
 struct catchups *shard_catchups(struct shard *shard);

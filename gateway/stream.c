@@ -43,6 +43,7 @@ struct ended {
 struct stream {
     const struct config_stream *config;
     struct ring *ring;
+    struct token_keys *keys;
     struct lanes *lanes;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
@@ -62,8 +63,15 @@ struct stream {
     atomic_uint_fast64_t records_in;
     struct error_count errors[ERROR_REASONS_MAX];
 
+    bool is_private;
+    struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
+
     pthread_mutex_t health_lock;
     struct stream_health health;
+    struct stream_outcome outcome; /* under health_lock, like the two below */
+    const char *anew;
+    uint64_t done, total;
+    atomic_bool has_progress, has_ended;
     atomic_int_fast64_t alive_ns;
 };
 
@@ -73,8 +81,10 @@ stream_new(const struct config_stream *config, size_t n_shards)
     struct stream *stream = mem_calloc(1, sizeof *stream);
     stream->config = config;
     stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
-    stream->lanes = lanes_new();
+    stream->keys = token_keys_new(config->tokens, config->name);
+    stream->lanes = lanes_new(stream->keys);
     stream->n_shards = n_shards;
+    stream->tally = stream;
     stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
     stream->listeners = mem_calloc(n_shards, sizeof *stream->listeners);
     buf_init(&stream->scratch);
@@ -92,6 +102,15 @@ stream_set_waker(struct stream *stream, size_t shard, struct stream_waker waker)
     stream->listeners[shard].waker = waker;
 }
 
+void
+stream_make_private(struct stream *stream, struct stream *tally)
+{
+    stream->is_private = true;
+    if (tally != NULL) {
+        stream->tally = tally;
+    }
+}
+
 int
 stream_start_at(struct stream *stream, const struct replay *replay, struct err *err)
 {
@@ -105,7 +124,23 @@ stream_start_at(struct stream *stream, const struct replay *replay, struct err *
 int
 stream_start(struct stream *stream, struct err *err)
 {
+    const struct connector *connector = stream->config->connector;
+    if (connector->on_request != NULL && connector->on_request(stream->config->settings)) {
+        stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
+        return 0;
+    }
     return stream_start_at(stream, NULL, err);
+}
+
+void
+stream_cancel(struct stream *stream)
+{
+    const struct connector *connector = stream->config->connector;
+    pthread_mutex_lock(&stream->source_lock);
+    if (stream->source != NULL && connector->cancel != NULL) {
+        connector->cancel(stream->source);
+    }
+    pthread_mutex_unlock(&stream->source_lock);
 }
 
 void
@@ -133,6 +168,7 @@ stream_free(struct stream *stream)
     ring_free(stream->ring);
     lanes_free(stream->lanes);
     free(stream->ended);
+    token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     pthread_mutex_destroy(&stream->source_lock);
@@ -160,6 +196,12 @@ stream_ring(struct stream *stream)
     return stream->ring;
 }
 
+const struct token_keys *
+stream_keys(const struct stream *stream)
+{
+    return stream->keys;
+}
+
 struct stream_counters *
 stream_counters(struct stream *stream, size_t shard)
 {
@@ -176,7 +218,7 @@ stream_lanes(struct stream *stream)
 static struct stream_counters *
 source_counters(struct stream *stream)
 {
-    return &stream->counters[stream->n_shards];
+    return &stream->tally->counters[stream->tally->n_shards];
 }
 
 /* ---- the source's side ---- */
@@ -184,6 +226,8 @@ source_counters(struct stream *stream)
 static void stage(struct stream *stream, struct record *record);
 static void wake_listeners(struct stream *stream);
 static void forget_ended(struct stream *stream);
+static void lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
+    const char *reason, const struct record_input *in);
 
 size_t
 stream_max_record_bytes(const struct stream *stream)
@@ -218,6 +262,12 @@ void
 stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin)
 {
     lanes_set_file(stream->lanes, lane, path, origin);
+}
+
+void
+stream_cursor_start(struct stream *stream, const void *cursor, size_t len)
+{
+    lanes_begin_cursor(stream->lanes, cursor, len);
 }
 
 void
@@ -300,7 +350,8 @@ static bool
 is_too_large(const struct stream *stream, const struct record_input *in)
 {
     size_t left = STREAM_KEY_HEADERS_MAX;
-    if (in->data_len > stream_max_record_bytes(stream) || in->key_len > left) {
+    if (in->data_len > stream_max_record_bytes(stream) || in->key_len > left ||
+        in->cursor_len > TOKEN_CURSOR_MAX) {
         return true;
     }
     left -= in->key_len;
@@ -312,6 +363,15 @@ is_too_large(const struct stream *stream, const struct record_input *in)
         left -= header->name_len + header->value_len;
     }
     return false;
+}
+
+/* The position is that of in, if it has one that a token holds. */
+static void
+move_cursor(struct stream *stream, const struct record_input *in)
+{
+    if (in->cursor != NULL && in->cursor_len <= TOKEN_CURSOR_MAX) {
+        lanes_move_cursor(stream->lanes, in->cursor, in->cursor_len);
+    }
 }
 
 int
@@ -327,9 +387,10 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
         return 0;
     }
     if (is_too_large(stream, in)) {
-        stream_lost(stream, in->lane, in->offset, 1, "too_large");
+        lose(stream, in->lane, in->offset, 1, "too_large", in);
         return 1;
     }
+    move_cursor(stream, in);
     stream->token.len = 0;
     const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
     struct record *record = record_new(
@@ -351,15 +412,19 @@ drop_reason_of(const char *reason)
     return DROP_TOO_LARGE;
 }
 
-void
-stream_lost(
-    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
+/* in: the record that is lost, whose cursor is the position then; NULL: there is none. */
+static void
+lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason,
+    const struct record_input *in)
 {
     assert(count > 0);
     struct buf from;
     buf_init(&from);
     lanes_token(stream->lanes, &from);
     buf_addc(&from, '\0');
+    if (in != NULL) {
+        move_cursor(stream, in);
+    }
     stream->token.len = 0;
     uint64_t first = lanes_next(stream->lanes, lane);
     if (lanes_advance(stream->lanes, lane, last_offset, &stream->token) != NULL) {
@@ -372,6 +437,13 @@ stream_lost(
             &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
     buf_fini(&from);
+}
+
+void
+stream_lost(
+    struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count, const char *reason)
+{
+    lose(stream, lane, last_offset, count, reason, NULL);
 }
 
 static void
@@ -400,7 +472,7 @@ stream_commit(struct stream *stream)
     if (stream->scratch.cap > SCRATCH_KEEP) { /* the last large record may have been the only one */
         buf_fini(&stream->scratch);
     }
-    atomic_fetch_add_explicit(&stream->records_in, records, memory_order_relaxed);
+    atomic_fetch_add_explicit(&stream->tally->records_in, records, memory_order_relaxed);
     forget_ended(stream);
     wake_listeners(stream);
 }
@@ -414,7 +486,8 @@ stream_source_up(struct stream *stream)
     stream->health.why[0] = '\0';
     pthread_mutex_unlock(&stream->health_lock);
     if (changed) {
-        log_event(LOG_INFO, "source", stream_name(stream), "source is up");
+        log_event(stream->is_private ? LOG_DEBUG : LOG_INFO, "source", stream_name(stream),
+            "source is up");
         wake_listeners(stream); /* subscribers may wait to be told where it begins */
     }
 }
@@ -428,15 +501,54 @@ stream_source_down(struct stream *stream, const char *why)
     snprintf(stream->health.why, sizeof stream->health.why, "%s", why);
     pthread_mutex_unlock(&stream->health_lock);
     if (changed) {
-        log_event(LOG_WARN, "source", stream_name(stream), "source is down: %s", why);
+        log_event(stream->is_private ? LOG_DEBUG : LOG_WARN, "source", stream_name(stream),
+            "source is down: %s", why);
     }
+}
+
+void
+stream_source_anew(struct stream *stream, const char *reason)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    stream->anew = reason;
+    pthread_mutex_unlock(&stream->health_lock);
+}
+
+void
+stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    stream->done = done;
+    stream->total = total;
+    pthread_mutex_unlock(&stream->health_lock);
+    atomic_store(&stream->has_progress, true);
+}
+
+void
+stream_source_end(struct stream *stream, const char *code, const char *message)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool first = !stream->outcome.ended;
+    if (first) {
+        stream->outcome.ended = true;
+        stream->outcome.code = code;
+        snprintf(stream->outcome.message, sizeof stream->outcome.message, "%s",
+            message == NULL ? "" : message);
+    }
+    pthread_mutex_unlock(&stream->health_lock);
+    if (first && code != NULL) {
+        log_event(LOG_WARN, "source", stream_name(stream), "a stream of a request failed: %s: %s",
+            code, message);
+    }
+    atomic_store(&stream->has_ended, true);
+    wake_listeners(stream);
 }
 
 void
 stream_source_error(struct stream *stream, const char *reason)
 {
     for (size_t i = 0; i < ERROR_REASONS_MAX; i++) {
-        struct error_count *error = &stream->errors[i];
+        struct error_count *error = &stream->tally->errors[i];
         const char *there = NULL;
         if (atomic_compare_exchange_strong(&error->reason, &there, reason) ||
             strcmp(there, reason) == 0) {
@@ -496,7 +608,42 @@ stream_health(struct stream *stream, struct stream_health *health)
     pthread_mutex_lock(&stream->health_lock);
     *health = stream->health;
     pthread_mutex_unlock(&stream->health_lock);
-    health->alive_ns = atomic_load_explicit(&stream->alive_ns, memory_order_relaxed);
+    health->alive_ns = health->on_request
+                           ? clock_mono_ns() /* it has no thread that could be stuck */
+                           : atomic_load_explicit(&stream->alive_ns, memory_order_relaxed);
+}
+
+void
+stream_outcome(struct stream *stream, struct stream_outcome *outcome)
+{
+    *outcome = (struct stream_outcome){.ended = false};
+    if (atomic_load(&stream->has_ended)) {
+        pthread_mutex_lock(&stream->health_lock);
+        *outcome = stream->outcome;
+        pthread_mutex_unlock(&stream->health_lock);
+    }
+}
+
+bool
+stream_progress(struct stream *stream, uint64_t *done, uint64_t *total)
+{
+    if (!atomic_load(&stream->has_progress)) {
+        return false;
+    }
+    pthread_mutex_lock(&stream->health_lock);
+    *done = stream->done;
+    *total = stream->total;
+    pthread_mutex_unlock(&stream->health_lock);
+    return true;
+}
+
+const char *
+stream_anew(struct stream *stream)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    const char *reason = stream->anew;
+    pthread_mutex_unlock(&stream->health_lock);
+    return reason;
 }
 
 bool

@@ -74,11 +74,18 @@ int stream_start(struct stream *stream, struct err *err);
  * shard. */
 struct replay;
 int stream_start_at(struct stream *stream, const struct replay *replay, struct err *err);
+/* stream_make_private: before the start. Its source's comings and goings are logged at debug level
+ * only; what it counts is counted for the stream tally where that is not NULL. */
+void stream_make_private(struct stream *stream, struct stream *tally);
+/* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
+void stream_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
 void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
 
 const struct config_stream *stream_config(const struct stream *stream);
 struct ring *stream_ring(struct stream *stream);
+/* stream_keys: what its tokens are signed with; NULL: nothing. any. */
+const struct token_keys *stream_keys(const struct stream *stream);
 struct stream_counters *stream_counters(struct stream *stream, size_t shard);
 
 /* stream_listen: shard has (or no longer has) subscribers and wants wakes. Thread shard. */
@@ -113,6 +120,10 @@ struct stream_start {
  * O(1) else. */
 void stream_locate(struct stream *stream, const struct place *from, struct stream_start *start);
 
+/* stream_refuses_end: why a bounded read cannot end at to, a PLACE_TOKEN; a literal. NULL: it can.
+ * any. */
+const char *stream_refuses_end(struct stream *stream, const struct place *to);
+
 /* stream_wants: true when record is at or past the token's place in its lane. */
 bool stream_wants(struct stream *stream, const struct place *from, const struct record *record);
 
@@ -129,10 +140,24 @@ bool stream_reaches(struct stream *stream, const struct place *to);
 struct stream_health {
     bool up;
     bool was_up;      /* it has been up once */
+    bool on_request;  /* it has no source: every request makes one of its own */
     char why[160];    /* why it is down */
     int64_t alive_ns; /* monotonic time of the source's last sign of life */
 };
 void stream_health(struct stream *stream, struct stream_health *health);
+
+/* How a stream of a request went, for its subscriber. */
+struct stream_outcome {
+    bool ended;
+    const char *code;  /* of a failure; NULL: complete */
+    char message[160]; /* of a failure */
+};
+/* stream_outcome: what is committed when it says ended is all there is. any. */
+void stream_outcome(struct stream *stream, struct stream_outcome *outcome);
+/* stream_progress: false when the source has not said any. any. */
+bool stream_progress(struct stream *stream, uint64_t *done, uint64_t *total);
+/* stream_anew: why the place that was asked for was not honoured; NULL: it was. any. */
+const char *stream_anew(struct stream *stream);
 
 /* stream_metrics_lag: add headgate_kafka_lag_records samples for each lane. any. */
 void stream_metrics_lag(struct stream *stream, struct buf *out);

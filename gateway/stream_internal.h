@@ -7,6 +7,10 @@
 
 struct lanes;
 
+/* stream_add_place: append the token of place as this stream writes it: what a record's id is
+ * compared with. */
+void stream_add_place(struct stream *stream, const struct place *place, struct buf *out);
+
 /* stream_lanes: lent for the stream's life. Thread any. */
 struct lanes *stream_lanes(struct stream *stream);
 

@@ -2,7 +2,9 @@
  *
  * Lanes. A lane is one ordered part of a source: a Kafka partition, a file. Offsets in a lane only
  * grow. The stream knows the next offset of every lane: that vector is the stream's position, and
- * written as a token it is the id of each record.
+ * written as a token it is the id of each record. A source whose places are no offsets (the key of
+ * a row) says so with stream_cursor_start(): then each record brings its position, a cursor, and
+ * lanes and offsets are only for order and repeats within this process.
  *
  * Life: the source adds its lanes with their start offsets, then calls stream_source_up(). Records
  * are staged one by one and become visible together at stream_commit(): one lock and one wake a
@@ -45,6 +47,12 @@ uint32_t stream_lane_add(
  * origin. Called again when the file is renamed. A removed lane of this kind is forgotten once its
  * last record has left the ring: tokens have it no longer, and its index is given to another. */
 void stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin);
+
+/* stream_cursor_start: before the first record and stream_source_up(): positions are cursors, and
+ * this is where the stream begins; len 0: before all that the source has. A token's cursor comes
+ * back as struct replay's when it is older than the ring. A loss without a cursor (stream_lost)
+ * leaves the position where it was. */
+void stream_cursor_start(struct stream *stream, const void *cursor, size_t len);
 
 /* stream_lane_reset: the lane starts anew at next, which may be lower than before: the topic was
  * deleted and made again. Every subscriber is told by a gap with the reason "reset" and count 0.
@@ -89,6 +97,22 @@ void stream_source_down(struct stream *stream, const char *why);
 /* stream_source_error: count an upstream error in headgate_source_errors_total{stream,reason}.
  * reason is a literal from a small fixed set. Thread any. */
 void stream_source_error(struct stream *stream, const char *reason);
+
+/* The rest is for a stream that a request made (connector.h, on_request).
+ *
+ * stream_source_anew: the place that the request asked for cannot be honoured, and the stream
+ * starts from its beginning; reason, a literal, is told to the subscriber. Before stream_source_up.
+ */
+void stream_source_anew(struct stream *stream, const char *reason);
+
+/* stream_source_progress: done of total are read, in whatever unit. The subscriber is told a few
+ * times a second at the most. Where the whole is not known, it is not called. Thread any. */
+void stream_source_progress(struct stream *stream, uint64_t done, uint64_t total);
+
+/* stream_source_end: nothing will follow what was committed. code NULL: the stream is complete;
+ * else it failed, for a reason that code, a literal such as "source_failed", and message (copied;
+ * one line for people, no secrets) say. Counts once. Thread any. */
+void stream_source_end(struct stream *stream, const char *code, const char *message);
 
 /* stream_source_alive: the source's thread made progress; /livez fails when the last call is too
  * long ago. At least once a second, paused or not. */

@@ -2,6 +2,7 @@
  * thread. */
 #include "server.h"
 
+#include "connector.h"
 #include "feed.h"
 #include "mem.h"
 #include "params.h"
@@ -10,7 +11,24 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Of such a stream's ring; the source waits for what is not sent. */
+#define REQUEST_RING_RECORDS 4096
+#define REQUEST_RING_BYTES (UINT64_C(1) << 20)
+
+void
+request_config(struct config_stream *config, const struct config_stream *of)
+{
+    private_config(config, of, REQUEST_RING_RECORDS, REQUEST_RING_BYTES);
+}
+
+static bool
+is_on_request(const struct config_stream *config)
+{
+    return config->connector->on_request != NULL && config->connector->on_request(config->settings);
+}
 
 static bool
 is_bounded(const struct params *params)
@@ -70,7 +88,8 @@ refuse_with(struct refusal *refusal, int status, const char *format, ...)
 
 static bool
 choose_format(const struct http_request *request, enum stream_format forced,
-    const struct params *params, enum stream_format *format, struct refusal *refusal)
+    const struct config_stream *config, const struct params *params, enum stream_format *format,
+    struct refusal *refusal)
 {
     bool upgrade = ws_is_upgrade(request);
     *format = forced != FORMAT_AUTO ? forced : params->format;
@@ -89,7 +108,7 @@ choose_format(const struct http_request *request, enum stream_format forced,
         refusal->headers = WS_UPGRADE_LINES;
         return refuse_with(refusal, 426, "format=ws needs a WebSocket handshake");
     }
-    if (*format == FORMAT_JSON && !is_bounded(params)) {
+    if (*format == FORMAT_JSON && !is_bounded(params) && !is_on_request(config)) {
         return refuse_with(refusal, 406,
             "a JSON array needs an end: give follow=false, limit or to, or accept "
             "application/x-ndjson");
@@ -101,6 +120,15 @@ static bool
 check_allowed(
     const struct config_stream *config, const struct params *params, struct refusal *refusal)
 {
+    if (is_on_request(config) && params->to.kind != PLACE_NONE) {
+        return refuse_with(refusal, 400, "to: this stream ends by itself, or after a limit");
+    }
+    if (is_on_request(config)) {
+        return (!params->has_slow || params->slow == SLOW_PAUSE) && params->queue_records == 0
+                   ? true
+                   : refuse_with(refusal, 400,
+                         "slow, queue: this stream is made for the request alone and waits for it");
+    }
     if (params->has_slow && (config->slow_allow & (1u << params->slow)) == 0) {
         return refuse_with(refusal, 400,
             "slow: this stream does not allow %s; GET /streams lists what it allows",
@@ -111,6 +139,14 @@ check_allowed(
             (unsigned long long)config->queue_records);
     }
     return true;
+}
+
+static bool
+check_end(struct stream *stream, const struct params *params, struct refusal *refusal)
+{
+    const char *why =
+        params->to.kind == PLACE_TOKEN ? stream_refuses_end(stream, &params->to) : NULL;
+    return why == NULL || refuse_with(refusal, 400, "to: %s", why);
 }
 
 static const struct framer *
@@ -194,6 +230,84 @@ default_heartbeat(const struct server *server, const struct framer *framer)
     return has ? server->config->heartbeat_ms : 0;
 }
 
+static int
+status_of(enum err_code code)
+{
+    switch (code) {
+    case ERR_INVALID:
+        return 400;
+    case ERR_MISSING:
+        return 404;
+    case ERR_LIMIT:
+    case ERR_REMOTE:
+        return 503;
+    case ERR_SYSTEM:
+    case ERR_NONE:
+        break;
+    }
+    return 500;
+}
+
+/* What the source of a request is to begin at. rows is the caller's to free. */
+static void
+replay_of(const struct params *params, struct replay *replay, struct replay_lane **rows)
+{
+    const struct place *from = &params->from;
+    struct replay_lane *lanes = mem_calloc(from->n_lanes + 1, sizeof *lanes);
+    for (size_t i = 0; i < from->n_lanes; i++) {
+        const struct token_lane *lane = &from->lanes[i];
+        lanes[i] = (struct replay_lane){
+            .group_hash = lane->group, .partition = lane->partition, .next = lane->next};
+    }
+    *rows = lanes;
+    *replay = (struct replay){
+        .kind = from->kind == PLACE_TIME    ? REPLAY_TIME
+                : from->kind != PLACE_TOKEN ? REPLAY_EARLIEST
+                : from->cursor != NULL      ? REPLAY_CURSOR
+                                            : REPLAY_LANES,
+        .time_ms = from->time_ms,
+        .lanes = lanes,
+        .n_lanes = from->n_lanes,
+        .cursor = from->cursor,
+        .cursor_len = from->cursor_len,
+    };
+}
+
+/* Make the stream that the request asks for. NULL: refusal says why not. */
+static struct private_stream *
+open_request(struct server *server, struct conn *conn, size_t stream, const struct params *params,
+    struct refusal *refusal)
+{
+    struct config_stream config;
+    struct replay replay;
+    struct replay_lane *lanes;
+    struct request_param *own = mem_calloc(params->n_own + 1, sizeof *own);
+    struct err err = {.code = ERR_NONE};
+    request_config(&config, &server->config->streams[stream]);
+    replay_of(params, &replay, &lanes);
+    for (size_t i = 0; i < params->n_own; i++) {
+        own[i] = (struct request_param){params->own[i].name, params->own[i].value};
+    }
+    replay.params = own;
+    replay.n_params = params->n_own;
+    struct private_stream *made = private_open(shard_privates(conn->shard),
+        &(struct private_options){
+            .config = &config,
+            .home = shard_outlet(conn->shard, stream),
+            .replay = &replay,
+            .on_request = true,
+            .budget = &server->requests,
+        },
+        &err);
+    if (made == NULL) {
+        refuse_with(refusal, status_of(err.code), "%s", err.text);
+        refusal->headers = refusal->status == 503 ? "Retry-After: 5\r\n" : NULL;
+    }
+    free(lanes);
+    free(own);
+    return made;
+}
+
 static void
 start_session(struct server *server, struct conn *conn, const struct http_request *request,
     size_t stream, enum stream_format chosen, struct params *params, const char *cors)
@@ -216,7 +330,17 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
         .chunked = framer->in_http_body && request->minor == 1,
         .filter = params->filter,
     };
-    struct feed *feed = outlet_feed(shard_outlet(conn->shard, stream), &format, false);
+    struct outlet *outlet = shard_outlet(conn->shard, stream);
+    if (is_on_request(&server->config->streams[stream])) {
+        struct private_stream *made = open_request(server, conn, stream, params, &refusal);
+        if (made == NULL) {
+            refuse(conn, request, &refusal, cors);
+            buf_fini(&head);
+            return;
+        }
+        outlet = &made->outlet;
+    }
+    struct feed *feed = outlet_feed(outlet, &format, outlet->is_private);
     if (feed != NULL) {
         session_pump(session_new_take(conn, feed, params, &head));
     } else {
@@ -235,19 +359,38 @@ was_up(struct stream *stream)
     return health.was_up;
 }
 
+static int
+parse_params(struct params *params, const struct server *server, struct conn *conn,
+    const struct http_request *request, const struct subscription *what, struct err *err)
+{
+    const struct config_stream *config = &server->config->streams[what->stream];
+    const struct params_scope scope = {
+        .now_ms = shard_wall_ms(conn->shard),
+        .keys = stream_keys(server->streams[what->stream]),
+        .own = {config->connector->request_param, config->settings},
+    };
+    if (params_parse(params, request, &scope, err) != 0) {
+        return -1;
+    }
+    return what->route == NULL ? 0 : route_params(what->route, what->path, params, err);
+}
+
 void
 subscribe(struct server *server, struct conn *conn, const struct http_request *request,
-    size_t stream, enum stream_format forced, const char *cors)
+    const struct subscription *what, const char *cors)
 {
+    size_t stream = what->stream;
+    const struct config_stream *config = &server->config->streams[stream];
     struct params params;
     struct err err;
     enum stream_format format;
     struct refusal refusal = {.status = 0};
-    if (params_parse(&params, request, shard_wall_ms(conn->shard), &err) != 0) {
+    if (parse_params(&params, server, conn, request, what, &err) != 0) {
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
-    } else if (!choose_format(request, forced, &params, &format, &refusal) ||
-               !check_allowed(&server->config->streams[stream], &params, &refusal)) {
+    } else if (!choose_format(request, what->format, config, &params, &format, &refusal) ||
+               !check_allowed(config, &params, &refusal) ||
+               !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
         refusal.headers = "Retry-After: 1\r\n";

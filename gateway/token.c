@@ -14,6 +14,8 @@
 #include <string.h>
 
 #define VERSION 0x01
+#define SIGNED 0x04
+#define CURSOR 0x08
 #define VARINT_MAX 10
 #define RAW_MAX (TOKEN_MAX / 4 * 3)
 
@@ -80,7 +82,7 @@ put_group(uint8_t *to, const struct token_lane *lanes, size_t n)
 static size_t
 raw_bound(const struct token_lane *lanes, size_t n, size_t *groups)
 {
-    size_t bound = 1 + VARINT_MAX;
+    size_t bound = VARINT_MAX;
     *groups = 0;
     for (size_t i = 0; i < n; (*groups)++) {
         size_t len = group_length(lanes + i, n - i);
@@ -91,23 +93,54 @@ raw_bound(const struct token_lane *lanes, size_t n, size_t *groups)
     return bound;
 }
 
+/* Room for the text of bound bytes and a code. The raw bytes lie behind it, so that neither needs
+ * memory of its own. */
+static uint8_t *
+begin(struct buf *out, size_t bound, const struct token_keys *keys, uint8_t kind)
+{
+    bound += 1 + TOKEN_MAC_BYTES;
+    uint8_t *raw = (uint8_t *)buf_reserve(out, BASE64_LEN(bound) + bound) + BASE64_LEN(bound);
+    *raw = kind | VERSION | (keys == NULL ? 0 : SIGNED);
+    return raw;
+}
+
+/* What is from raw up to to, signed, becomes text at the end of out. */
+static void
+finish(struct buf *out, uint8_t *raw, uint8_t *to, const struct token_keys *keys)
+{
+    size_t len = (size_t)(to - raw);
+    if (keys != NULL) {
+        token_keys_sign(keys, raw, len, to);
+        len += TOKEN_MAC_BYTES;
+    }
+    out->len += base64_url_encode(out->bytes + out->len, raw, len);
+}
+
 void
-token_encode(struct buf *out, const struct token_lane *lanes, size_t n)
+token_encode(
+    struct buf *out, const struct token_lane *lanes, size_t n, const struct token_keys *keys)
 {
     size_t groups;
     size_t bound = raw_bound(lanes, n, &groups);
-    /* The raw bytes lie behind the room for their text, so that neither needs memory of its own. */
-    char *text = buf_reserve(out, BASE64_LEN(bound) + bound);
-    uint8_t *raw = (uint8_t *)text + BASE64_LEN(bound);
-    uint8_t *to = raw;
-    *to++ = VERSION;
-    to = put_varint(to, groups);
+    uint8_t *raw = begin(out, bound, keys, 0);
+    uint8_t *to = put_varint(raw + 1, groups);
     for (size_t i = 0; i < n;) {
         size_t len = group_length(lanes + i, n - i);
         to = put_group(to, lanes + i, len);
         i += len;
     }
-    out->len += base64_url_encode(text, raw, (size_t)(to - raw));
+    finish(out, raw, to, keys);
+}
+
+void
+token_encode_cursor(struct buf *out, const void *cursor, size_t len, const struct token_keys *keys)
+{
+    assert(len <= TOKEN_CURSOR_MAX);
+    uint8_t *raw = begin(out, len, keys, CURSOR);
+    if (len > 0) {
+        memcpy(raw + 1, cursor, len);
+    }
+    finish(out, raw, raw + 1 + len, keys);
 }
 
 /* The six bits of a character of the URL-safe alphabet, or -1. */
@@ -232,37 +265,82 @@ take_groups(struct reader *reader, uint64_t groups)
     return reader->at == reader->end ? NULL : "trailing bytes";
 }
 
+/* Look at the code at the end of raw, which is not empty, and take it off *len. */
 static const char *
-take_token(struct reader *reader)
+take_signature(const uint8_t *raw, size_t *len, const struct token_keys *keys)
 {
-    uint64_t groups;
-    if (reader->at == reader->end) {
+    if ((raw[0] & SIGNED) == 0) {
+        return keys == NULL || token_keys_take_unsigned(keys) ? NULL : "it is not signed";
+    }
+    if (*len < 1 + TOKEN_MAC_BYTES) {
         return "cut short";
     }
-    if (*reader->at++ != VERSION) {
+    *len -= TOKEN_MAC_BYTES;
+    return keys == NULL || token_keys_verify(keys, raw, *len, raw + *len)
+               ? NULL
+               : "its signature is not of this stream";
+}
+
+static const char *
+take_cursor(struct token *token, const uint8_t *at, size_t len)
+{
+    if (len > TOKEN_CURSOR_MAX) {
+        return "too long";
+    }
+    token->lanes = mem_alloc(len + 1);
+    token->cursor = memcpy(token->lanes, at, len);
+    token->cursor_len = len;
+    return NULL;
+}
+
+static const char *
+take_lanes(struct token *token, const uint8_t *at, size_t len)
+{
+    struct reader reader = {at, at + len, mem_calloc(len + 1, sizeof *reader.lanes), 0};
+    uint64_t groups;
+    const char *wrong = take_varint(&reader, &groups);
+    if (wrong == NULL) {
+        wrong = take_groups(&reader, groups);
+    }
+    if (wrong != NULL) {
+        free(reader.lanes);
+        return wrong;
+    }
+    token->lanes = mem_realloc(reader.lanes, (reader.n + 1) * sizeof *reader.lanes);
+    token->n_lanes = reader.n;
+    return NULL;
+}
+
+static const char *
+take_token(struct token *token, const char *text, size_t text_len, const struct token_keys *keys)
+{
+    uint8_t raw[RAW_MAX];
+    size_t len = 0;
+    const char *wrong = decode_text(text, text_len, raw, &len);
+    if (wrong != NULL || len == 0) {
+        return wrong != NULL ? wrong : "cut short";
+    }
+    if ((raw[0] & ~(SIGNED | CURSOR)) != VERSION) {
         return "unknown version";
     }
-    const char *wrong = take_varint(reader, &groups);
-    return wrong != NULL ? wrong : take_groups(reader, groups);
+    wrong = take_signature(raw, &len, keys);
+    if (wrong != NULL) {
+        return wrong;
+    }
+    return (raw[0] & CURSOR) != 0 ? take_cursor(token, raw + 1, len - 1)
+                                  : take_lanes(token, raw + 1, len - 1);
 }
 
 int
-token_decode(const char *text, size_t len, struct token_lane **lanes, size_t *n, struct err *err)
+token_decode(const char *text, size_t len, const struct token_keys *keys, struct token *token,
+    struct err *err)
 {
-    uint8_t raw[RAW_MAX];
-    size_t raw_len = 0;
-    const char *wrong = decode_text(text, len, raw, &raw_len);
-    struct reader reader = {raw, raw + raw_len, NULL, 0};
-    if (wrong == NULL) {
-        reader.lanes = mem_calloc(raw_len + 1, sizeof *reader.lanes);
-        wrong = take_token(&reader);
-    }
+    struct token got = {.lanes = NULL};
+    const char *wrong = take_token(&got, text, len, keys);
     if (wrong != NULL) {
         err_set(err, ERR_INVALID, "not a resume token: %s", wrong);
-        free(reader.lanes);
         return -1;
     }
-    *lanes = mem_realloc(reader.lanes, (reader.n + 1) * sizeof *reader.lanes);
-    *n = reader.n;
+    *token = got;
     return 0;
 }

@@ -29,11 +29,21 @@ check(const struct params *params)
          (params->heartbeat_ms >= 1000 && params->heartbeat_ms <= 3600000));
     must(params->format <= FORMAT_JSON && params->envelope < ENVELOPE_COUNT);
     must(params->slow < SLOW_POLICY_COUNT);
+    must(params->n_own <= 2);
+}
+
+static const char *
+own_name(const void *self, size_t i)
+{
+    (void)self;
+    return i == 0 ? "region" : i == 1 ? "rate" : NULL;
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
+    static const struct params_scope scope = {
+        .now_ms = INT64_C(1769860800000), .own = {.name = own_name}};
     static struct http_request request;
     struct params params;
     struct err err = {.code = ERR_NONE};
@@ -45,7 +55,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     request.headers[0].name = (struct slice){"Last-Event-ID", 13};
     request.headers[0].value = (struct slice){text, id_len};
     request.query = (struct slice){text + skipped, len - skipped};
-    if (params_parse(&params, &request, INT64_C(1769860800000), &err) == 0) {
+    if (params_parse(&params, &request, &scope, &err) == 0) {
         check(&params);
     } else {
         must(err.code != ERR_NONE && err.text[0] != '\0');

@@ -20,7 +20,9 @@ struct stream {
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
     int64_t cost_ns;
-    bool discard, up, disorder;
+    bool discard, up, disorder, ended;
+    const char *failure, *anew;
+    uint64_t done, total;
     size_t ups, downs, commits, repeats, n_lanes, n_staged, n_records, cap;
     struct fake_record *records; /* n_records committed, then n_staged */
     struct fake_lane lanes[FAKE_LANES];
@@ -190,6 +192,24 @@ fake_stream_wait_up(struct stream *stream, bool up, int seconds)
     bool is = stream->up == up;
     pthread_mutex_unlock(&stream->lock);
     return is;
+}
+
+struct fake_outcome
+fake_stream_wait_outcome(struct stream *stream, int seconds)
+{
+    struct timespec until = deadline(seconds);
+    pthread_mutex_lock(&stream->lock);
+    int rc = 0;
+    while (!stream->ended && rc == 0) {
+        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
+    }
+    struct fake_outcome outcome = {.ended = stream->ended,
+        .failure = stream->failure,
+        .anew = stream->anew,
+        .done = stream->done,
+        .total = stream->total};
+    pthread_mutex_unlock(&stream->lock);
+    return outcome;
 }
 
 bool
@@ -426,6 +446,35 @@ stream_source_error(struct stream *stream, const char *reason)
             stream->errors[i].count++;
             break;
         }
+    }
+    changed(stream);
+}
+
+void
+stream_source_anew(struct stream *stream, const char *reason)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->anew = reason;
+    changed(stream);
+}
+
+void
+stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->done = done;
+    stream->total = total;
+    changed(stream);
+}
+
+void
+stream_source_end(struct stream *stream, const char *code, const char *message)
+{
+    (void)message;
+    pthread_mutex_lock(&stream->lock);
+    if (!stream->ended) {
+        stream->ended = true;
+        stream->failure = code;
     }
     changed(stream);
 }

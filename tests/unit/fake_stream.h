@@ -66,6 +66,15 @@ struct fake_lane fake_stream_lane(struct stream *stream, const char *group, uint
 bool fake_stream_wait(
     struct stream *stream, size_t (*what)(struct stream *stream), size_t n, int seconds);
 bool fake_stream_wait_up(struct stream *stream, bool up, int seconds);
+/* fake_stream_wait_outcome: of a stream of a request: how it ended, or, after the time, that it has
+ * not; what else it said. */
+struct fake_outcome {
+    bool ended;
+    const char *failure; /* NULL: complete */
+    const char *anew;
+    uint64_t done, total;
+};
+struct fake_outcome fake_stream_wait_outcome(struct stream *stream, int seconds);
 bool fake_stream_wait_error(struct stream *stream, const char *reason, int seconds);
 bool fake_stream_wait_end(
     struct stream *stream, const char *group, uint32_t partition, uint64_t next, int seconds);

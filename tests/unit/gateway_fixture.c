@@ -97,6 +97,8 @@ fixture_start(struct gateway *gateway)
         .n_streams = 1,
         .handler = {serve_request, &gateway->server},
         .max_connections = gateway->config.max_connections,
+        .catchup_readers = gateway->catchup_readers,
+        .reaper = gateway->reaper,
         .name = "shard-0"};
     gateway->shard = shard_new(&options, &err);
     ck_assert_msg(gateway->shard != NULL, "%s", err.text);

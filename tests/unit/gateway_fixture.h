@@ -15,6 +15,8 @@ struct gateway {
     struct config_stream stream_config;
     struct config_listen listen;
     struct server server;
+    size_t catchup_readers; /* 0: none, else reaper is there too */
+    struct reaper *reaper;
     struct stream *stream;
     struct shard *shard;
     uint16_t port;

@@ -332,7 +332,7 @@ END_TEST
 START_TEST(routes_are_exact_clean_paths)
 {
     static const char *const bad[] = {"a", "/a b", "/a?b", "/%41", "//", "/a//b", "/.", "/a/..",
-        "/./a", "/streams", "/streams/x", "/\xc3\xa4"};
+        "/./a", "/streams", "/streams/x", "/\xc3\xa4", "/a{b}", "/{", "/{}", "/{x}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[256];
         snprintf(
@@ -480,7 +480,9 @@ START_TEST(message_stays_on_one_line)
     assert_errors("\"a\\nb\\e\": 1\nlog: {level: \"x\\ny\"}\n",
         "f.yaml:1:1: a\\x0ab\\x1b: unknown key 'a\\x0ab\\x1b': known here are listen, admin, "
         "threads, "
-        "limits, timeouts, heartbeat, live_limit, catchup, drain, cors, log, streams, routes\n"
+        "limits, timeouts, heartbeat, live_limit, catchup, requests, drain, cors, tokens, log, "
+        "streams, "
+        "routes\n"
         "f.yaml:2:14: log.level: 'x\\x0ay' is none of debug, info, warn, error\n");
 }
 END_TEST
@@ -513,6 +515,29 @@ START_TEST(print_is_loaded_again_to_the_same_print)
     ck_assert_str_eq(first, second);
     free(first);
     free(second);
+}
+END_TEST
+
+START_TEST(token_keys_are_long_enough_and_never_shown)
+{
+    struct config config;
+    setenv("HG_KEY", "first-key-of-thirty-two-bytes-at-least", 1);
+    load(&config, "tokens: {keys: ['${HG_KEY}', 0123456789abcdef0123456789abcdef]}\n"
+                  "streams:\n  a:\n" SOURCE);
+    ck_assert_uint_eq(config.tokens.keys.n, 2);
+    ck_assert_str_eq(config.tokens.keys.items[0], getenv("HG_KEY"));
+    ck_assert(!config.tokens.accept_unsigned);
+    ck_assert_ptr_eq(config.streams[0].tokens, &config.tokens);
+    char *text = print(&config);
+    ck_assert_ptr_nonnull(strstr(text, "keys: [\"***\", \"***\"]\n"));
+    ck_assert_ptr_null(strstr(text, "first-key"));
+    ck_assert_ptr_null(strstr(text, "0123456789abcdef"));
+    assert_error_has(text, "tokens.keys[0]: must have at least 32"); /* a mask is no key */
+    free(text);
+    config_fini(&config);
+    assert_errors("tokens: {keys: 0123456789abcdef0123456789abcde}\n",
+        "f.yaml:1:16: tokens.keys: must have at least 32 characters, as random as those of: "
+        "openssl rand -hex 32\n");
 }
 END_TEST
 
@@ -681,6 +706,6 @@ UNIT_MAIN("config", empty_file_has_every_default, stream_has_its_defaults_and_it
     filled_in_value_is_never_structure_nor_shown,
     yaml_that_we_do_not_take_is_refused_with_its_place, deep_and_large_files_are_refused_quickly,
     message_stays_on_one_line, print_is_loaded_again_to_the_same_print,
-    sizes_and_durations_take_their_units_alone, formatted_values_are_parsed_again,
-    schema_is_json_with_closed_objects_and_defaults, reference_names_every_key,
-    file_that_is_not_there_is_named)
+    token_keys_are_long_enough_and_never_shown, sizes_and_durations_take_their_units_alone,
+    formatted_values_are_parsed_again, schema_is_json_with_closed_objects_and_defaults,
+    reference_names_every_key, file_that_is_not_there_is_named)

@@ -484,7 +484,7 @@ START_TEST(a_read_up_to_a_token_that_is_to_come_waits_for_it)
     struct buf path;
     buf_init(&path);
     buf_adds(&path, "/streams/s?from=earliest&to=");
-    token_encode(&path, &row, 1);
+    token_encode(&path, &row, 1, NULL);
     buf_addc(&path, '\0');
     struct subscriber *reader = subscriber_open(gateway->port, 0);
     subscriber_get(reader, TRANSPORT_SSE, 1, path.bytes, "");

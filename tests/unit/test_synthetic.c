@@ -4,6 +4,7 @@
 
 #include "../../connectors/synthetic.h"
 #include "../../gateway/clock.h"
+#include "../../gateway/token.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -94,6 +95,74 @@ START_TEST(a_size_over_the_streams_maximum_is_a_counted_loss)
 }
 END_TEST
 
-UNIT_MAIN("synthetic", records_are_numbered_json_of_the_size_asked_for,
+static struct fake_outcome
+run_request(const struct synthetic_settings *settings, const struct replay *replay, uint64_t n)
+{
+    struct err err = {0};
+    struct stream *stream = fake_stream_new(100, 1000);
+    struct source *source = synthetic_connector.start(settings, stream, replay, &err);
+    ck_assert_msg(source != NULL, "%s", err.text);
+    struct fake_outcome outcome = fake_stream_wait_outcome(stream, WAIT_S);
+    ck_assert(outcome.ended);
+    ck_assert_uint_eq(fake_stream_count(stream), n);
+    synthetic_connector.stop(source);
+    fake_stream_free(stream);
+    return outcome;
+}
+
+START_TEST(a_request_has_it_to_its_end_or_from_a_token_on)
+{
+    struct synthetic_settings settings = {
+        .size = 100, .batch = 7, .partitions = 3, .count = 100, .on_request = true};
+    struct request_param param = {"count", "10"};
+    struct replay replay = {.kind = REPLAY_EARLIEST};
+    struct fake_outcome outcome = run_request(&settings, &replay, 100);
+    ck_assert_ptr_null(outcome.failure);
+    ck_assert_uint_eq(outcome.done, 100);
+    ck_assert_uint_eq(outcome.total, 100);
+    replay.params = &param;
+    replay.n_params = 1;
+    run_request(&settings, &replay, 10);
+    struct replay_lane lanes[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        lanes[i] = (struct replay_lane){
+            .group_hash = token_group_hash("synthetic"), .partition = i, .next = 1 + (i == 0)};
+    }
+    replay.kind = REPLAY_LANES;
+    replay.lanes = lanes;
+    replay.n_lanes = 3;
+    run_request(&settings, &replay, 6); /* 2 + 1 + 1 of the 10 were there */
+    lanes[1].next = 3;                  /* no place where it ever stands */
+    struct err err = {0};
+    ck_assert_ptr_null(synthetic_connector.start(&settings, NULL, &replay, &err));
+    ck_assert_int_eq(err.code, ERR_INVALID);
+}
+END_TEST
+
+START_TEST(it_fails_where_it_is_told_to)
+{
+    struct synthetic_settings settings = {.size = 100,
+        .batch = 1,
+        .partitions = 1,
+        .count = 100,
+        .on_request = true,
+        .fail_after = 5};
+    struct replay replay = {.kind = REPLAY_EARLIEST};
+    ck_assert_str_eq(run_request(&settings, &replay, 5).failure, "source_failed");
+}
+END_TEST
+
+START_TEST(settings_that_contradict_are_refused)
+{
+    struct err err = {0};
+    struct synthetic_settings settings = {.on_request = true};
+    ck_assert_int_eq(synthetic_connector.check(&settings, &err), -1);
+    settings = (struct synthetic_settings){.fail_after = 1};
+    ck_assert_int_eq(synthetic_connector.check(&settings, &err), -1);
+}
+END_TEST
+
+UNIT_MAIN("synthetic", a_request_has_it_to_its_end_or_from_a_token_on, it_fails_where_it_is_told_to,
+    settings_that_contradict_are_refused, records_are_numbered_json_of_the_size_asked_for,
     no_room_holds_it_and_a_wake_lets_it_go_on_without_a_hole, a_rate_is_kept_from_above,
     a_size_over_the_streams_maximum_is_a_counted_loss)

@@ -1,0 +1,182 @@
+/* private: the private streams of a shard. Shard thread; the reaper's thread stops and frees. */
+#include "private.h"
+
+#include "mem.h"
+#include "reaper.h"
+#include "shard.h"
+
+#include <stdlib.h>
+
+TAILQ_HEAD(private_list, private_stream);
+
+struct privates {
+    struct shard *shard; /* NULL once its loop has ended */
+    struct reaper *reaper;
+    struct private_list streams;
+};
+
+struct privates *
+privates_new(struct shard *shard, struct reaper *reaper)
+{
+    struct privates *privates = mem_calloc(1, sizeof *privates);
+    privates->shard = shard;
+    privates->reaper = reaper;
+    TAILQ_INIT(&privates->streams);
+    return privates;
+}
+
+void
+private_config(struct config_stream *private_config, const struct config_stream *config,
+    uint64_t ring_records, uint64_t ring_bytes)
+{
+    *private_config = *config;
+    private_config->ring_records = ring_records;
+    private_config->ring_bytes = ring_bytes + 2 * config->max_record_bytes;
+    private_config->queue_records = ring_records / 2;
+    private_config->queue_bytes = ring_bytes / 2;
+    private_config->slow_policy = SLOW_PAUSE;
+}
+
+/* On the reaper's thread, or where no thread of the shard is left. */
+static void
+bury(void *dead)
+{
+    struct private_stream *stream = dead;
+    stream_stop(stream->stream);
+    stream_free(stream->stream);
+    if (stream->budget != NULL) {
+        atomic_fetch_sub(&stream->budget->used, 1);
+    }
+    if (stream->count != NULL) {
+        atomic_fetch_sub(stream->count, 1);
+        if (stream->all->shard != NULL) {
+            shard_wake(stream->all->shard); /* another one may wait for its place */
+        }
+    }
+    free(stream);
+}
+
+/* After it is out of the list. */
+static void
+forget(struct private_stream *stream)
+{
+    stream_listen(stream->stream, 0, false);
+    outlet_fini(&stream->outlet);
+}
+
+static void
+retire(struct private_stream *stream)
+{
+    struct reaper *reaper = stream->all->reaper;
+    TAILQ_REMOVE(&stream->all->streams, stream, link);
+    forget(stream);
+    stream_cancel(stream->stream);
+    reaper_take(reaper, bury, stream);
+}
+
+static bool
+take_budget(struct private_budget *budget, struct err *err)
+{
+    if (budget == NULL) {
+        return true;
+    }
+    if (atomic_fetch_add(&budget->used, 1) < budget->most) {
+        return true;
+    }
+    atomic_fetch_sub(&budget->used, 1);
+    err_set(err, ERR_LIMIT, "%zu such streams are open already: that is the configured limit",
+        budget->most);
+    return false;
+}
+
+struct private_stream *
+private_open(struct privates *privates, const struct private_options *options, struct err *err)
+{
+    if (!take_budget(options->budget, err)) {
+        return NULL;
+    }
+    struct private_stream *stream = mem_calloc(1, sizeof *stream);
+    stream->all = privates;
+    stream->budget = options->budget;
+    stream->count = options->count;
+    stream->config = *options->config;
+    stream->stream = stream_new(&stream->config, 1);
+    stream_make_private(stream->stream, options->on_request ? options->home->stream : NULL);
+    stream_set_waker(stream->stream, 0, (struct stream_waker){shard_wake, privates->shard});
+    stream_listen(stream->stream, 0, true);
+    outlet_init(&stream->outlet, privates->shard, stream->stream, 0);
+    stream->outlet.counters = options->home->counters;
+    stream->outlet.is_private = true;
+    stream->outlet.on_request = options->on_request;
+    TAILQ_INSERT_TAIL(&privates->streams, stream, link);
+    if (stream->count != NULL) {
+        atomic_fetch_add(stream->count, 1);
+    }
+    if (stream_start_at(stream->stream, options->replay, err) != 0) {
+        TAILQ_REMOVE(&privates->streams, stream, link);
+        forget(stream);
+        bury(stream); /* it has no source: nothing to wait for */
+        return NULL;
+    }
+    return stream;
+}
+
+bool
+privates_serve(struct privates *privates)
+{
+    bool more = false;
+    struct private_stream *stream, *next;
+    for (stream = TAILQ_FIRST(&privates->streams); stream != NULL; stream = next) {
+        next = TAILQ_NEXT(stream, link);
+        more |= outlet_wake(&stream->outlet);
+        outlet_hold_update(&stream->outlet);
+        if (stream->outlet.n_sessions == 0) {
+            retire(stream);
+        }
+    }
+    return more;
+}
+
+bool
+privates_stale(const struct privates *privates)
+{
+    const struct private_stream *stream;
+    TAILQ_FOREACH(stream, &privates->streams, link)
+    {
+        if (stream->outlet.hold_stale) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+privates_halt(struct privates *privates)
+{
+    struct private_stream *stream;
+    TAILQ_FOREACH(stream, &privates->streams, link)
+    {
+        stream_listen(stream->stream, 0, false);
+        stream_cancel(stream->stream);
+    }
+    TAILQ_FOREACH(stream, &privates->streams, link)
+    {
+        stream_stop(stream->stream);
+    }
+}
+
+void
+privates_free(struct privates *privates)
+{
+    if (privates == NULL) {
+        return;
+    }
+    struct private_stream *stream;
+    privates->shard = NULL; /* nobody is there to be woken */
+    while ((stream = TAILQ_FIRST(&privates->streams)) != NULL) {
+        TAILQ_REMOVE(&privates->streams, stream, link);
+        forget(stream);
+        bury(stream);
+    }
+    free(privates);
+}
