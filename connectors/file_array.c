@@ -165,8 +165,7 @@ static bool
 array_finish(struct file_parser *parser, struct file_item *item)
 {
     const char *at = NULL;
-    return !parser->array.closed && !parser->array.broken &&
-           break_off(parser, &at, at, item);
+    return !parser->array.closed && !parser->array.broken && break_off(parser, &at, at, item);
 }
 
 static void

@@ -112,8 +112,8 @@ note_lane(struct file_tail *tail, uint32_t lane, const char *name)
 {
     uint64_t hash = hash_of(name);
     while (tail->n_lane_names <= lane) {
-        tail->lane_names = mem_realloc(
-            tail->lane_names, (tail->n_lane_names + 1) * sizeof *tail->lane_names);
+        tail->lane_names =
+            mem_realloc(tail->lane_names, (tail->n_lane_names + 1) * sizeof *tail->lane_names);
         tail->lane_names[tail->n_lane_names++] = 0;
     }
     bool again = tail->lane_names[lane] == hash;
@@ -329,8 +329,8 @@ is_blocked(struct file_tail *tail, const struct tailed *file)
     TAILQ_FOREACH(other, &tail->files, link)
     {
         bool one = other->inode == file->inode && other->device == file->device;
-        bool before =
-            other->order < file->order && ((other->chain == file->chain && file->chain >= 0) || one);
+        bool before = other->order < file->order &&
+                      ((other->chain == file->chain && file->chain >= 0) || one);
         bool waits = other->state == TAILED_GHOST || (other->dirty && !other->broken) ||
                      (other->drains && !other->broken);
         if (before && other->state != TAILED_COPY && waits) {
@@ -443,8 +443,7 @@ end_ghost(struct file_tail *tail, struct tailed *file)
     log_event(LOG_WARN, "source", stream_name(tail->stream),
         "%s was truncated, and no copy of it is there: what was not read by then is lost",
         file->path);
-    stream_lane_reset(
-        tail->stream, file->lane, stream_lane_next(tail->stream, file->lane));
+    stream_lane_reset(tail->stream, file->lane, stream_lane_next(tail->stream, file->lane));
     end_file(tail, file);
 }
 

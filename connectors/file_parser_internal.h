@@ -11,12 +11,12 @@ enum csv_state { CSV_FIELD_START, CSV_PLAIN, CSV_QUOTED, CSV_QUOTE };
 
 struct csv {
     enum csv_state state;
-    bool bad;           /* the row breaks the grammar */
-    bool any;           /* a byte of the row was seen: it is not blank */
-    struct buf ends;    /* uint32_t: where each field ends in held */
-    struct buf names;   /* the header's names as JSON strings with their colons, one after another */
-    struct buf places;  /* uint32_t: where each name ends in names */
-    size_t n_columns;   /* 0: no header yet */
+    bool bad;          /* the row breaks the grammar */
+    bool any;          /* a byte of the row was seen: it is not blank */
+    struct buf ends;   /* uint32_t: where each field ends in held */
+    struct buf names;  /* the header's names as JSON strings with their colons, one after another */
+    struct buf places; /* uint32_t: where each name ends in names */
+    size_t n_columns;  /* 0: no header yet */
     uint64_t header_end;
     bool header_broken; /* told; nothing more comes */
 };

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define DIRECTORY_EVENTS                                                                           \
-    (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |        \
+    (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |         \
         IN_ONLYDIR)
 
 struct tailed *

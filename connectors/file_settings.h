@@ -18,7 +18,7 @@ struct file_settings {
     int format; /* enum file_format */
     int start;  /* enum file_start */
     int on_error;
-    char *key;        /* JSON pointers, or NULL */
+    char *key; /* JSON pointers, or NULL */
     char *time;
     uint64_t poll_ms;
     uint64_t max_files;

@@ -77,8 +77,8 @@ time_of(const char *text)
 }
 
 int
-file_stage(struct file_stager *stager, uint32_t lane, const struct file_item *item,
-    int64_t time_ms, int64_t begin_ms)
+file_stage(struct file_stager *stager, uint32_t lane, const struct file_item *item, int64_t time_ms,
+    int64_t begin_ms)
 {
     uint64_t last = item->end - (item->end > 0);
     if (item->data == NULL) {

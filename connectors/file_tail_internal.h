@@ -27,22 +27,22 @@ struct tailed {
     int wd; /* of inotify; -1: none */
     dev_t device;
     ino_t inode;
-    char *path;     /* as it was found last */
-    int chain;      /* files of one chain are read in the order of their numbers; -1: of none */
+    char *path; /* as it was found last */
+    int chain;  /* files of one chain are read in the order of their numbers; -1: of none */
     uint64_t order;
     int64_t found_mtime_ns;
-    bool rotated;   /* found under a rotated name */
-    bool at_start;  /* was there when the source began */
+    bool rotated;  /* found under a rotated name */
+    bool at_start; /* was there when the source began */
     uint64_t found_size;
-    bool dirty;     /* there may be something to read */
-    bool broken;    /* nothing more can be made of it */
-    bool named;     /* the last scan found it */
-    bool last_look; /* gone without a whole first line: what is there is all there will be */
-    bool drains;    /* was a ghost, and reads its rest from the copy */
-    int64_t gone_ns;  /* since when it has no name, or none that is looked for; 0: it has */
-    int64_t quiet_ns; /* when it last grew */
+    bool dirty;         /* there may be something to read */
+    bool broken;        /* nothing more can be made of it */
+    bool named;         /* the last scan found it */
+    bool last_look;     /* gone without a whole first line: what is there is all there will be */
+    bool drains;        /* was a ghost, and reads its rest from the copy */
+    int64_t gone_ns;    /* since when it has no name, or none that is looked for; 0: it has */
+    int64_t quiet_ns;   /* when it last grew */
     int64_t refused_ns; /* when it was refused a lane; 0: never */
-    int64_t ghost_ns; /* when it became a ghost */
+    int64_t ghost_ns;   /* when it became a ghost */
     struct file_id id;
     char name[FILE_ID_NAME_MAX];
     uint32_t lane;
@@ -62,20 +62,20 @@ struct file_tail {
 
     bool replays;
     enum replay_kind replay_kind;
-    int64_t begin_ms; /* REPLAY_TIME; else -1 */
+    int64_t begin_ms;          /* REPLAY_TIME; else -1 */
     struct replay_lane *lanes; /* REPLAY_LANES; groups are owned */
     size_t n_lanes;
 
     struct file_stager *stager;
-    char *buffer; /* FILE_READ_BYTES */
+    char *buffer;             /* FILE_READ_BYTES */
     struct tailed_list files; /* by order */
     size_t n_files;
     uint64_t next_order;
     uint64_t *lane_names; /* a hash of the name that each lane had last */
     size_t n_lane_names;
-    bool scanned;    /* once */
+    bool scanned; /* once */
     bool scan_due;
-    bool remote;     /* some directory is not watched, or of a network file system */
+    bool remote; /* some directory is not watched, or of a network file system */
     bool full_told, failed;
     int64_t scanned_ns, ticked_ns;
     char down[160]; /* why the source is down; empty: it is up */

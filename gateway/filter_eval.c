@@ -241,8 +241,8 @@ holds(const struct filter_where *where, const char *at, const char *end)
         return where->op == FILTER_NE;
     }
     if (kind == FILTER_STRING) {
-        return order_holds(
-            where->op, filter_eval_order_string(at + 1, end - 1, where->literal, where->literal_len));
+        return order_holds(where->op,
+            filter_eval_order_string(at + 1, end - 1, where->literal, where->literal_len));
     }
     if (kind == FILTER_NUMBER) {
         return order_holds(

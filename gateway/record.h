@@ -16,8 +16,9 @@
  * A gap record (record_new_gap) takes a place in the ring for records that the source itself lost;
  * its text is the whole control message and every envelope shows that.
  *
- * Immutable after record_new but for refs, first, which the stream sets when it stages the record, and seq,
- * ordinal and bytes_before, which ring_append sets, before any reader sees them. Thread  any. */
+ * Immutable after record_new but for refs, first, which the stream sets when it stages the record,
+ * and seq, ordinal and bytes_before, which ring_append sets, before any reader sees them. Thread
+ * any. */
 #ifndef HEADGATE_RECORD_H
 #define HEADGATE_RECORD_H
 

@@ -88,8 +88,7 @@ count_skipped(const struct session *session, const struct stand *to, const char 
 static bool
 counts_exactly(const struct session *session)
 {
-    bool by_offset =
-        session->stand.seq < session->skip_until || session->to.kind == PLACE_TOKEN;
+    bool by_offset = session->stand.seq < session->skip_until || session->to.kind == PLACE_TOKEN;
     const struct config_stream *config = stream_config(session->home->stream);
     return session->feed->format.filter == NULL &&
            !(by_offset && (config->connector->capabilities & CONNECTOR_FILES) != 0);

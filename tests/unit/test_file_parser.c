@@ -106,8 +106,8 @@ check(enum file_format format, const char *text, size_t len, const char *expecte
 
 START_TEST(each_line_of_json_is_a_record)
 {
-    CHECK(FILE_NDJSON, "{\"a\":1}\n[2]\r\n\n  \n 3 \n\"x\"",
-        "8 {\"a\":1}\n13 [2]\n21 3\n24 \"x\"\n");
+    CHECK(
+        FILE_NDJSON, "{\"a\":1}\n[2]\r\n\n  \n 3 \n\"x\"", "8 {\"a\":1}\n13 [2]\n21 3\n24 \"x\"\n");
     CHECK(FILE_NDJSON, "\xEF\xBB\xBF{}\n", "6 {}\n");
     CHECK(FILE_NDJSON, "", "");
     CHECK(FILE_NDJSON, "\n\n", "");
@@ -116,7 +116,8 @@ END_TEST
 
 START_TEST(what_is_no_json_is_told_and_the_next_line_is_read)
 {
-    CHECK(FILE_NDJSON, "{\"a\":1\n{}\n{} {}\nnull\n", "7 malformed\n10 {}\n16 malformed\n21 null\n");
+    CHECK(
+        FILE_NDJSON, "{\"a\":1\n{}\n{} {}\nnull\n", "7 malformed\n10 {}\n16 malformed\n21 null\n");
     CHECK(FILE_NDJSON, "\"\xFF\"\n1\n\0\n2", "4 malformed\n6 1\n8 malformed\n9 2\n");
     CHECK(FILE_NDJSON, "1\n{\"half", "2 1\n8 malformed\n");
 }
@@ -159,7 +160,8 @@ START_TEST(a_row_that_breaks_the_grammar_is_malformed)
     CHECK(FILE_CSV, "a,b\n1\n1,2,3\nx\"y,1\n\"x\"y,1\n1,2\n",
         "6 malformed\n12 malformed\n18 malformed\n25 malformed\n"
         "29 {\"a\":\"1\",\"b\":\"2\"}\n");
-    CHECK(FILE_CSV, "a,b\n\xFF,1\n1,2\n\"open,1", "8 malformed\n12 {\"a\":\"1\",\"b\":\"2\"}\n19 malformed\n");
+    CHECK(FILE_CSV, "a,b\n\xFF,1\n1,2\n\"open,1",
+        "8 malformed\n12 {\"a\":\"1\",\"b\":\"2\"}\n19 malformed\n");
     CHECK(FILE_CSV, "a,b\n" LONG ",1\n1,\"" LONG "\n\"\n1,2\n",
         "81 too_large\n161 too_large\n165 {\"a\":\"1\",\"b\":\"2\"}\n");
 }
@@ -218,7 +220,6 @@ UNIT_MAIN("file_parser", each_line_of_json_is_a_record,
     a_line_that_is_too_long_is_told_and_the_next_one_is_read, each_line_of_text_is_a_string,
     a_row_of_csv_is_an_object_of_strings, a_quoted_field_may_have_line_ends,
     a_row_that_breaks_the_grammar_is_malformed, a_header_that_names_a_column_twice_ends_it,
-    each_element_of_an_array_is_a_record,
-    an_element_that_is_no_json_is_told_and_the_next_is_read,
+    each_element_of_an_array_is_a_record, an_element_that_is_no_json_is_told_and_the_next_is_read,
     an_array_that_is_none_or_does_not_end_is_broken,
     what_stands_before_or_behind_an_array_breaks_it)
