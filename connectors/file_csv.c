@@ -147,6 +147,7 @@ end_row(struct file_parser *parser, struct file_item *item)
         parser->held.len--;
     }
     end_field(parser);
+    (void)buf_reserve(&parser->held, 1); /* there are bytes to point to, be they none */
     bool blank = !csv->any && !csv->bad && !parser->over && csv->n_columns != 1;
     if (!blank && csv->n_columns == 0) {
         if (!take_header(parser)) {

@@ -76,6 +76,13 @@ time_of(const char *text)
     return number < TIME_END_MS ? (int64_t)number : -1;
 }
 
+int64_t
+file_stage_time(struct file_stager *stager, const struct file_item *item)
+{
+    const char *text = item->data == NULL ? NULL : text_at(stager, stager->time, item);
+    return text == NULL ? -1 : time_of(text);
+}
+
 int
 file_stage(struct file_stager *stager, uint32_t lane, const struct file_item *item, int64_t time_ms,
     int64_t begin_ms)
@@ -88,13 +95,12 @@ file_stage(struct file_stager *stager, uint32_t lane, const struct file_item *it
     }
     struct record_input in = {.lane = lane, .offset = last, .data = item->data};
     in.data_len = item->len;
-    const char *text = text_at(stager, stager->time, item);
-    int64_t told_ms = text == NULL ? -1 : time_of(text);
+    int64_t told_ms = file_stage_time(stager, item);
     in.time_ms = told_ms >= 0 ? told_ms : time_ms;
     if (told_ms >= 0 && told_ms < begin_ms) {
         return 0;
     }
-    text = text_at(stager, stager->key, item);
+    const char *text = text_at(stager, stager->key, item);
     in.key = text;
     in.key_len = text == NULL ? 0 : stager->text.len;
     return stream_stage(stager->stream, &in, clock_mono_ns()) < 0 ? -1 : 0;

@@ -15,6 +15,9 @@ struct stream;
 struct file_stager *file_stager_new(const struct file_settings *settings, struct stream *stream);
 void file_stager_free(struct file_stager *stager); /* NULL-safe */
 
+/* file_stage_time: what the record's member says; -1: nothing. */
+int64_t file_stage_time(struct file_stager *stager, const struct file_item *item);
+
 /* file_stage: stage item on lane, or its loss. time_ms: what the record's time is when its members
  * do not say; -1: its arrival. begin_ms: records before that time are passed over.
  * Returns -1 when the stream has no room: offer it again. 0: done. 1: done, it was no record. */
