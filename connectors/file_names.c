@@ -113,8 +113,7 @@ order(const void *a, const void *b)
 }
 
 static int
-add_found(
-    struct file_names *files, const glob_t *found, const struct file_settings *settings,
+add_found(struct file_names *files, const glob_t *found, const struct file_settings *settings,
     struct err *err)
 {
     for (size_t i = 0; i < found->gl_pathc; i++) {

@@ -10,12 +10,12 @@
 #include <stdint.h>
 
 struct file_pace {
-    double per_second;    /* 0: no rate */
-    double speed;         /* 0: not by time */
-    bool begun;           /* a record has set the clock */
-    int64_t begun_ms;     /* the time of that record */
-    int64_t begun_ns;     /* and when it was due */
-    int64_t next_ns;      /* by the rate: when the next one is */
+    double per_second; /* 0: no rate */
+    double speed;      /* 0: not by time */
+    bool begun;        /* a record has set the clock */
+    int64_t begun_ms;  /* the time of that record */
+    int64_t begun_ns;  /* and when it was due */
+    int64_t next_ns;   /* by the rate: when the next one is */
 };
 
 /* file_pace_rate: text as 1000/s, 10/m, 5/h, or a number a second. file_pace_speed: a factor.

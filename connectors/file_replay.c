@@ -322,11 +322,10 @@ open_file(struct file_replay *replay, size_t i, uint64_t begin, int *fd, bool *e
         return fail(replay, "more files than a token can hold", 0);
     }
     stream_lane_file(replay->stream, replay->lane, replay->path, 0);
-    replay->parser = file_parser_new((enum file_format)replay->settings->format,
-        stream_max_record_bytes(replay->stream));
+    replay->parser = file_parser_new(
+        (enum file_format)replay->settings->format, stream_max_record_bytes(replay->stream));
     file_parser_seek(replay->parser, begin);
-    replay->unpack =
-        file_unpack_new(*fd, (enum file_compression)replay->settings->compression);
+    replay->unpack = file_unpack_new(*fd, (enum file_compression)replay->settings->compression);
     return true;
 }
 

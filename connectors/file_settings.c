@@ -117,7 +117,8 @@ static const struct config_key keys[] = {
         .least = 1,
         .most = 500, /* what a resume token holds */
         .fallback = "256",
-        .prose = "Files of a replay; or files that are followed at once, rotated ones among them; more are an error that "
+        .prose = "Files of a replay; or files that are followed at once, rotated ones among them; "
+                 "more are an error that "
                  "is logged and counted, and are read once there is room."},
 };
 
@@ -173,8 +174,8 @@ file_settings_check(const void *settings_, struct err *err)
     return settings->mode == FILE_TAIL ? check_tail(settings, err) : check_replay(settings, err);
 }
 
-/* Of a followed file: its struct, path, parser, what is kept of a half-written line, a CSV header in
- * both of its forms. The record in work is the stream's max_record, which is counted there. */
+/* Of a followed file: its struct, path, parser, what is kept of a half-written line, a CSV header
+ * in both of its forms. The record in work is the stream's max_record, which is counted there. */
 #define FILE_BYTES (UINT64_C(8192) + FILE_TAIL_KEEP_BYTES)
 
 uint64_t

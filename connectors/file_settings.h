@@ -19,9 +19,9 @@ struct file_settings {
     int mode; /* enum file_mode */
     struct config_strings paths;
     struct config_strings rotated;
-    int format; /* enum file_format */
+    int format;      /* enum file_format */
     int compression; /* enum file_compression */
-    int start;  /* enum file_start */
+    int start;       /* enum file_start */
     int on_error;
     char *key; /* JSON pointers, or NULL */
     char *time;

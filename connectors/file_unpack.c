@@ -175,8 +175,8 @@ file_unpack_skip(struct file_unpack *unpack, uint64_t offset, const char **why)
     }
     for (int i = 0; i < 64 && unpack->offset < offset; i++) {
         uint64_t left = offset - unpack->offset;
-        ssize_t n = file_unpack_read(
-            unpack, bytes, left < sizeof bytes ? (size_t)left : sizeof bytes, why);
+        ssize_t n =
+            file_unpack_read(unpack, bytes, left < sizeof bytes ? (size_t)left : sizeof bytes, why);
         if (n <= 0) {
             return n < 0 ? -1 : 1;
         }
