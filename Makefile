@@ -133,6 +133,29 @@ smoke: E2E_TESTS := $(SMOKE_TESTS)
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
 
+# --- chaos: two replicas, a real Apache Kafka and a swarm of subscribers that check every record by its
+# place, while replicas are killed and the broker is restarted. chaos-short is what every change must
+# pass; MINUTES and SUBSCRIBERS make the long form longer.
+.PHONY: chaos chaos-short
+CHAOS_TOOLS := build/chaos/swarm build/chaos/produce
+CHAOS_PARTS := tests/chaos/trace.c gateway/token.c gateway/token_keys.c gateway/mac.c \
+  gateway/base64.c gateway/buf.c gateway/mem.c gateway/err.c
+build/chaos/swarm: tests/chaos/swarm.c tests/e2e/sub_conn.c $(CHAOS_PARTS) | tests/e2e/sub_conn.h tests/chaos/trace.h
+build/chaos/produce: tests/chaos/produce.c | tests/chaos/trace.h
+build/chaos/%:
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -std=c11 $(WARN) $(CFLAGS_release) -pthread -o $@ $^ -lrdkafka -lcrypto
+
+MINUTES ?= 10
+SUBSCRIBERS ?= 200
+CHAOS = HEADGATE=$(B)/headgate CHAOS_TOOLS=build/chaos $(PYTHON) -m pytest -q -s tests/chaos
+
+chaos: $(B)/headgate $(CHAOS_TOOLS) kafka ## ten minutes of chaos: MINUTES=10 SUBSCRIBERS=200
+	CHAOS_MINUTES=$(MINUTES) CHAOS_SUBSCRIBERS=$(SUBSCRIBERS) $(CHAOS)
+
+chaos-short: $(B)/headgate $(CHAOS_TOOLS) kafka
+	$(CHAOS)
+
 # The demo page in Chromium; screenshots in build/page/.
 .PHONY: page
 page: $(B)/headgate tests/node_modules ## the demo page in Chromium
@@ -145,6 +168,7 @@ FAKES_test_file_replay := fake_stream
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
 FAKES_test_session := gateway_fixture subscriber
+FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
 FAKES_test_cursor := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)

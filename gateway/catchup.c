@@ -20,11 +20,16 @@
 #define RING_RECORDS 16384
 #define RING_BYTES (UINT64_C(4) << 20)
 
+/* Places that lie no further apart than this, summed over the lanes, are read together: to pass
+ * over so many records takes less than to start a reader. */
+#define TOGETHER_RECORDS 262144
+
 struct catchups {
     struct privates *privates;
-    size_t limit;
+    struct private_budget budget;
     struct session_list waiting;
-    atomic_size_t n_readers, n_waiting;
+    atomic_size_t n_shared, n_alone; /* readers; those being buried are in the budget only */
+    atomic_size_t n_waiting;
 };
 
 struct catchups *
@@ -32,7 +37,7 @@ catchups_new(struct privates *privates, size_t limit)
 {
     struct catchups *catchups = mem_calloc(1, sizeof *catchups);
     catchups->privates = privates;
-    catchups->limit = limit;
+    catchups->budget.most = limit;
     TAILQ_INIT(&catchups->waiting);
     return catchups;
 }
@@ -48,7 +53,15 @@ catchup_can(const struct outlet *home)
 {
     const struct connector *connector = stream_config(home->stream)->connector;
     return !home->on_request && (connector->capabilities & CONNECTOR_REPLAYS) != 0 &&
-           shard_catchups(home->shard) != NULL;
+           shard_catchups(home->shard)->budget.most > 0;
+}
+
+static bool
+was_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.was_up;
 }
 
 static bool
@@ -68,15 +81,58 @@ same_place(const struct place *a, const struct place *b)
            same_cursor(a, b);
 }
 
+/* It would hold up those who share its reader: by its own wish, or it has done so. */
+static bool
+is_alone(const struct session *session)
+{
+    return session->alone || session->max_rate != 0;
+}
+
+/* Both are tokens of the same lanes, and not far apart. */
+static bool
+close_by(const struct place *a, const struct place *b)
+{
+    uint64_t apart = 0;
+    if (a->kind != PLACE_TOKEN || b->kind != PLACE_TOKEN || a->n_lanes != b->n_lanes ||
+        a->cursor != NULL || b->cursor != NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_lanes; i++) {
+        const struct token_lane *x = &a->lanes[i], *y = &b->lanes[i];
+        if (x->group != y->group || x->partition != y->partition) {
+            return false;
+        }
+        uint64_t far = x->next > y->next ? x->next - y->next : y->next - x->next;
+        apart = far > TOGETHER_RECORDS ? UINT64_MAX / 2 : apart + far;
+    }
+    return apart <= TOGETHER_RECORDS;
+}
+
+/* It came before its stream's source had ever been up. */
+static bool
+waits_for_source(const struct session *session)
+{
+    return session->hello_due && session->from.kind == PLACE_TOKEN;
+}
+
+/* session, which waits, can be served by a reader that is opened for first. */
+static bool
+can_share(const struct session *session, const struct session *first)
+{
+    return session->home == first->home && !waits_for_source(session) && !is_alone(session) &&
+           !is_alone(first) &&
+           (same_place(&session->from, &first->from) || close_by(&session->from, &first->from));
+}
+
 /* ---- readers ---- */
 
 /* A reader that starts at the lanes of the live stream with their places in from, or at from's
  * cursor. */
 static struct private_stream *
-open_reader(struct catchups *catchups, const struct session *session, struct err *err)
+open_reader(struct catchups *catchups, const struct session *first, const struct place *from,
+    struct err *err)
 {
-    const struct outlet *home = session->home;
-    const struct place *from = &session->from;
+    const struct outlet *home = first->home;
     struct replay_lane *lanes = NULL;
     struct replay replay = {.kind = REPLAY_EARLIEST, .time_ms = from->time_ms};
     struct config_stream config;
@@ -93,8 +149,11 @@ open_reader(struct catchups *catchups, const struct session *session, struct err
     }
     catchup_config(&config, stream_config(home->stream));
     struct private_stream *reader = private_open(catchups->privates,
-        &(struct private_options){
-            .config = &config, .home = home, .replay = &replay, .count = &catchups->n_readers},
+        &(struct private_options){.config = &config,
+            .home = home,
+            .replay = &replay,
+            .budget = &catchups->budget,
+            .count = is_alone(first) ? &catchups->n_alone : &catchups->n_shared},
         err);
     free(lanes);
     return reader;
@@ -118,15 +177,23 @@ move(struct session *session, struct outlet *to)
 }
 
 static void
-enter(struct catchups *catchups, struct session *session, struct private_stream *reader)
+stop_waiting(struct session *session)
 {
+    struct catchups *catchups = shard_catchups(session->conn->shard);
+    session->waiting = false;
     TAILQ_REMOVE(&catchups->waiting, session, wait_link);
     atomic_fetch_sub(&catchups->n_waiting, 1);
-    session->waiting = false;
+}
+
+/* The reader may begin before what this session asks for: then it passes that over. */
+static void
+enter(struct session *session, struct private_stream *reader)
+{
+    stop_waiting(session);
     session->catchup = reader;
     move(session, &reader->outlet);
     session->stand = (struct stand){.seq = 1};
-    session->skip_until = 0;
+    session->skip_until = session->from.kind == PLACE_TOKEN ? UINT64_MAX : 0;
     session->solo = true;
     session_hold(session);
     outlet_hold_update(&reader->outlet);
@@ -145,32 +212,95 @@ give_up(struct session *session, const struct err *err)
                              .event = "failed"});
 }
 
-/* Open a reader for the one who has waited longest, and let in all who wait for the same place. */
-static void
-serve_first(struct catchups *catchups)
+/* Where a reader for first and all who can share it begins: the smallest place in each lane. Owns:
+ * the caller frees the lanes. */
+static struct place
+earliest_of(const struct catchups *catchups, const struct session *first)
 {
-    struct session *first = TAILQ_FIRST(&catchups->waiting);
+    struct place from = first->from;
+    if (from.n_lanes == 0) {
+        return from;
+    }
+    from.lanes = mem_alloc(from.n_lanes * sizeof *from.lanes);
+    memcpy(from.lanes, first->from.lanes, from.n_lanes * sizeof *from.lanes);
+    const struct session *session;
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (can_share(session, first)) {
+            for (size_t i = 0; i < from.n_lanes; i++) {
+                uint64_t next = session->from.lanes[i].next;
+                from.lanes[i].next = next < from.lanes[i].next ? next : from.lanes[i].next;
+            }
+        }
+    }
+    return from;
+}
+
+/* Open a reader for first, and let in all who can share it. Entering, one may end or ask again, but
+ * none is freed. */
+static void
+serve(struct catchups *catchups, struct session *first)
+{
     struct err err;
-    struct private_stream *reader = open_reader(catchups, first, &err);
+    struct place from = earliest_of(catchups, first);
+    struct private_stream *reader = open_reader(catchups, first, &from, &err);
+    if (from.n_lanes > 0) {
+        free(from.lanes);
+    }
     if (reader == NULL) {
         give_up(first, &err);
         return;
     }
-    struct session *session = first;
-    while (session != NULL) {
-        struct session *next = TAILQ_NEXT(session, wait_link);
-        if (session->home == first->home && same_place(&session->from, &first->from)) {
-            enter(catchups, session, reader);
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, wait_link);
+        if (session != first && can_share(session, first)) {
+            enter(session, reader);
         }
-        session = next;
     }
+    enter(first, reader);
+}
+
+/* Those that waited for a source that is up now: most find their place in the ring, the others wait
+ * on, for a reader. */
+static void
+place_late_ones(struct catchups *catchups)
+{
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, wait_link);
+        if (waits_for_source(session) && was_up(session->home->stream)) {
+            stop_waiting(session);
+            session_stand_late(session);
+        }
+    }
+}
+
+/* The one who has waited longest. The last free reader is not for one that would have it alone:
+ * those who share it soon give it back. */
+static struct session *
+first_for_reader(struct catchups *catchups)
+{
+    bool last =
+        catchups->budget.most > 1 && atomic_load(&catchups->n_alone) + 1 >= catchups->budget.most;
+    struct session *session;
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (!waits_for_source(session) && !(last && is_alone(session))) {
+            return session;
+        }
+    }
+    return NULL;
 }
 
 void
 catchups_serve(struct catchups *catchups)
 {
-    while (!TAILQ_EMPTY(&catchups->waiting) && catchups_readers(catchups) < catchups->limit) {
-        serve_first(catchups);
+    struct session *first;
+    place_late_ones(catchups);
+    while (atomic_load(&catchups->budget.used) < catchups->budget.most &&
+           (first = first_for_reader(catchups)) != NULL) {
+        serve(catchups, first);
     }
 }
 
@@ -187,6 +317,10 @@ void
 catchup_ask(struct session *session)
 {
     struct catchups *catchups = shard_catchups(session->conn->shard);
+    if (session->catchup != NULL) {
+        catchup_leave(session);
+        move(session, session->home);
+    }
     session->waiting = true;
     TAILQ_INSERT_TAIL(&catchups->waiting, session, wait_link);
     atomic_fetch_add(&catchups->n_waiting, 1);
@@ -196,22 +330,14 @@ catchup_ask(struct session *session)
 bool
 catchup_ready(const struct session *session)
 {
-    struct stream_health health;
-    if (session->catchup == NULL) {
-        return false;
-    }
-    stream_health(session->catchup->stream, &health);
-    return health.was_up;
+    return session->catchup != NULL && was_up(session->catchup->stream);
 }
 
 void
 catchup_leave(struct session *session)
 {
     if (session->waiting) {
-        struct catchups *catchups = shard_catchups(session->conn->shard);
-        session->waiting = false;
-        TAILQ_REMOVE(&catchups->waiting, session, wait_link);
-        atomic_fetch_sub(&catchups->n_waiting, 1);
+        stop_waiting(session);
     } else if (session->catchup != NULL) {
         session->catchup = NULL; /* the reader is retired when the shard serves its next wake */
         shard_wake(session->conn->shard);
@@ -265,7 +391,7 @@ catchup_hand_over(struct session *session)
 size_t
 catchups_readers(const struct catchups *catchups)
 {
-    return atomic_load(&catchups->n_readers);
+    return atomic_load(&catchups->n_shared) + atomic_load(&catchups->n_alone);
 }
 
 size_t

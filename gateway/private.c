@@ -56,6 +56,16 @@ bury(void *dead)
     free(stream);
 }
 
+/* On the reaper's thread: someone may wait for its place. */
+static void
+bury_and_tell(void *dead)
+{
+    struct private_stream *stream = dead;
+    struct shard *shard = stream->all->shard;
+    bury(stream);
+    shard_wake(shard);
+}
+
 /* After it is out of the list. */
 static void
 forget(struct private_stream *stream)
@@ -71,7 +81,7 @@ retire(struct private_stream *stream)
     TAILQ_REMOVE(&stream->all->streams, stream, link);
     forget(stream);
     stream_cancel(stream->stream);
-    reaper_take(reaper, bury, stream);
+    reaper_take(reaper, bury_and_tell, stream);
 }
 
 static bool

@@ -306,6 +306,35 @@ record_new_gap_filtered(const char *reason, uint64_t count, const char *from, co
 }
 
 struct record *
+record_with_id(const struct record *record, const char *id, size_t len)
+{
+    size_t type_size = record->type == NULL ? 0 : strlen(record->type) + 1;
+    size_t behind = (size_t)record->id_off + record->id_len; /* where the rest begins */
+    size_t rest = record->text_len - behind + type_size;
+    uint32_t grown = (uint32_t)(len - record->id_len); /* modulo 2^32, as the sums below */
+    struct record *copy = mem_alloc(sizeof *copy + record->id_off + len + rest);
+    memcpy(copy, record, sizeof *copy + record->id_off);
+    atomic_init(&copy->refs, 1);
+    memcpy(copy->text + copy->id_off, id, len);
+    memcpy(copy->text + copy->id_off + len, record->text + behind, rest);
+    copy->id_len = (uint32_t)len;
+    if (record->is_gap) {
+        copy->data_len += grown;
+    } else {
+        copy->key_off += grown;
+        copy->data_off += grown;
+    }
+    copy->head_len += grown;
+    copy->headers_end += grown;
+    copy->type_end += grown;
+    copy->text_len += grown;
+    copy->type = record->type == NULL ? NULL : copy->text + copy->text_len;
+    /* The ring counts the original: both end at the same sum. */
+    copy->bytes_before += record_charge_bytes(record) - record_charge_bytes(copy);
+    return copy;
+}
+
+struct record *
 record_ref(struct record *record)
 {
     atomic_fetch_add_explicit(&record->refs, 1, memory_order_relaxed);

@@ -111,6 +111,10 @@ struct record *record_new_gap(const char *reason, uint64_t count, const char *fr
 struct record *record_new_gap_filtered(const char *reason, uint64_t count, const char *from,
     const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
 
+/* record_with_id: a copy whose id (of a gap: its end) is id[0..len), with one reference, seq and
+ * all. */
+struct record *record_with_id(const struct record *record, const char *id, size_t len);
+
 struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL-safe */
 

@@ -176,13 +176,6 @@ take_stand(struct session *session)
 {
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
-    size_t chunk = session_begin_control(session);
-    session_framer(session)->open(&session->out);
-    session_end_control(session, chunk);
-    if (session->feed->outlet->on_request) {
-        begin_request(session);
-        return;
-    }
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
@@ -202,6 +195,35 @@ take_stand(struct session *session)
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);
     }
     free(here);
+}
+
+/* A token says nothing of a source that has not answered yet: where its lanes begin here, and what
+ * lies between, is not known. Its hello waits for that. */
+static bool
+wait_for_source(struct session *session)
+{
+    struct stream_health health;
+    stream_health(session->home->stream, &health);
+    if (health.was_up || session->from.kind != PLACE_TOKEN || session->from.n_lanes == 0) {
+        return false;
+    }
+    session->hello_due = true;
+    session->id_before = mem_strdup("");
+    catchup_ask(session);
+    return true;
+}
+
+static void
+open_body(struct session *session)
+{
+    size_t chunk = session_begin_control(session);
+    session_framer(session)->open(&session->out);
+    session_end_control(session, chunk);
+    if (session->feed->outlet->on_request) {
+        begin_request(session);
+    } else if (!wait_for_source(session)) {
+        take_stand(session);
+    }
 }
 
 static void
@@ -264,8 +286,9 @@ static void
 find_end(struct session *session)
 {
     bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
-    if (session->feed->outlet->on_request) {
-        return; /* its source says when it is complete */
+    if (session->feed->outlet->on_request || /* its source says when it is complete */
+        (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
+        return;
     }
     if (session->bounded && session->to.kind == PLACE_TOKEN && by_cursor) {
         end_at_cursor(session);
@@ -321,6 +344,22 @@ session_unhold(struct session *session)
     }
 }
 
+void
+session_stand_late(struct session *session)
+{
+    session->hello_due = false;
+    free(session->id_before);
+    session->id_before = NULL;
+    take_stand(session);
+    find_end(session);
+    session->solo = session_needs_solo(session);
+    if (session->policy == SLOW_PAUSE && !session->waiting) {
+        session_hold(session);
+        outlet_hold_update(session->home);
+    }
+    session_pump(session);
+}
+
 struct session *
 session_new_take(
     struct conn *conn, struct feed *feed, struct params *params, const struct buf *head)
@@ -335,7 +374,7 @@ session_new_take(
     buf_init(&session->out);
     buf_add(&session->out, head->bytes, head->len);
     take_params(session, params);
-    take_stand(session);
+    open_body(session);
     find_end(session);
     session->solo = session_needs_solo(session);
     if (feed->format.framer->transport == TRANSPORT_WS) {

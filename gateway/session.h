@@ -33,7 +33,8 @@ struct session {
     struct feed *feed;
     struct outlet *home; /* of the live stream; feed->outlet is another one while catching up */
     struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
-    bool waiting;                   /* for a reader */
+    bool waiting;                   /* for a reader, or for the source to be up */
+    bool alone;                     /* it has held up those who shared its reader */
     bool hello_due;                 /* where it begins is not known before the reader knows */
     bool holds;                     /* it is among its outlet's pausers */
     unsigned own_batches;           /* since the last try to hand over */

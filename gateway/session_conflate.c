@@ -33,6 +33,7 @@ session_conflate_fini(struct session *session)
     end_conflation(session);
 }
 
+/* Of one that waited: session_record_take has seen to it. */
 static char *
 id_of(const struct record *record)
 {
@@ -54,9 +55,9 @@ add_hole(struct session *session)
     }
     struct buf scratch;
     buf_init(&scratch);
-    char *from =
-        conflation->last == NULL ? mem_strdup(session->id_before) : id_of(conflation->last);
-    char *id = id_of(before);
+    char *from = conflation->last == NULL ? mem_strdup(session->id_before)
+                                          : session_id_of(session, conflation->last);
+    char *id = session_id_of(session, before);
     uint64_t count = to.ordinal - conflation->stand.ordinal;
     struct record *hole = session->feed->format.filter == NULL
                               ? record_new_gap("slow", count, from, id, before->lane,
@@ -99,7 +100,7 @@ absorb(struct session *session)
         conflation->last = record_ref(records[n - 1]);
         for (size_t i = 0; i < n; i++) {
             if (session_wants(session, records[i])) {
-                conflate_add_take(conflation->waiting, records[i]);
+                conflate_add_take(conflation->waiting, session_record_take(session, records[i]));
             } else {
                 record_unref(records[i]);
             }
@@ -171,18 +172,15 @@ tell_dropped(struct session *session)
     record_unref(dropped.last);
 }
 
-/* Nothing waits: it stands where the ring was read to. Until a resume has passed what its own token
- * tells apart, that token stays the better one. */
+/* Nothing waits: it stands where the ring was read to. */
 static void
 catch_up(struct session *session)
 {
     const struct conflation *conflation = session->conflation;
     if (conflation->last != NULL && conflation->stand.seq > session->stand.seq) {
         session->stand = conflation->stand;
-        if (session->stand.seq >= session->skip_until) {
-            free(session->id_before);
-            session->id_before = id_of(conflation->last);
-        }
+        free(session->id_before);
+        session->id_before = session_id_of(session, conflation->last);
     }
     end_conflation(session);
 }

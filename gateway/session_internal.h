@@ -52,8 +52,19 @@ char *session_token_before(struct stream *stream, const struct record *before);
  * before the stand. */
 void session_end_by_id(struct session *session);
 
+/* session_id_take: what the client is told in the place of id, the token behind the record seq: id,
+ * or while a resume is not yet past its own token, the larger place of both (session_resume.c).
+ * session_id_of: the same of record's id. session_record_take: record, or a copy that has that id.
+ * Owns: id and record are consumed; the caller frees what is returned. */
+char *session_id_take(struct session *session, uint64_t seq, char *id);
+char *session_id_of(struct session *session, const struct record *record);
+struct record *session_record_take(struct session *session, struct record *record);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
+
+/* session_stand_late: place and greet a session that has waited for the source to be up. */
+void session_stand_late(struct session *session);
 
 /* session_tell_progress: of a stream of a request, if it has gone on; last: however lately it was
  * told. */

@@ -5,6 +5,7 @@
 #include "catchup.h"
 #include "lanes.h"
 #include "mem.h"
+#include "private.h"
 #include "shard.h"
 #include "stream_internal.h"
 
@@ -16,6 +17,9 @@
  * would hold up the others of the shard. */
 #define COUNT_RECORDS 16384
 #define COUNT_BYTES (UINT64_C(4) << 20)
+
+/* How long one may hold up those who catch up with the same reader. */
+#define SHARED_HOLD_MS 1000
 
 static void
 add_gap(struct session *session, const char *reason, uint64_t count, const char *from,
@@ -106,7 +110,7 @@ skip_to(struct session *session, uint64_t seq)
     struct record *before;
     ring_place(stream_ring(outlet->stream), &to.seq, &to.ordinal, &to.bytes, &before);
     assert(to.seq >= session->stand.seq);
-    char *id = session_token_before(outlet->stream, before);
+    char *id = session_id_take(session, to.seq - 1, session_token_before(outlet->stream, before));
     record_unref(before);
     uint64_t count = count_skipped(session, &to, id);
     bool exact = counts_exactly(session) || count_passing(session, &to, &count);
@@ -206,7 +210,8 @@ session_apply_policy(struct session *session)
         return false; /* it reads what it asked for at the start: that is not slowness */
     }
     if (gone && (!session->caught_up || session->policy == SLOW_PAUSE) &&
-        session->catchup == NULL && catchup_can(session->home) && read_elsewhere(session)) {
+        (session->catchup == NULL || !session->holds) && catchup_can(session->home) &&
+        read_elsewhere(session)) {
         return true;
     }
     switch (session->catchup != NULL ? SLOW_PAUSE : session->policy) {
@@ -242,6 +247,12 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
     }
     if (session->holding_ms == 0) {
         session->holding_ms = now_ms;
+    }
+    if (now_ms - session->holding_ms > SHARED_HOLD_MS && session->catchup != NULL &&
+        session->catchup->outlet.n_sessions > 1) {
+        session->alone = true; /* once its reader's ring has left it, it gets one of its own */
+        session_unhold(session);
+        return;
     }
     const struct config_stream *config = stream_config(session->feed->outlet->stream);
     if ((uint64_t)(now_ms - session->holding_ms) > config->pause_limit_ms) {

@@ -103,7 +103,7 @@ choose(struct session *session, struct record **records, size_t n, uint64_t left
         bool past = session->end_seq != 0 && records[i]->seq >= session->end_seq;
         if (left > 0 && !past && session_wants(session, records[i])) {
             left -= left != UINT64_MAX && !records[i]->is_gap;
-            records[kept++] = records[i];
+            records[kept++] = session_record_take(session, records[i]);
         } else {
             record_unref(records[i]);
         }
@@ -118,15 +118,14 @@ stand_past(const struct record *record)
         record->seq + 1, record->ordinal, record->bytes_before + record_charge_bytes(record)};
 }
 
-/* Nothing up to and with last is for this session: stand behind it. Until a resume has passed what
- * its own token tells apart, that token stays the better one. */
+/* Nothing up to and with last is for this session: stand behind it. */
 static void
 pass_over(struct session *session, const struct record *last)
 {
     session->stand = stand_past(last);
-    if (session->stand.seq >= session->skip_until && session->to.kind == PLACE_NONE) {
+    if (session->to.kind == PLACE_NONE) {
         free(session->id_before);
-        session->id_before = mem_strndup(last->text + last->id_off, last->id_len);
+        session->id_before = session_id_of(session, last);
     }
 }
 

@@ -189,9 +189,7 @@ serve_wake(struct shard *shard)
         if (shard->privates != NULL) {
             more |= privates_serve(shard->privates);
         }
-        if (shard->catchups != NULL) {
-            catchups_serve(shard->catchups);
-        }
+        catchups_serve(shard->catchups);
         if (more) {
             shard_wake(shard);
         }
@@ -344,9 +342,7 @@ shard_new(const struct shard_options *options, struct err *err)
     if (options->reaper != NULL) {
         shard->privates = privates_new(shard, options->reaper);
     }
-    if (options->catchup_readers > 0) {
-        shard->catchups = catchups_new(shard->privates, options->catchup_readers);
-    }
+    shard->catchups = catchups_new(shard->privates, options->catchup_readers);
     return shard;
 }
 

@@ -98,7 +98,7 @@ void shard_unpace(struct shard *shard, struct session *session);
 /* shard_privates: its private streams; NULL on the admin's shard. */
 struct privates *shard_privates(struct shard *shard);
 
-/* shard_catchups: the readers of what the rings no longer hold; NULL on the admin's shard. */
+/* shard_catchups: who waits for what the rings do not hold, and its readers. */
 struct catchups *shard_catchups(struct shard *shard);
 
 /* shard_add, shard_remove: a connection's place in the shard's list. */

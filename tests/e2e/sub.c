@@ -63,7 +63,7 @@ open_all(struct sub *sub)
     size_t i = 0;
     for (unsigned transport = 0; transport < 3; transport++) {
         for (size_t k = 0; k < sub->per_transport[transport]; k++, i++) {
-            if (sub_conn_open(&sub->conns[i], transport, sub->port, sub->target) < 0) {
+            if (sub_conn_open(&sub->conns[i], transport, sub->port, sub->target, 0) < 0) {
                 perror("sub: connect");
                 return -1;
             }

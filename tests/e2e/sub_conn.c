@@ -32,8 +32,8 @@ send_all(int fd, const char *bytes, size_t len)
 }
 
 int
-sub_conn_open(
-    struct sub_conn *conn, enum sub_transport transport, unsigned port, const char *target)
+sub_conn_open(struct sub_conn *conn, enum sub_transport transport, unsigned port,
+    const char *target, int rcvbuf)
 {
     static const char *const heads[] = {
         [SUB_WS] = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
@@ -55,11 +55,15 @@ sub_conn_open(
     if (conn->fd < 0) {
         return -1;
     }
+    if (rcvbuf > 0) {
+        setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+    }
     int len = snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%s\r\n",
         target, heads[transport]);
     if (connect(conn->fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
         send_all(conn->fd, request, (size_t)len) < 0) {
         close(conn->fd);
+        conn->fd = -1;
         return -1;
     }
     return 0;
@@ -173,6 +177,10 @@ take_record(struct sub_conn *conn, const char *text, size_t len)
 static void
 take_message(struct sub_conn *conn, const char *text, size_t len)
 {
+    if (conn->taker.message) {
+        conn->taker.message(conn->taker.self, text, len);
+        return;
+    }
     if (!starts_with(text, len, "{\"event\":\"")) {
         take_record(conn, text, len);
         return;

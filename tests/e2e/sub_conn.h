@@ -29,8 +29,15 @@ struct sub_lane {
     int64_t last;
 };
 
+/* Takes the messages in sub_conn's place; self is the user's. */
+struct sub_taker {
+    void (*message)(void *self, const char *text, size_t len);
+    void *self;
+};
+
 struct sub_conn {
     int fd;
+    struct sub_taker taker; /* .message NULL: the checks and counts below */
     enum sub_transport transport;
     enum sub_end end;
     bool has_head;
@@ -53,9 +60,10 @@ struct sub_conn {
     bool chunk_ended;    /* the CRLF after a chunk's data is due */
 };
 
-/* sub_conn_open: connect to 127.0.0.1 and send the request. Errors -1, errno. Blocks. */
-int sub_conn_open(
-    struct sub_conn *conn, enum sub_transport transport, unsigned port, const char *target);
+/* sub_conn_open: connect to 127.0.0.1 and send the request. rcvbuf: SO_RCVBUF in bytes, 0: the
+ * kernel's. The taker is to be set before the first read. Errors -1, errno. Blocks. */
+int sub_conn_open(struct sub_conn *conn, enum sub_transport transport, unsigned port,
+    const char *target, int rcvbuf);
 
 /* sub_conn_read: take what the socket has, at most some 256 KiB. Sets conn->end when it ended. */
 void sub_conn_read(struct sub_conn *conn);

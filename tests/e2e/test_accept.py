@@ -1,6 +1,9 @@
 """The acceptance runs: small in `make test`, in full size by `make accept` (E2E_SCALE=full)."""
 
+import base64
+import json
 import re
+import select
 import subprocess
 import threading
 import time
@@ -8,7 +11,7 @@ import time
 import pytest
 
 from harness import HEADGATE, SCALE_FULL
-from wire import Connection
+from wire import Connection, Subscription
 
 pytestmark = pytest.mark.accept
 
@@ -107,6 +110,105 @@ def test_memory_stays_within_the_bound_that_check_prints(kafka, gateways, subs):
     stalled.kill()
     print(f"resident at most {largest >> 20} MiB of {bound >> 20} MiB")
     assert largest <= bound, f"{largest} bytes resident, {bound} promised"
+
+
+KEYS, RATE = 100, 50000 if SCALE_FULL else 20000
+FULL = pytest.mark.full_only
+
+
+@pytest.mark.plain_only  # a sanitizer's memory is not the program's
+@pytest.mark.usefixtures("kafka")  # in both runs; its own source is as fast as it says
+@pytest.mark.parametrize("transport", (
+    pytest.param("ws", marks=FULL), pytest.param("sse", marks=FULL), "ndjson"))
+def test_conflation_shows_the_newest_of_each_key_to_one_that_takes_ten_a_second(gateways, transport):
+    """50,000 records a second over 100 keys, for 20 seconds in full size."""
+    gateway, count = conflating(gateways, seconds=20 if SCALE_FULL else 3)
+    sub = gateway.subscribe("s", transport, max_rate=10)
+    got, checked, arrived = [], 0, 0
+    while arrived < count:
+        message = sub.next()
+        if message.event is not None:  # what was merged before the record that has just come
+            sub._control(message)
+            arrived = gateway.metric("records_in_total", stream="s")
+            if is_readable(sub):
+                arrived = 0  # the next one may have been written before that was asked
+            continue
+        got.append(json.loads(message.text)["data"]["n"])
+        assert got[-1] >= arrived - KEYS, "older than the newest of its key"
+        checked += arrived > 0
+    assert checked >= 10, "this machine is too slow to say anything"
+    rest(sub, got, count)
+    assert_last_values(sub, got, count)
+    assert gateway.rss_bytes() <= bound_of(gateway)
+
+
+@pytest.mark.plain_only
+@pytest.mark.usefixtures("kafka")
+@pytest.mark.parametrize("transport", (
+    "ws", pytest.param("sse", marks=FULL), pytest.param("ndjson", marks=FULL)))
+def test_conflation_ends_with_the_last_value_of_each_key_for_a_slow_reader(gateways, transport):
+    """The same, to one that reads ten a second from its socket and asks for no rate."""
+    gateway, count = conflating(gateways, seconds=20 if SCALE_FULL else 3)
+    sub = Subscription(gateway.port, "/streams/s", transport, rcvbuf=4096, slow="conflate")
+    got, largest = [], 0
+    while gateway.metric("records_in_total", stream="s") < count:
+        got.append(json.loads(sub.records(1)[0].text)["data"]["n"])
+        largest = max(largest, gateway.rss_bytes())
+        time.sleep(0.1)
+    rest(sub, got, count)
+    assert_last_values(sub, got, count)
+    assert largest <= bound_of(gateway)
+
+
+def conflating(gateways, seconds):
+    count = RATE * seconds
+    synthetic = {"rate": RATE, "size": 100, "keys": KEYS, "count": count, "batch": 10}
+    return gateways({"limits": {"send_buffer": "4KiB"}}, s={
+        "source": {"synthetic": synthetic}, "ring": {"records": 4096, "bytes": "8MiB"},
+        "slow": {"policy": "conflate", "queue": {"records": 512, "bytes": "1MiB"}},
+    }), count
+
+
+def is_readable(sub):
+    """Bytes wait that were not asked for yet, in the socket or in its reader."""
+    waiting = sub.http.buffer or sub._lines
+    return bool(waiting or select.select([sub.http.sock], [], [], 0)[0])
+
+
+def rest(sub, got, count):
+    """Read on until every record has come or is told."""
+    produced = count - next_offset(sub.hello["from"])
+    while len(got) + sum(gap["count"] for gap in sub.gaps) < produced:
+        message = sub.next()
+        if message.event is None:
+            got.append(json.loads(message.text)["data"]["n"])
+        else:
+            sub._control(message)
+    assert len(got) + sum(gap["count"] for gap in sub.gaps) == produced
+
+
+def next_offset(token):
+    """Of the one partition of a token: see token.h."""
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    value = 0
+    for i, byte in enumerate(raw[7:]):
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            break
+    return value - 1
+
+
+def assert_last_values(sub, got, count):
+    assert got == sorted(set(got)), "in order, none twice"
+    assert sorted({n % KEYS: n for n in got}.values()) == list(range(count - KEYS, count))
+    assert {gap["reason"] for gap in sub.gaps} == {"conflated"}
+
+
+def bound_of(gateway):
+    done = subprocess.run(
+        [HEADGATE, "check", "-c", gateway.path], capture_output=True, text=True, check=True
+    )
+    return memory_bound(done.stdout)
 
 
 @pytest.mark.full_only

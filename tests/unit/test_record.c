@@ -280,6 +280,74 @@ START_TEST(a_gap_shows_its_message_in_every_envelope)
 }
 END_TEST
 
+/* Every part of copy is that of record, but for the id. */
+static void
+expect_copy(const struct record *record, const char *id)
+{
+    struct record *copy = record_with_id(record, id, strlen(id));
+    char want[512], got[512];
+    for (int envelope = ENVELOPE_RECORD; envelope <= ENVELOPE_FULL; envelope++) {
+        struct buf a, b;
+        buf_init(&a);
+        buf_init(&b);
+        record_add_envelope(&a, record, (enum envelope)envelope);
+        record_add_envelope(&b, copy, (enum envelope)envelope);
+        ck_assert_uint_eq(record_envelope_len(copy, (enum envelope)envelope), b.len);
+        snprintf(want, sizeof want, "%.*s", (int)a.len, a.bytes);
+        const char *old = record->is_gap ? "TO" : "ID";
+        char *at = strstr(want, old);
+        if (at == NULL) {
+            snprintf(got, sizeof got, "%s", want);
+        } else {
+            snprintf(got, sizeof got, "%.*s%s%s", (int)(at - want), want, id, at + 2);
+        }
+        ck_assert_uint_eq(b.len, strlen(got));
+        ck_assert_mem_eq(b.bytes, got, b.len);
+        buf_fini(&a);
+        buf_fini(&b);
+    }
+    ck_assert_uint_eq(copy->id_len, strlen(id));
+    ck_assert_mem_eq(copy->text + copy->id_off, id, copy->id_len);
+    ck_assert_uint_eq(copy->key_len, record->key_len);
+    ck_assert_mem_eq(copy->text + copy->key_off, record->text + record->key_off, copy->key_len);
+    ck_assert_uint_eq(copy->bytes_before + record_charge_bytes(copy),
+        record->bytes_before + record_charge_bytes(record));
+    if (record->type != NULL) {
+        ck_assert_str_eq(copy->type, record->type);
+        ck_assert_ptr_ne(copy->type, record->type);
+    }
+    record_unref(copy);
+}
+
+START_TEST(a_copy_with_another_id_is_the_same_else)
+{
+    struct buf scratch;
+    buf_init(&scratch);
+    struct record_header header = {.name = "h", .name_len = 1, .value = "v", .value_len = 1};
+    for (int with = 0; with < 4; with++) {
+        struct record_input in = input("{\"a\":[1,2]}");
+        in.key = with & 1 ? "key" : NULL;
+        in.key_len = with & 1 ? 3 : 0;
+        in.type = with & 2 ? "kind" : NULL;
+        in.headers = with & 2 ? &header : NULL;
+        in.n_headers = with & 2 ? 1 : 0;
+        struct record *record =
+            record_new(&in, "ID", 2, "{\"topic\":\"t\",\"offset\":", 5, &scratch);
+        record->bytes_before = 100000;
+        expect_copy(record, "");
+        expect_copy(record, "X");
+        expect_copy(record, "a-much-longer-id-than-it-was");
+        record_unref(record);
+    }
+    struct record *gap = record_new_gap("slow", 17, "FROM", "TO", 3, 99, 7, &scratch);
+    gap->bytes_before = 100000;
+    expect_copy(gap, "X");
+    expect_copy(gap, "a-much-longer-id-than-it-was");
+    record_unref(gap);
+    buf_fini(&scratch);
+}
+END_TEST
+
 START_TEST(references_are_counted)
 {
     struct record_input in = input("1");
@@ -428,5 +496,5 @@ UNIT_MAIN("record", json_passes_as_it_is, json_of_several_lines_becomes_one, tex
     headers_and_type_follow_the_data, a_type_stands_without_headers,
     names_that_differ_in_bad_bytes_are_one_member, very_many_headers_keep_their_order,
     without_a_time_the_arrival_counts, the_id_slice_is_the_token,
-    a_gap_shows_its_message_in_every_envelope, references_are_counted,
-    any_bytes_make_one_line_and_come_back)
+    a_gap_shows_its_message_in_every_envelope, a_copy_with_another_id_is_the_same_else,
+    references_are_counted, any_bytes_make_one_line_and_come_back)

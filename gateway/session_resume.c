@@ -1,0 +1,109 @@
+/* session_resume: the ids of a session that has resumed. A replica's ring has the partitions in an
+ * order of its own, so the token may be ahead of the ring in some of them and behind in others:
+ * what the client has is passed over, and the ring's ids would lead back behind it until the ring
+ * is past the token in every lane. Until then an id is the larger place of both. Shard thread. */
+#include "session_internal.h"
+
+#include "mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+resuming(const struct session *session, uint64_t seq)
+{
+    return seq < session->skip_until && session->from.kind == PLACE_TOKEN &&
+           session->from.cursor == NULL;
+}
+
+static int
+order(const struct token_lane *a, const struct token_lane *b)
+{
+    if (a->group != b->group) {
+        return a->group < b->group ? -1 : 1;
+    }
+    return a->partition == b->partition ? 0 : a->partition < b->partition ? -1 : 1;
+}
+
+static bool
+has_group(const struct place *place, uint32_t group)
+{
+    for (size_t i = 0; i < place->n_lanes; i++) {
+        if (place->lanes[i].group == group) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The larger place of both in each lane. Returns whether ring is nowhere behind: of a topic that it
+ * does not know, nothing will come either. Owns: both->lanes is the caller's to free. */
+static bool
+merge(const struct place *from, const struct place *ring, struct place *both)
+{
+    bool reached = true;
+    size_t i = 0, j = 0, n = 0;
+    struct token_lane *lanes = mem_calloc(from->n_lanes + ring->n_lanes + 1, sizeof *lanes);
+    while (i < from->n_lanes || j < ring->n_lanes) {
+        const struct token_lane *a = i < from->n_lanes ? &from->lanes[i] : NULL;
+        const struct token_lane *b = j < ring->n_lanes ? &ring->lanes[j] : NULL;
+        int first = a == NULL ? 1 : b == NULL ? -1 : order(a, b);
+        if (first < 0) {
+            reached = reached && !has_group(ring, a->group);
+        } else if (first == 0) {
+            reached = reached && b->next >= a->next;
+        }
+        lanes[n++] = first < 0 || (first == 0 && a->next > b->next) ? *a : *b;
+        i += first <= 0;
+        j += first >= 0;
+    }
+    *both = (struct place){.kind = PLACE_TOKEN, .lanes = lanes, .n_lanes = n};
+    return reached;
+}
+
+char *
+session_id_take(struct session *session, uint64_t seq, char *id)
+{
+    struct place ring, both;
+    struct err err;
+    if (!resuming(session, seq) || place_of_token(&ring, id, strlen(id), NULL, &err) != 0) {
+        return id;
+    }
+    if (merge(&session->from, &ring, &both)) {
+        session->skip_until = seq + 1; /* from here on the ring's own ids do */
+    } else {
+        struct buf text;
+        buf_init(&text);
+        place_add_token(&text, &both, stream_keys(session->home->stream));
+        buf_addc(&text, '\0');
+        free(id);
+        id = text.bytes;
+    }
+    free(both.lanes);
+    free(ring.lanes);
+    return id;
+}
+
+char *
+session_id_of(struct session *session, const struct record *record)
+{
+    return session_id_take(
+        session, record->seq, mem_strndup(record->text + record->id_off, record->id_len));
+}
+
+struct record *
+session_record_take(struct session *session, struct record *record)
+{
+    if (!resuming(session, record->seq)) {
+        return record;
+    }
+    char *id = session_id_of(session, record);
+    size_t len = strlen(id);
+    if (len != record->id_len || memcmp(id, record->text + record->id_off, len) != 0) {
+        struct record *own = record_with_id(record, id, len);
+        record_unref(record);
+        record = own;
+    }
+    free(id);
+    return record;
+}
