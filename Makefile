@@ -327,7 +327,7 @@ BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare
 .SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)
 bench-tools: $(BENCH_BINS)
 
-bench: $(BENCH_BINS) $(B)/headgate
+bench: $(BENCH_BINS) $(B)/headgate build/chaos/produce
 	python3 tests/bench/run.py --build $(B) $(BENCH_ARGS)
 
 $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)

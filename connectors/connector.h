@@ -80,8 +80,9 @@ struct connector {
     const char *(*request_param)(const void *settings, size_t i);
 
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured
-     * stream, else where to begin (only with CONNECTOR_REPLAYS or on_request). An upstream that
-     * cannot be reached is no error: it is retried for ever, or on a request ends the stream.
+     * stream (of a table: REPLAY_EARLIEST), else where to begin (only with CONNECTOR_REPLAYS or
+     * on_request). An upstream that cannot be reached is no error: it is retried for ever, or on a
+     * request ends the stream.
      * Errors  NULL and err. A request is answered with its text and a status of its code:
      *         ERR_INVALID 400, ERR_MISSING 404, ERR_LIMIT and ERR_REMOTE 503, ERR_SYSTEM 500.
      * Thread  init or shard.  Blocks  no. */

@@ -182,6 +182,68 @@ sources(const struct server *server, struct buf *out)
     buf_fini(&labels);
 }
 
+/* Of the streams that are tables. */
+static void
+of_tables(const struct server *server, struct buf *out, const char *name, const char *type,
+    const char *help, uint64_t (*pick)(const struct table_state *state))
+{
+    struct buf labels;
+    bool any = false;
+    buf_init(&labels);
+    for (size_t i = 0; i < server->n_streams; i++) {
+        struct table *table = stream_table(server->streams[i]);
+        if (table == NULL) {
+            continue;
+        }
+        if (!any) {
+            metrics_family(out, name, type, help);
+            any = true;
+        }
+        struct table_state state;
+        table_state(table, &state);
+        metrics_sample_u64(out, name,
+            labels_of(&labels, stream_name(server->streams[i]), NULL, NULL), pick(&state));
+    }
+    buf_fini(&labels);
+}
+
+/* A function that picks a member. */
+#define PICK(member)                                                                               \
+    static uint64_t pick_table_##member(const struct table_state *state)                           \
+    {                                                                                              \
+        return state->member;                                                                      \
+    }
+PICK(keys)
+PICK(bytes)
+PICK(history_bytes)
+PICK(snapshots)
+PICK(evicted)
+PICK(keyless)
+PICK(cut)
+PICK(given_up)
+#undef PICK
+
+static void
+tables(const struct server *server, struct buf *out)
+{
+    of_tables(server, out, "headgate_table_keys", "gauge", "Keys in the table.", pick_table_keys);
+    of_tables(server, out, "headgate_table_bytes", "gauge",
+        "Bytes of the newest records of its keys.", pick_table_bytes);
+    of_tables(server, out, "headgate_table_history_bytes", "gauge",
+        "Bytes of what was replaced or removed and is kept for snapshots.",
+        pick_table_history_bytes);
+    of_tables(server, out, "headgate_table_snapshots", "gauge", "Snapshots that are being sent.",
+        pick_table_snapshots);
+    of_tables(server, out, "headgate_table_evicted_keys_total", "counter",
+        "Keys that were left out at the bounds of the table.", pick_table_evicted);
+    of_tables(server, out, "headgate_table_keyless_records_total", "counter",
+        "Records without a key: changes that no snapshot has.", pick_table_keyless);
+    of_tables(server, out, "headgate_table_snapshots_cut_total", "counter",
+        "Snapshots that were given up at the bound of the history.", pick_table_cut);
+    of_tables(server, out, "headgate_table_given_up", "gauge",
+        "1 once the table went beyond its bounds and was given up.", pick_table_given_up);
+}
+
 static void
 delivery(const struct server *server, struct buf *out)
 {
@@ -267,6 +329,7 @@ send_metrics(const struct server *server, struct conn *conn, const struct http_r
         server, &out, "headgate_subscribers", offsetof(struct stream_counters, subscribers));
     drops_and_disconnects(server, &out);
     sources(server, &out);
+    tables(server, &out);
     delivery(server, &out);
     process(server, &out);
     conn_reply(conn, request,

@@ -45,6 +45,10 @@ bound_stream_bytes(const struct config_stream *stream)
     uint64_t bytes = multiply(stream->ring_records, BOUND_SLOT_BYTES);
     bytes = add(bytes, stream->ring_bytes);
     bytes = add(bytes, multiply(2, stream->max_record_bytes));
+    if (stream->view == VIEW_TABLE) {
+        bytes = add(bytes, add(stream->table_bytes, stream->table_history_bytes));
+        bytes = add(bytes, multiply(2, stream->max_record_bytes));
+    }
     return add(bytes, stream->connector->memory_bound_bytes(stream->settings));
 }
 
@@ -217,7 +221,9 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
             continue;
         }
         snprintf(what, sizeof what, "stream %s", stream->name);
-        print_bytes(out, what, bound_stream_bytes(stream), "ring, records in work, source");
+        print_bytes(out, what, bound_stream_bytes(stream),
+            stream->view == VIEW_TABLE ? "ring, table, records in work, source"
+                                       : "ring, records in work, source");
     }
     snprintf(note, sizeof note,
         "%" PRIu64 " threads, encoded batches of %zu streams, %" PRIu64 " filters", config->threads,

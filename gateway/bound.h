@@ -5,8 +5,10 @@
  *   a stream    ring.bytes + BOUND_SLOT_BYTES for each of ring.records (the ring's own table)
  *               + 2 max_record (one record being read, one being encoded)
  *               + what its connector says (memory_bound_bytes)
+ *               + with view: table, table.bytes + table.history + 2 max_record (a record that is
+ *               larger than what is left, in each)
  *   a thread    for each stream the encoded batches that it keeps for sharing: BOUND_BATCHES (4 of
- *               each of 15 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 3
+ *               each of 20 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 4
  *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes
  *               64 KiB of records before framing and slack, or one record that is larger
  *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep;
@@ -29,7 +31,7 @@
 
 #define BOUND_BASE_BYTES (UINT64_C(24) << 20)
 #define BOUND_SLOT_BYTES UINT64_C(16)
-#define BOUND_BATCHES UINT64_C(60)
+#define BOUND_BATCHES UINT64_C(80)
 #define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
 #define BOUND_FILTER_BYTES (UINT64_C(32) << 10)
 #define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)

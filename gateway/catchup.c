@@ -65,20 +65,18 @@ was_up(struct stream *stream)
 }
 
 static bool
-same_cursor(const struct place *a, const struct place *b)
+same_bytes(const void *a, const void *b, size_t len)
 {
-    if (a->cursor == NULL || b->cursor == NULL) {
-        return a->cursor == b->cursor;
-    }
-    return a->cursor_len == b->cursor_len && memcmp(a->cursor, b->cursor, a->cursor_len) == 0;
+    return len == 0 || (a != NULL && b != NULL && memcmp(a, b, len) == 0);
 }
 
 static bool
 same_place(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->time_ms == b->time_ms && a->n_lanes == b->n_lanes &&
-           (a->n_lanes == 0 || memcmp(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) == 0) &&
-           same_cursor(a, b);
+           same_bytes(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) &&
+           (a->cursor == NULL) == (b->cursor == NULL) && a->cursor_len == b->cursor_len &&
+           same_bytes(a->cursor, b->cursor, a->cursor_len);
 }
 
 /* It would hold up those who share its reader: by its own wish, or it has done so. */
@@ -312,6 +310,23 @@ catchups_free(struct catchups *catchups)
 }
 
 /* ---- sessions ---- */
+
+bool
+catchup_would_wait(const struct outlet *home, const struct place *from)
+{
+    const struct catchups *catchups = shard_catchups(home->shard);
+    const struct session *session;
+    size_t taken = atomic_load(&catchups->budget.used);
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (session->home == home && !is_alone(session) &&
+            (same_place(&session->from, from) || close_by(&session->from, from))) {
+            return false; /* they share one */
+        }
+        taken++;
+    }
+    return taken >= catchups->budget.most;
+}
 
 void
 catchup_ask(struct session *session)

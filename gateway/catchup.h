@@ -32,6 +32,11 @@ void catchups_serve(struct catchups *catchups);
 /* catchup_can: the outlet's source can be read again from an older place. */
 bool catchup_can(const struct outlet *home);
 
+/* catchup_would_wait: whoever of home asks for from now gets no reader before another one leaves.
+ */
+struct place;
+bool catchup_would_wait(const struct outlet *home, const struct place *from);
+
 /* catchup_ask: session, which stands in none of home's records, waits for a reader. */
 void catchup_ask(struct session *session);
 

@@ -19,6 +19,10 @@ enum slow_policy { SLOW_DROP_OLDEST, SLOW_DROP_NEWEST, SLOW_CONFLATE, SLOW_PAUSE
 #define SLOW_POLICY_COUNT 5
 extern const char *const slow_policy_names[SLOW_POLICY_COUNT];
 
+enum stream_view { VIEW_STREAM, VIEW_TABLE };
+enum catchup_full { CATCHUP_FULL_WAIT, CATCHUP_FULL_REFUSE };
+enum table_full { TABLE_FULL_REFUSE, TABLE_FULL_EVICT };
+
 enum stream_format { FORMAT_AUTO, FORMAT_WS, FORMAT_SSE, FORMAT_NDJSON, FORMAT_JSON };
 
 struct config_listen {
@@ -63,6 +67,10 @@ struct config_stream {
     uint32_t slow_allow;     /* bit 1 << policy; the default policy is always in it */
     uint64_t conflate_keys;  /* conflate: the most records that wait for one subscriber */
     uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
+    enum stream_view view;
+    uint64_t table_keys, table_bytes;   /* VIEW_TABLE: the newest record of each key */
+    uint64_t table_history_bytes;       /* and what was replaced while it is sent */
+    enum table_full table_full;         /* what happens beyond table_keys or table_bytes */
     const struct config_tokens *tokens; /* the configuration's; NULL: no keys */
 };
 
@@ -92,9 +100,10 @@ struct config {
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
     uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */
     uint64_t catchup_readers;   /* private streams for what has left the rings, over all threads */
-    uint64_t request_streams;   /* private streams that requests made, over all threads */
-    uint64_t drain_grace_ms;    /* SIGTERM: /readyz fails, still serving and accepting */
-    uint64_t drain_timeout_ms;  /* then goodbyes; everything is closed at the latest after this */
+    enum catchup_full catchup_full; /* who comes while all of them are taken */
+    uint64_t request_streams;       /* private streams that requests made, over all threads */
+    uint64_t drain_grace_ms;        /* SIGTERM: /readyz fails, still serving and accepting */
+    uint64_t drain_timeout_ms; /* then goodbyes; everything is closed at the latest after this */
     struct config_tokens tokens;
     struct config_strings cors_origins; /* exact origins, or "*" */
     int log_level;                      /* enum log_level */

@@ -13,12 +13,18 @@ const char *const slow_policy_names[SLOW_POLICY_COUNT] = {
 static const char *const policy_choices[] = {
     "drop_oldest", "drop_newest", "conflate", "pause", "disconnect", NULL};
 static const char *const format_choices[] = {"auto", "ws", "sse", "ndjson", "json", NULL};
+static const char *const view_choices[] = {"stream", "table", NULL};
+static const char *const table_full_choices[] = {"refuse", "evict", NULL};
+static const char *const catchup_full_choices[] = {"wait", "refuse", NULL};
 static const char *const log_level_choices[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_format_choices[] = {"auto", "text", "json", NULL};
 
 /* CONFIG_ENUM writes an int. */
 static_assert(sizeof(enum slow_policy) == sizeof(int), "slow_policy is read as an int");
 static_assert(sizeof(enum stream_format) == sizeof(int), "format is read as an int");
+static_assert(sizeof(enum stream_view) == sizeof(int), "view is read as an int");
+static_assert(sizeof(enum table_full) == sizeof(int), "table.full is read as an int");
+static_assert(sizeof(enum catchup_full) == sizeof(int), "catchup.full is read as an int");
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * 1024)
@@ -130,8 +136,17 @@ static const struct config_key catchup_keys[] = {
         .least = 0,
         .most = 1024,
         .fallback = "4",
-        .prose = "How many of them read from the source itself at a time, each place on its own; "
-                 "others wait. 0: none does, they get a gap."},
+        .prose = "How many of them read from the source itself at a time, each place on its own. "
+                 "0: none does, they get a gap."},
+    {.name = "full",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config, catchup_full),
+        .fallback = "wait",
+        .choices = catchup_full_choices,
+        .prose =
+            "What happens to a subscriber for whom no reader is left. wait: it is greeted, and "
+            "waits for its turn. refuse: it gets 503 with Retry-After, to come back itself or "
+            "go to another replica; who falls out of the ring later waits all the same."},
 };
 
 static const struct config_section catchup_section = {
@@ -389,6 +404,43 @@ static const struct config_key slow_keys[] = {
 static const struct config_section slow_section = {
     "streams.NAME.slow", sizeof(struct config_stream), slow_keys, COUNT_OF(slow_keys)};
 
+static const struct config_key table_keys[] = {
+    {.name = "keys",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, table_keys),
+        .least = 1,
+        .most = 256 * MIB,
+        .fallback = "1000000",
+        .prose = "The most keys."},
+    {.name = "bytes",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config_stream, table_bytes),
+        .least = 64 * KIB,
+        .most = 256 * GIB,
+        .fallback = "128MiB",
+        .prose = "The most memory that their newest records take, with about 128 bytes for each."},
+    {.name = "history",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config_stream, table_history_bytes),
+        .least = 64 * KIB,
+        .most = 256 * GIB,
+        .fallback = "32MiB",
+        .prose =
+            "The most memory for what was replaced or removed while snapshots that have it are "
+            "being sent. Beyond, the subscriber that has been at its snapshot for longest is "
+            "disconnected as too slow."},
+    {.name = "full",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_stream, table_full),
+        .fallback = "refuse",
+        .choices = table_full_choices,
+        .prose = "What happens beyond keys or bytes. refuse: the table is given up, subscriptions "
+                 "get 503 but with snapshot=false. evict: the key that was silent for longest is "
+                 "left out of further snapshots, and each of them says that it is not complete."},
+};
+static const struct config_section table_section = {
+    "streams.NAME.table", sizeof(struct config_stream), table_keys, COUNT_OF(table_keys)};
+
 static const struct config_key stream_keys[] = {
     {.name = "source",
         .kind = CONFIG_CUSTOM,
@@ -414,6 +466,17 @@ static const struct config_key stream_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &slow_section,
         .prose = "Subscribers that read more slowly than records arrive."},
+    {.name = "view",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_stream, view),
+        .fallback = "stream",
+        .choices = view_choices,
+        .prose = "table: a subscriber first gets the newest record of each key, then changes. The "
+                 "source is read from its earliest record, whatever its start says."},
+    {.name = "table",
+        .kind = CONFIG_SECTION,
+        .child = &table_section,
+        .prose = "Bounds of a stream with view: table."},
 };
 const struct config_section config_keys_stream = {
     "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};

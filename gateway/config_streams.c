@@ -127,6 +127,30 @@ check_bounds(
     }
 }
 
+/* A table without a stream's beginning would lack keys and not know it. */
+static void
+check_view(
+    struct config_parse *parse, const struct config_node *node, const struct config_stream *stream)
+{
+    if (stream->view != VIEW_TABLE) {
+        return;
+    }
+    const struct connector *connector = stream->connector;
+    if (connector != NULL &&
+        ((connector->capabilities & CONNECTOR_REPLAYS) == 0 ||
+            (connector->on_request != NULL && connector->on_request(stream->settings)))) {
+        const struct config_node *view = config_yaml_find(node, "view");
+        size_t mark = config_parse_enter(parse, "view");
+        config_report_add(parse->report, view->line, view->column, parse->path.bytes,
+            "a table needs a source that can be read from its beginning; %s cannot",
+            connector->name);
+        config_parse_leave(parse, mark);
+    }
+    if (stream->table_bytes < stream->max_record_bytes) {
+        report_at(parse, node, "table", "bytes", "is less than max_record");
+    }
+}
+
 static bool
 is_stream_name(const char *name)
 {
@@ -160,6 +184,9 @@ parse_stream(
         size_t mark = config_parse_enter(parse, "source");
         parse_source(parse, source, stream);
         config_parse_leave(parse, mark);
+    }
+    if (errors == parse->report->count) {
+        check_view(parse, node, stream);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "feed.h"
 
 #include "mem.h"
+#include "session_internal.h"
 #include "shard.h"
 
 #include <assert.h>
@@ -172,6 +173,18 @@ pump_solos(struct feed *feed)
     }
 }
 
+/* A table that began anew: those who want it look for themselves. */
+static void
+heed_resets(struct feed *feed)
+{
+    const struct table *table = stream_table(feed->outlet->stream);
+    uint64_t resets = table == NULL ? 0 : table_resets(table);
+    if (resets != feed->resets) {
+        feed->resets = resets;
+        release_to_own_pace(feed);
+    }
+}
+
 bool
 feed_advance(struct feed *feed)
 {
@@ -179,6 +192,7 @@ feed_advance(struct feed *feed)
         return false;
     }
     feed->advancing = true;
+    heed_resets(feed);
     bool more = false;
     int budget = ADVANCE_BUDGET;
     while (!TAILQ_EMPTY(&feed->live)) {
@@ -213,6 +227,9 @@ feed_join(struct feed *feed, struct session *session)
     }
     if (!TAILQ_EMPTY(&feed->live) && feed_advance(feed)) {
         shard_wake(feed->outlet->shard);
+    }
+    if (session_table_stale(session)) {
+        return false; /* it was heeded just now, before this one was LIVE */
     }
     bool empty = TAILQ_EMPTY(&feed->live);
     /* Behind, it reads on; ahead, it waits for a feed that is on its way: those who are LIVE there
@@ -335,10 +352,11 @@ outlet_hold_update(struct outlet *outlet)
     struct session *session;
     TAILQ_FOREACH(session, &outlet->pausers, pause_link)
     {
-        if (session->state == SESSION_ENDING) {
+        if (session->state == SESSION_ENDING || session->table_waits) {
             continue;
         }
-        const struct stand *stand = &session->stand;
+        struct stand ring_stand = session_ring_stand(session);
+        const struct stand *stand = &ring_stand;
         struct queue queue = session_queue(session);
         uint64_t sent = stand->seq - 1;
         hold.limit_seq = least(hold.limit_seq, add_capped(sent, queue.records));

@@ -31,6 +31,7 @@ struct feed {
     struct batch *cache[FEED_CACHE]; /* empty in a filtered feed: there may be many of them */
     unsigned cache_at;
     bool advancing;
+    uint64_t resets; /* of the stream's table, that its LIVE sessions know of */
 };
 
 struct outlet {

@@ -385,6 +385,12 @@ passes_key(const struct filter *filter, const struct record *record)
     return filter->n_keys == 0;
 }
 
+void
+filter_keep_tombstones(struct filter *filter)
+{
+    filter->keeps_tombstones = true;
+}
+
 bool
 filter_passes(const struct filter *filter, const struct record *record)
 {
@@ -394,7 +400,7 @@ filter_passes(const struct filter *filter, const struct record *record)
     if (!passes_key(filter, record)) {
         return false;
     }
-    return filter->n_wheres == 0 ||
+    return filter->n_wheres == 0 || (record->is_tombstone && filter->keeps_tombstones) ||
            (record->data_is_json &&
                filter_eval_all(filter, record->text + record->data_off, record->data_len));
 }

@@ -12,7 +12,8 @@
  *   < <= > >=     two numbers, or two strings by their bytes in UTF-8; else false
  *
  * A missing member makes every comparison false but !=. Of two members of one name the last counts,
- * as in JSON.parse. Tombstones, and payloads that are not JSON, pass no comparison, not even !=. A
+ * as in JSON.parse. Tombstones (but see filter_keep_tombstones), and payloads that are not JSON,
+ * pass no comparison, not even !=. A
  * record without a key passes no key.
  *
  * Filters with equal texts are the same filter: keys and comparisons are sorted in it, each there
@@ -48,6 +49,10 @@ int filter_add_where(struct filter *filter, const char *text, size_t len, struct
 void filter_seal(struct filter *filter);
 bool filter_same(const struct filter *a, const struct filter *b); /* NULL: no filter */
 const char *filter_text(const struct filter *filter);             /* lent */
+
+/* filter_keep_tombstones: of a table's stream: a tombstone passes every comparison, since who has
+ * the key must learn that it is gone. Before it is shared. */
+void filter_keep_tombstones(struct filter *filter);
 
 /* filter_passes: a gap record always does.
  * Cost  the key is compared first; then one pass over the payload for all comparisons together,

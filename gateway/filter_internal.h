@@ -47,8 +47,9 @@ struct filter {
     unsigned n_keys;
     struct filter_where *wheres[FILTER_WHERES_MAX];
     unsigned n_wheres;
-    size_t text_len;                     /* what the canonical text will have */
-    char *text;                          /* NULL until sealed */
+    size_t text_len; /* what the canonical text will have */
+    char *text;      /* NULL until sealed */
+    bool keeps_tombstones;
     unsigned unequal;                    /* bit i: where i is != */
     unsigned ends[FILTER_DEPTH_MAX + 1]; /* bit i: where i has that many tokens */
 };

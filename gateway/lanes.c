@@ -22,6 +22,8 @@ struct lane {
     uint32_t partition;
     size_t row; /* its place in rows */
     uint64_t start, end;
+    uint64_t first_end; /* the first end that the source told */
+    bool has_end;
     bool removed;
     bool touched; /* it has had a record */
     bool is_file;
@@ -357,7 +359,12 @@ void
 lanes_set_end(struct lanes *lanes, uint32_t index, uint64_t end_offset)
 {
     pthread_mutex_lock(&lanes->lock);
-    lanes->items[index].end = end_offset;
+    struct lane *lane = &lanes->items[index];
+    lane->end = end_offset;
+    if (!lane->has_end) {
+        lane->has_end = true;
+        lane->first_end = end_offset;
+    }
     pthread_mutex_unlock(&lanes->lock);
 }
 
@@ -538,6 +545,20 @@ lanes_reach(struct lanes *lanes, const struct place *to, const struct place *her
     }
     pthread_mutex_unlock(&lanes->lock);
     return reached;
+}
+
+bool
+lanes_loaded(struct lanes *lanes, const struct place *here)
+{
+    bool loaded = true;
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < lanes->n && loaded; i++) {
+        const struct lane *lane = &lanes->items[i];
+        uint64_t next = next_at(lanes, lane, here);
+        loaded = lane->removed || !lane->has_end || next >= lane->first_end || next >= lane->end;
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return loaded;
 }
 
 size_t

@@ -74,6 +74,11 @@ bool lanes_wants(struct lanes *lanes, const struct place *from, uint32_t lane, u
  * is where every lane began; PLACE_NONE stands for the position now. */
 bool lanes_reach(struct lanes *lanes, const struct place *to, const struct place *here);
 
+/* lanes_loaded: here, as in lanes_reach, has come to where every lane ended when the source said so
+ * first; or to where it ends now: an end may be taken back, since control records of Kafka take
+ * offsets. */
+bool lanes_loaded(struct lanes *lanes, const struct place *here);
+
 /* What a token says about one lane, for stream_locate. */
 struct lane_place {
     bool known;     /* the token has the lane */

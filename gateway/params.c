@@ -245,6 +245,17 @@ set_follow(struct params *params, const char *value, const struct context *conte
     return 0;
 }
 
+static int
+set_snapshot(struct params *params, const char *value, const struct context *context)
+{
+    if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
+        return refuse(context->err, "snapshot", "true or false", value);
+    }
+    params->snapshot = value[0] == 't';
+    params->has_snapshot = true;
+    return 0;
+}
+
 /* The index of value among n names; -1 when it is none. */
 static int
 index_of(const char *const names[], int n, const char *value)
@@ -272,15 +283,10 @@ set_format(struct params *params, const char *value, const struct context *conte
 static int
 set_envelope(struct params *params, const char *value, const struct context *context)
 {
-    static const char *const names[ENVELOPE_COUNT] = {"record", "data", "full"};
-    if (strcmp(value, "cloudevents") == 0) {
-        err_set(
-            context->err, ERR_INVALID, "envelope: cloudevents is not available in this version");
-        return -1;
-    }
+    static const char *const names[ENVELOPE_COUNT] = {"record", "data", "full", "cloudevents"};
     int found = index_of(names, ENVELOPE_COUNT, value);
     if (found < 0) {
-        return refuse(context->err, "envelope", "record, data or full", value);
+        return refuse(context->err, "envelope", "record, data, full or cloudevents", value);
     }
     params->envelope = (enum envelope)found;
     return 0;
@@ -360,7 +366,8 @@ static const struct known known[] = {{"from", set_from, false}, {"to", set_to, f
     {"limit", set_limit, false}, {"follow", set_follow, false}, {"format", set_format, false},
     {"envelope", set_envelope, false}, {"slow", set_slow, false}, {"queue", set_queue, false},
     {"heartbeat", set_heartbeat, false}, {"max_rate", set_max_rate, false}, {"key", add_key, true},
-    {"where", add_where, true}, {"consumer", NULL, false}, {"ticket", NULL, false}};
+    {"where", add_where, true}, {"snapshot", set_snapshot, false}, {"consumer", NULL, false},
+    {"ticket", NULL, false}};
 #define KNOWN_COUNT (sizeof known / sizeof *known)
 
 /* The edit distance of two short names, with one row of the table kept. */
@@ -552,7 +559,7 @@ params_parse(struct params *params, const struct http_request *request,
     const struct params_scope *scope, struct err *err)
 {
     const struct context context = {scope, err};
-    *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true};
+    *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true, .snapshot = true};
     if (parse_query(params, request->query, &context) != 0 ||
         apply_last_event_id(params, request, &context) != 0) {
         params_fini(params);

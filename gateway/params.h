@@ -61,6 +61,8 @@ struct params {
     uint64_t limit;
     bool follow; /* default true */
     enum envelope envelope;
+    bool has_snapshot;
+    bool snapshot; /* default true, where the stream is a table */
     bool has_slow;
     enum slow_policy slow;
     uint64_t queue_records; /* 0: the stream's */
@@ -73,7 +75,7 @@ struct params {
 };
 
 /* params_parse: Names from CONTRACT section 3 that this version does not serve yet (consumer,
- * ticket, envelope=cloudevents) are refused by name, not ignored. Last-Event-ID must be a token; an
+ * ticket) are refused by name, not ignored. Last-Event-ID must be a token; an
  * empty one counts as none. Errors hold client text only as printable ASCII. Errors  -1 and err,
  * whose text starts with the parameter's name. Owns    params_fini frees what the struct holds;
  * safe after a failure. */

@@ -10,7 +10,7 @@
 TAILQ_HEAD(private_list, private_stream);
 
 struct privates {
-    struct shard *shard; /* NULL once its loop has ended */
+    struct shard *shard;
     struct reaper *reaper;
     struct private_list streams;
 };
@@ -35,6 +35,7 @@ private_config(struct config_stream *private_config, const struct config_stream 
     private_config->queue_records = ring_records / 2;
     private_config->queue_bytes = ring_bytes / 2;
     private_config->slow_policy = SLOW_PAUSE;
+    private_config->view = VIEW_STREAM;
 }
 
 /* On the reaper's thread, or where no thread of the shard is left. */
@@ -46,12 +47,6 @@ bury(void *dead)
     stream_free(stream->stream);
     if (stream->budget != NULL) {
         atomic_fetch_sub(&stream->budget->used, 1);
-    }
-    if (stream->count != NULL) {
-        atomic_fetch_sub(stream->count, 1);
-        if (stream->all->shard != NULL) {
-            shard_wake(stream->all->shard); /* another one may wait for its place */
-        }
     }
     free(stream);
 }
@@ -70,6 +65,9 @@ bury_and_tell(void *dead)
 static void
 forget(struct private_stream *stream)
 {
+    if (stream->count != NULL) {
+        atomic_fetch_sub(stream->count, 1);
+    }
     stream_listen(stream->stream, 0, false);
     outlet_fini(&stream->outlet);
 }
@@ -122,6 +120,9 @@ private_open(struct privates *privates, const struct private_options *options, s
     if (stream->count != NULL) {
         atomic_fetch_add(stream->count, 1);
     }
+    /* Nothing may come before its first subscriber says how far the source may go. */
+    stream_hold(stream->stream, 0, (struct ring_hold){.limit_seq = 0});
+    stream->outlet.hold_stale = true;
     if (stream_start_at(stream->stream, options->replay, err) != 0) {
         TAILQ_REMOVE(&privates->streams, stream, link);
         forget(stream);
@@ -182,7 +183,6 @@ privates_free(struct privates *privates)
         return;
     }
     struct private_stream *stream;
-    privates->shard = NULL; /* nobody is there to be woken */
     while ((stream = TAILQ_FIRST(&privates->streams)) != NULL) {
         TAILQ_REMOVE(&privates->streams, stream, link);
         forget(stream);

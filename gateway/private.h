@@ -34,8 +34,7 @@ struct private_stream {
     TAILQ_ENTRY(private_stream) link; /* in all */
     struct privates *all;
     struct private_budget *budget; /* NULL: not counted */
-    atomic_size_t *count; /* of its kind on this shard; NULL: not counted. Of both, one that
-                             is being buried is still part */
+    atomic_size_t *count;          /* of those that are not being buried; NULL: not counted */
     struct config_stream config;
     struct stream *stream;
     struct outlet outlet;

@@ -6,6 +6,7 @@
 
 #include "buf.h"
 #include "clock.h"
+#include "cloudevent.h"
 #include "json.h"
 #include "mem.h"
 
@@ -150,6 +151,7 @@ add_data(struct buf *out, const struct record_input *in, struct record *record)
         kind = json_scan(in->data, in->data_len, &start, &end);
     }
     record->data_is_json = kind != JSON_NOT;
+    record->is_tombstone = in->data == NULL;
     bool text = in->data == NULL || kind != JSON_NOT || json_utf8_valid(in->data, in->data_len);
     buf_adds(out, text ? ",\"data\":" : ",\"data_base64\":");
     size_t off = out->len;
@@ -377,6 +379,9 @@ record_add_envelope(struct buf *out, const struct record *record, enum envelope 
     case ENVELOPE_FULL:
         buf_add(out, record->text, record->text_len);
         break;
+    case ENVELOPE_CLOUDEVENTS:
+        cloudevent_add(out, record);
+        return;
     case ENVELOPE_RECORD:
         if (record->has_headers) {
             buf_add(out, record->text, record->type_end);
@@ -402,8 +407,10 @@ record_envelope_len(const struct record *record, enum envelope envelope)
     case ENVELOPE_FULL:
         return (size_t)record->text_len + 1;
     case ENVELOPE_RECORD:
+    case ENVELOPE_CLOUDEVENTS:
         break;
     }
+    assert(envelope == ENVELOPE_RECORD);
     size_t skipped = record->has_headers ? 0 : record->headers_end - record->head_len;
     return record->type_end - skipped + 1;
 }

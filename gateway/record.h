@@ -8,6 +8,7 @@
  * record  = head, the headers part when it has some, the type part, then '}'
  * full    = the whole text, then '}'
  * data    = the data slice alone
+ * cloudevents is made of these parts for each batch that wants it (cloudevent.h).
  * The headers part is always there ("headers":{} when there are none); the type part is empty when
  * the record has no type of its own. record_add_envelope puts these together.
  *
@@ -29,8 +30,8 @@
 
 struct buf;
 
-enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL };
-#define ENVELOPE_COUNT 3
+enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL, ENVELOPE_CLOUDEVENTS };
+#define ENVELOPE_COUNT 4
 
 /* The most bytes of key, data, header names and values together: 6 times that fits the offsets. */
 #define RECORD_INPUT_MAX (UINT32_C(512) << 20)
@@ -67,6 +68,7 @@ struct record {
     bool has_time;     /* false only for a gap */
     bool data_is_json; /* the payload was JSON and is in the text as it was: not a tombstone, not
                           text or bytes made into a string */
+    bool is_tombstone; /* its data is null because there was no payload */
     uint16_t id_off;   /* the id's slice, without quotes */
     uint32_t id_len;
     uint32_t lane;
@@ -97,8 +99,9 @@ struct record *record_new(const struct record_input *in, const char *id, size_t 
 bool record_has_id(const struct record *record, const char *id, size_t len);
 
 /* record_add_envelope: append the JSON text of the record in an envelope, without a newline;
- * of a gap record the control message. record_envelope_len: how many bytes that is.
- * Cost    one memcpy or two. */
+ * of a gap record the control message. record_envelope_len: how many bytes that is; not of
+ * cloudevents, which has to be made to know.
+ * Cost    one memcpy or two; of cloudevents a look at the payload and headers too. */
 void record_add_envelope(struct buf *out, const struct record *record, enum envelope envelope);
 size_t record_envelope_len(const struct record *record, enum envelope envelope);
 

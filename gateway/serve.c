@@ -142,6 +142,13 @@ add_stream(const struct server *server, size_t i, struct buf *body)
         add_request(config, body);
         return;
     }
+    if (config->view == VIEW_TABLE) {
+        struct table_state table;
+        table_state(stream_table(server->streams[i]), &table);
+        buf_addf(body, "\"view\":\"table\",\"table\":{\"loaded\":%s,\"keys\":%llu},",
+            stream_table_loaded(server->streams[i]) ? "true" : "false",
+            (unsigned long long)table.keys);
+    }
     buf_addf(body, "\"ring\":{\"records\":%llu,\"bytes\":%llu}}", (unsigned long long)ring.records,
         (unsigned long long)ring.bytes);
 }

@@ -60,12 +60,13 @@ session_needs_solo(const struct session *session)
 {
     return session_framer(session)->needs_first || session->bounded || session->max_rate != 0 ||
            session->catchup != NULL || session->feed->outlet->on_request ||
-           session->limit != UINT64_MAX || session->stand.seq < session->skip_until;
+           session->limit != UINT64_MAX || session->stand.seq < session->skip_until ||
+           session->table_waits || session->reading != NULL || session_table_stale(session);
 }
 
 /* The token of where it asked to begin. */
-static char *
-token_text(const struct session *session)
+char *
+session_from_text(const struct session *session)
 {
     struct buf text;
     buf_init(&text);
@@ -88,8 +89,8 @@ session_token_before(struct stream *stream, const struct record *before)
     return text.bytes;
 }
 
-static void
-say_hello(struct session *session, const struct stream_start *start)
+void
+session_say_hello(struct session *session, const struct stream_start *start, bool snapshot)
 {
     struct buf json;
     buf_init(&json);
@@ -99,7 +100,7 @@ say_hello(struct session *session, const struct stream_start *start)
     if (start->reason != NULL) {
         buf_addf(&json, ",\"reason\":\"%s\"", start->reason);
     }
-    buf_addc(&json, '}');
+    buf_adds(&json, snapshot ? ",\"snapshot\":true}" : "}");
     session_control(session, "hello", &json, session->id_before);
     buf_fini(&json);
     session->hello_due = false;
@@ -115,10 +116,12 @@ session_hello_late(struct session *session)
     free(session->id_before);
     session->id_before = token.bytes;
     const char *anew = stream_anew(session->feed->outlet->stream);
-    say_hello(session, &(struct stream_start){
-                           .resumed = session->from.kind == PLACE_TOKEN && anew == NULL,
-                           .reason = anew,
-                       });
+    session_say_hello(session,
+        &(struct stream_start){
+            .resumed = session->from.kind == PLACE_TOKEN && anew == NULL,
+            .reason = anew,
+        },
+        false);
 }
 
 /* The position of the live stream as it is now: where a bounded read that catches up ends. */
@@ -140,9 +143,9 @@ static void
 go_elsewhere(struct session *session)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
-    session->id_before = session->hello_due ? mem_strdup("") : token_text(session);
+    session->id_before = session->hello_due ? mem_strdup("") : session_from_text(session);
     if (!session->hello_due) {
-        say_hello(session, &(struct stream_start){.resumed = true});
+        session_say_hello(session, &(struct stream_start){.resumed = true}, false);
     }
     if (session->bounded) {
         session->until = position_now(session);
@@ -187,8 +190,8 @@ take_stand(struct session *session)
     session->skip_until = start.skip_until;
     char *here = session_token_before(stream, start.before);
     record_unref(start.before);
-    session->id_before = start.resumed ? token_text(session) : mem_strdup(here);
-    say_hello(session, &start);
+    session->id_before = start.resumed ? session_from_text(session) : mem_strdup(here);
+    session_say_hello(session, &start, false);
     tell_unaccounted(session, &start);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
@@ -221,6 +224,8 @@ open_body(struct session *session)
     session_end_control(session, chunk);
     if (session->feed->outlet->on_request) {
         begin_request(session);
+    } else if (session->tabled) {
+        session_table_open(session);
     } else if (!wait_for_source(session)) {
         take_stand(session);
     }
@@ -239,6 +244,7 @@ take_params(struct session *session, struct params *params)
     session->to = params->to;
     params->from = params->to = (struct place){.kind = PLACE_NONE};
     session->bounded = !params->follow || session->to.kind != PLACE_NONE;
+    session->tabled = config->view == VIEW_TABLE && params->snapshot;
     session->heartbeat_ms = params->heartbeat_ms;
     session->max_rate = params->max_rate;
 }
@@ -286,7 +292,8 @@ static void
 find_end(struct session *session)
 {
     bool by_cursor = lanes_by_cursor(stream_lanes(session->home->stream));
-    if (session->feed->outlet->on_request || /* its source says when it is complete */
+    if (session->reading != NULL ||          /* it ends where its snapshot does */
+        session->feed->outlet->on_request || /* its source says when it is complete */
         (session->hello_due && session->from.kind == PLACE_TOKEN)) { /* it asks again, once up */
         return;
     }
@@ -415,6 +422,7 @@ session_free(struct session *session)
         TAILQ_REMOVE(&session->home->conflaters, session, conflate_link);
     }
     session_conflate_fini(session);
+    session_table_fini(session);
     if (session->max_rate != 0) {
         shard_unpace(session->conn->shard, session);
     }
@@ -456,6 +464,7 @@ session_end(struct session *session, const struct ending *ending)
     }
     session->state = SESSION_ENDING;
     session->why = ending->why;
+    session_table_fini(session);
     const struct format *format = &session->feed->format;
     if (ending->event != NULL) {
         struct buf json;
@@ -564,7 +573,8 @@ session_tick(struct session *session, int64_t now_ms)
     if (session->feed->outlet->on_request && !session->hello_due) {
         session_tell_progress(session, false);
     }
-    if ((session->bounded || session->catchup != NULL) && session->state == SESSION_LIVE) {
+    if ((session->bounded || session->catchup != NULL || session->table_waits) &&
+        session->state == SESSION_LIVE) {
         session_pump(session); /* a read up to a time ends without a further record */
     }
 }

@@ -20,6 +20,7 @@
 #include <sys/queue.h>
 
 struct feed;
+struct reading;
 
 enum session_state { SESSION_LIVE, SESSION_BEHIND, SESSION_ENDING };
 
@@ -69,6 +70,12 @@ struct session {
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
+
+    bool tabled;             /* the stream is a table, and it wants that */
+    bool table_waits;        /* for the table's first load */
+    struct reading *reading; /* of the table; NULL: it reads the ring */
+    uint64_t resets;         /* of the table, that it knows of */
+    uint64_t snapshot_seq;   /* it resumed: snapshot_end is due where it stands there; 0: not */
 
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
     uint64_t told_done;            /* of a stream of a request: the progress that was told last */

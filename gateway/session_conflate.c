@@ -114,7 +114,8 @@ session_conflates(struct session *session)
     if (session->conflation != NULL) {
         return true;
     }
-    if (session->waiting || session->catchup != NULL) {
+    if (session->waiting || session->catchup != NULL || session->table_waits ||
+        session->reading != NULL) {
         return false; /* it reads what it asked for at the start */
     }
     if (session->policy != SLOW_CONFLATE || session->bounded || session->state == SESSION_ENDING ||

@@ -48,6 +48,31 @@ void session_end_control(struct session *session, size_t chunk);
  * began. Owns: the caller frees the text. */
 char *session_token_before(struct stream *stream, const struct record *before);
 
+/* session_from_text: the token of where it asked to begin. Owns: the caller frees it. */
+char *session_from_text(const struct session *session);
+
+/* session_say_hello: the greeting; snapshot: one follows. */
+struct stream_start;
+void session_say_hello(struct session *session, const struct stream_start *start, bool snapshot);
+
+/* A session of a table. session_table_open: begin, or wait for the table. session_table_stale: the
+ * source began anew: session_table_restart begins anew too (false: not yet). session_table_changes:
+ * the ring has left it: read what changed from the table. session_table_step: a step of reading it.
+ * session_table_tell_end: tell who resumed that it has all, once. session_table_fini: read no more.
+ * session_ring_stand: where it goes on in the ring. */
+void session_table_open(struct session *session);
+bool session_table_stale(const struct session *session);
+bool session_table_restart(struct session *session);
+bool session_table_changes(struct session *session);
+bool session_table_step(struct session *session);
+bool session_table_tell_end(struct session *session);
+void session_table_fini(struct session *session);
+struct stand session_ring_stand(const struct session *session);
+
+/* session_count_skipped: how many of the records between the stand and to, the place with the token
+ * id, the client was to get; those that its filter passes over are counted too. */
+uint64_t session_count_skipped(
+    const struct session *session, const struct stand *to, const char *id);
 /* session_end_by_id: find end_seq in the live ring by end_id. What is not there any more lies
  * before the stand. */
 void session_end_by_id(struct session *session);
@@ -78,6 +103,11 @@ bool session_must_wait(const struct session *session);
 
 /* session_wants: the record is for it: by its filter, its resume token and its end. */
 bool session_wants(const struct session *session, const struct record *record);
+
+/* session_send_records: of n records in the order of seq, from its stand on, send those that are
+ * for it. Owns: takes a reference of each. Returns how many records (not gaps) are sent or owed
+ * now. */
+uint64_t session_send_records(struct session *session, struct record **records, size_t n);
 
 /* session_send_next: send one batch from its stand: a cached one, or one of its own. False: there
  * is nothing to read now. */

@@ -76,9 +76,8 @@ count_passing(const struct session *session, const struct stand *to, uint64_t *c
     return true;
 }
 
-/* How many of the records between the stand and to the client was to get. */
-static uint64_t
-count_skipped(const struct session *session, const struct stand *to, const char *id)
+uint64_t
+session_count_skipped(const struct session *session, const struct stand *to, const char *id)
 {
     if (session->stand.seq < session->skip_until || session->to.kind == PLACE_TOKEN) {
         return stream_count_wanted(
@@ -112,7 +111,7 @@ skip_to(struct session *session, uint64_t seq)
     assert(to.seq >= session->stand.seq);
     char *id = session_id_take(session, to.seq - 1, session_token_before(outlet->stream, before));
     record_unref(before);
-    uint64_t count = count_skipped(session, &to, id);
+    uint64_t count = session_count_skipped(session, &to, id);
     bool exact = counts_exactly(session) || count_passing(session, &to, &count);
     session->stand = to;
     if (count > 0) {
@@ -209,6 +208,11 @@ session_apply_policy(struct session *session)
     if (!gone && !session->caught_up) {
         return false; /* it reads what it asked for at the start: that is not slowness */
     }
+    if (gone && session->tabled &&
+        (!session->caught_up || session->policy == SLOW_PAUSE ||
+            session->policy == SLOW_CONFLATE)) {
+        return session_table_changes(session);
+    }
     if (gone && (!session->caught_up || session->policy == SLOW_PAUSE) &&
         (session->catchup == NULL || !session->holds) && catchup_can(session->home) &&
         read_elsewhere(session)) {
@@ -237,8 +241,9 @@ session_apply_policy(struct session *session)
 static void
 check_hold(struct session *session, const struct ring_state *ring, int64_t now_ms)
 {
-    uint64_t lag = ring->head_seq + 1 - session->stand.seq;
-    uint64_t lag_bytes = ring->head_bytes - session->stand.bytes;
+    struct stand stand = session_ring_stand(session);
+    uint64_t lag = ring->head_seq + 1 - stand.seq;
+    uint64_t lag_bytes = ring->head_bytes - stand.bytes;
     struct queue queue = session_queue(session);
     bool holds = ring->held && (lag > queue.records / 2 || lag_bytes > queue.bytes / 2);
     if (!holds) {
@@ -267,7 +272,7 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
 void
 session_check_limits(struct session *session, int64_t now_ms)
 {
-    if (session->state == SESSION_ENDING ||
+    if (session->state == SESSION_ENDING || session->table_waits ||
         (!session->holds && session->policy != SLOW_DISCONNECT)) {
         return;
     }

@@ -129,6 +129,34 @@ pass_over(struct session *session, const struct record *last)
     }
 }
 
+uint64_t
+session_send_records(struct session *session, struct record **records, size_t n)
+{
+    uint64_t left = may_send(session);
+    left = left < session->limit ? left : session->limit;
+    struct record *last = record_ref(records[n - 1]);
+    size_t kept = choose(session, records, n, left);
+    uint64_t sent = 0;
+    if (kept == 0) {
+        pass_over(session, last);
+        record_unref(last);
+        return 0;
+    }
+    record_unref(last);
+    struct format format = session->feed->format;
+    format.filter = NULL; /* choose has asked it */
+    struct batch *batch = batch_encode(&format, session->stand, session->id_before,
+        strlen(session->id_before), records, kept, !session->sent_any);
+    session_deliver(session, batch, 0);
+    for (size_t i = 0; i < kept; i++) {
+        sent += !records[i]->is_gap && records[i]->seq < session->stand.seq;
+        record_unref(records[i]);
+    }
+    pace(session, kept);
+    batch_unref(batch);
+    return sent;
+}
+
 /* Send one batch of its own from the ring. False: there is nothing to read now. */
 static bool
 send_own(struct session *session)

@@ -45,15 +45,17 @@ merge(const struct place *from, const struct place *ring, struct place *both)
     size_t i = 0, j = 0, n = 0;
     struct token_lane *lanes = mem_calloc(from->n_lanes + ring->n_lanes + 1, sizeof *lanes);
     while (i < from->n_lanes || j < ring->n_lanes) {
-        const struct token_lane *a = i < from->n_lanes ? &from->lanes[i] : NULL;
-        const struct token_lane *b = j < ring->n_lanes ? &ring->lanes[j] : NULL;
-        int first = a == NULL ? 1 : b == NULL ? -1 : order(a, b);
+        const struct token_lane *a = &from->lanes[i], *b = &ring->lanes[j];
+        int first = i == from->n_lanes ? 1 : j == ring->n_lanes ? -1 : order(a, b);
         if (first < 0) {
             reached = reached && !has_group(ring, a->group);
-        } else if (first == 0) {
+            lanes[n++] = *a;
+        } else if (first > 0) {
+            lanes[n++] = *b;
+        } else {
             reached = reached && b->next >= a->next;
+            lanes[n++] = a->next > b->next ? *a : *b;
         }
-        lanes[n++] = first < 0 || (first == 0 && a->next > b->next) ? *a : *b;
         i += first <= 0;
         j += first >= 0;
     }

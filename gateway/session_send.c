@@ -189,7 +189,7 @@ complete(const struct session *session)
     if (session->limit == 0) {
         return true;
     }
-    if (!session->bounded || session->waiting) {
+    if (!session->bounded || session->waiting || session->table_waits || session->reading != NULL) {
         return false;
     }
     if (session->catchup != NULL) {
@@ -292,6 +292,13 @@ step(struct session *session)
         finish(session);
         return false;
     }
+    if (session->table_waits) {
+        session_table_open(session);
+        return !session->table_waits;
+    }
+    if (session_table_tell_end(session)) {
+        return true;
+    }
     if (complete(session)) {
         session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
                                  .code = 1000,
@@ -306,11 +313,17 @@ step(struct session *session)
         }
         session->solo = false;
     }
+    if (session_table_stale(session)) {
+        return session_table_restart(session);
+    }
     if (session->waiting || session_must_wait(session)) {
         return false; /* drops are told when the next record may go, not one by one before it */
     }
     if (session->catchup != NULL) {
         return step_elsewhere(session);
+    }
+    if (session->reading != NULL) {
+        return session_table_step(session);
     }
     if (session->feed->outlet->on_request) {
         return step_request(session);

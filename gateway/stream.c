@@ -45,6 +45,8 @@ struct stream {
     struct ring *ring;
     struct token_keys *keys;
     struct lanes *lanes;
+    struct table *table; /* NULL: it is none */
+    atomic_bool loaded;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
 
@@ -83,6 +85,12 @@ stream_new(const struct config_stream *config, size_t n_shards)
     stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
     stream->keys = token_keys_new(config->tokens, config->name);
     stream->lanes = lanes_new(stream->keys);
+    if (config->view == VIEW_TABLE) {
+        stream->table = table_new(&(struct table_limits){.keys = config->table_keys,
+            .bytes = config->table_bytes,
+            .history_bytes = config->table_history_bytes,
+            .evict = config->table_full == TABLE_FULL_EVICT});
+    }
     stream->n_shards = n_shards;
     stream->tally = stream;
     stream->counters = mem_calloc_aligned(n_shards + 1, sizeof *stream->counters);
@@ -124,12 +132,13 @@ stream_start_at(struct stream *stream, const struct replay *replay, struct err *
 int
 stream_start(struct stream *stream, struct err *err)
 {
+    static const struct replay from_the_beginning = {.kind = REPLAY_EARLIEST};
     const struct connector *connector = stream->config->connector;
     if (connector->on_request != NULL && connector->on_request(stream->config->settings)) {
         stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
         return 0;
     }
-    return stream_start_at(stream, NULL, err);
+    return stream_start_at(stream, stream->table == NULL ? NULL : &from_the_beginning, err);
 }
 
 void
@@ -168,6 +177,7 @@ stream_free(struct stream *stream)
     ring_free(stream->ring);
     lanes_free(stream->lanes);
     free(stream->ended);
+    table_free(stream->table);
     token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
@@ -213,6 +223,12 @@ struct lanes *
 stream_lanes(struct stream *stream)
 {
     return stream->lanes;
+}
+
+struct table *
+stream_table(struct stream *stream)
+{
+    return stream->table;
 }
 
 static struct stream_counters *
@@ -278,6 +294,9 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
     lanes_token(stream->lanes, &from);
     buf_addc(&from, '\0');
     lanes_reset(stream->lanes, lane, next);
+    if (stream->table != NULL) {
+        table_announce_reset(stream->table);
+    }
     stream->token.len = 0;
     lanes_token(stream->lanes, &stream->token);
     buf_addc(&stream->token, '\0');
@@ -466,8 +485,14 @@ stream_commit(struct stream *stream)
     uint64_t records = 0;
     for (size_t i = 0; i < stream->n_staged; i++) {
         records += !stream->staged[i]->is_gap;
+        if (stream->table != NULL) {
+            record_ref(stream->staged[i]);
+        }
     }
     ring_append_take(stream->ring, stream->staged, stream->n_staged);
+    if (stream->table != NULL) {
+        table_apply_take(stream->table, stream->staged, stream->n_staged);
+    }
     stream->n_staged = 0;
     if (stream->scratch.cap > SCRATCH_KEEP) { /* the last large record may have been the only one */
         buf_fini(&stream->scratch);
@@ -652,15 +677,43 @@ stream_wants(struct stream *stream, const struct place *from, const struct recor
     return lanes_wants(stream->lanes, from, record->lane, record->offset);
 }
 
-bool
-stream_reaches(struct stream *stream, const struct place *to)
+/* The committed position. Owns: the caller frees here->lanes. */
+static void
+place_here(struct stream *stream, struct place *here)
 {
     uint64_t seq = UINT64_MAX, ordinal, bytes;
     struct record *newest;
-    struct place here;
     ring_place(stream->ring, &seq, &ordinal, &bytes, &newest);
-    stream_place_of(newest, &here);
+    stream_place_of(newest, here);
     record_unref(newest);
+}
+
+bool
+stream_table_loaded(struct stream *stream)
+{
+    struct stream_health health;
+    struct place here;
+    if (atomic_load(&stream->loaded)) {
+        return true;
+    }
+    stream_health(stream, &health);
+    if (!health.was_up) {
+        return false;
+    }
+    place_here(stream, &here);
+    bool loaded = lanes_loaded(stream->lanes, &here);
+    free(here.lanes);
+    if (loaded && !atomic_exchange(&stream->loaded, true)) {
+        log_event(LOG_INFO, "table", stream_name(stream), "the table is loaded");
+    }
+    return loaded;
+}
+
+bool
+stream_reaches(struct stream *stream, const struct place *to)
+{
+    struct place here;
+    place_here(stream, &here);
     bool reaches = lanes_reach(stream->lanes, to, &here);
     free(here.lanes);
     return reaches;

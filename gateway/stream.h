@@ -11,6 +11,7 @@
 #include "params.h"
 #include "ring.h"
 #include "stream_source.h"
+#include "table.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -87,6 +88,11 @@ struct ring *stream_ring(struct stream *stream);
 /* stream_keys: what its tokens are signed with; NULL: nothing. any. */
 const struct token_keys *stream_keys(const struct stream *stream);
 struct stream_counters *stream_counters(struct stream *stream, size_t shard);
+
+/* stream_table: of a stream with view: table, else NULL. Lent. stream_table_loaded: it has had all
+ * that there was when the source was up first. any. */
+struct table *stream_table(struct stream *stream);
+bool stream_table_loaded(struct stream *stream);
 
 /* stream_listen: shard has (or no longer has) subscribers and wants wakes. Thread shard. */
 void stream_listen(struct stream *stream, size_t shard, bool on);

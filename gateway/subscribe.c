@@ -2,6 +2,7 @@
  * thread. */
 #include "server.h"
 
+#include "catchup.h"
 #include "connector.h"
 #include "feed.h"
 #include "mem.h"
@@ -139,6 +140,73 @@ check_allowed(
             (unsigned long long)config->queue_records);
     }
     return true;
+}
+
+/* What a subscriber of a table can ask for with a snapshot. */
+static bool
+check_snapshot(
+    const struct config_stream *config, const struct params *params, struct refusal *refusal)
+{
+    if (config->view != VIEW_TABLE) {
+        return !params->has_snapshot || !params->snapshot ||
+               refuse_with(refusal, 400, "snapshot: this stream is no table");
+    }
+    if (!params->snapshot) {
+        return true;
+    }
+    if (params->from.kind != PLACE_LATEST && params->from.kind != PLACE_TOKEN) {
+        return refuse_with(refusal, 400,
+            "from: a table begins at latest or at a resume token; its history is read with "
+            "snapshot=false");
+    }
+    if (params->to.kind != PLACE_NONE && params->to.kind != PLACE_LATEST) {
+        return refuse_with(refusal, 400,
+            "to: a table is read as it is now, with follow=false; its history with snapshot=false");
+    }
+    return true;
+}
+
+/* The table is there to be read. */
+static bool
+check_table(struct stream *stream, const struct params *params, struct refusal *refusal)
+{
+    struct table *table = stream_table(stream);
+    struct table_state state;
+    if (table == NULL || !params->snapshot) {
+        return true;
+    }
+    table_state(table, &state);
+    if (state.given_up) {
+        refusal->headers = "Retry-After: 60\r\n";
+        return refuse_with(refusal, 503,
+            "the table has more keys or bytes than its bounds; snapshot=false reads the changes");
+    }
+    if (!params->follow && !stream_table_loaded(stream)) {
+        refusal->headers = "Retry-After: 2\r\n";
+        return refuse_with(refusal, 503, "the table is not loaded yet");
+    }
+    return true;
+}
+
+/* With catchup.full: refuse, nobody new waits for a reader. */
+static bool
+check_catchup(const struct server *server, const struct outlet *outlet, const struct params *params,
+    struct refusal *refusal)
+{
+    bool tabled = stream_table(outlet->stream) != NULL && params->snapshot;
+    if (server->config->catchup_full != CATCHUP_FULL_REFUSE || tabled || !catchup_can(outlet) ||
+        !catchup_would_wait(outlet, &params->from)) {
+        return true;
+    }
+    struct stream_start start;
+    stream_locate(outlet->stream, &params->from, &start);
+    record_unref(start.before);
+    if (!start.elsewhere) {
+        return true;
+    }
+    refusal->headers = "Retry-After: 5\r\n";
+    return refuse_with(refusal, 503,
+        "from: that has left the ring, and all that read the source itself are taken");
 }
 
 static bool
@@ -324,6 +392,9 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     if (!params->has_heartbeat) {
         params->heartbeat_ms = default_heartbeat(server, framer);
     }
+    if (params->filter != NULL && server->config->streams[stream].view == VIEW_TABLE) {
+        filter_keep_tombstones(params->filter);
+    }
     struct format format = {
         .framer = framer,
         .envelope = params->envelope,
@@ -390,6 +461,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, what->format, config, &params, &format, &refusal) ||
                !check_allowed(config, &params, &refusal) ||
+               !check_snapshot(config, &params, &refusal) ||
                !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else if (shard_draining(conn->shard)) {
@@ -401,11 +473,15 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse_with(
             &refusal, 503, "the stream's source has not answered yet: its end is not known");
         refuse(conn, request, &refusal, cors);
+    } else if (!check_table(server->streams[stream], &params, &refusal)) {
+        refuse(conn, request, &refusal, cors);
     } else if (request->has_body) {
         refuse_with(&refusal, 400, "a subscription has no request body");
         refuse(conn, request, &refusal, cors);
     } else if (request->method == HTTP_HEAD) {
         answer_head(conn, request, framer_for(format), cors);
+    } else if (!check_catchup(server, shard_outlet(conn->shard, stream), &params, &refusal)) {
+        refuse(conn, request, &refusal, cors);
     } else {
         start_session(server, conn, request, stream, format, &params, cors);
     }

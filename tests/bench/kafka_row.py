@@ -69,9 +69,9 @@ class Bootstrap(threading.Thread):
 class Topic:
     """A context manager: inside of it a broker runs that has the topic."""
 
-    def __init__(self, options):
+    def __init__(self, options, count=None):
         self.options = options
-        self.count = options.scale(2000000)
+        self.count = count or options.scale(2000000)
         self.dir = tempfile.mkdtemp(prefix="headgate-bench-kafka-")
 
     def __enter__(self):

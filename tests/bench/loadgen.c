@@ -1,6 +1,6 @@
 /* loadgen: open many subscribers on loopback, read as fast as one thread can, print one JSON line.
  *
- *   loadgen --url URL [--transport ws|ndjson|sse] [--connections N] [--stalled N] [--warmup S]
+ *   loadgen --url URL... [--transport ws|ndjson|sse] [--connections N] [--stalled N] [--warmup S]
  * [--window S]
  *           [--sample N] [--until N] [--pid NAME=PID]... [--header LINE] [--bench NAME]
  * [--open-timeout S]
@@ -8,7 +8,10 @@
  * Messages are counted where they are read, in one buffer that stays in the cache; see scan.h. The
  * latency of a message is the CLOCK_MONOTONIC time after the read that had it, less the "sent_ns"
  * in it. Of N connections, the stalled ones do their handshake and never read again. --until ends
- * the window when N messages have come, counted from the first. */
+ * the window when N messages have come, counted from the first. Of several URLs the connections
+ * take turns, and {n} in one is the connection's number. --live-within MS ends the window, and says
+ * how long it took from the first dial on, once every connection has had a message that is no older
+ * than that; it wants --sample 1. SIGTERM ends the window too. */
 #include "../../gateway/clock.h"
 #include "../../gateway/mem.h"
 #include "dial.h"
@@ -18,6 +21,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,12 +32,25 @@
 
 #define READ_BYTES 131072
 #define MAX_PIDS 8
+#define MAX_URLS 64
 #define MAX_EVENTS 1024
 #define MAX_DIALING 128
 #define SECOND_NS INT64_C(1000000000)
 
+static volatile sig_atomic_t told_to_end;
+
+static void
+on_term(int number)
+{
+    (void)number;
+    told_to_end = 1;
+}
+
 struct options {
-    const char *bench, *url, *header;
+    const char *bench, *header;
+    const char *urls[MAX_URLS];
+    unsigned n_urls;
+    int64_t live_within_ns; /* 0: not asked for */
     enum scan_kind kind;
     unsigned connections, stalled;
     double warmup_s, window_s, open_timeout_s;
@@ -50,6 +67,7 @@ enum conn_state { CONN_DIALING, CONN_ASKED, CONN_OPEN, CONN_STALLED, CONN_CLOSED
 struct conn {
     int fd;
     enum conn_state state;
+    bool live; /* it had a message that was new */
     struct scan scan;
 };
 
@@ -62,10 +80,11 @@ struct snapshot {
 
 struct loadgen {
     struct options options;
-    struct dial_target target;
+    struct dial_target targets[MAX_URLS];
     struct conn *conns;
     int epoll;
-    unsigned dialled, dialing, open, closed;
+    unsigned dialled, dialing, open, closed, live;
+    int64_t began_ns, all_live_ns; /* the first dial; when the last one became live */
     struct scan_tally tally;
     struct hist latency;
     int64_t first_ns; /* when the first message came */
@@ -78,6 +97,12 @@ fail(const struct loadgen *gen, const char *what, const char *why)
     printf("{\"bench\":\"%s\",\"error\":\"%s: %s\",\"open\":%u}\n", gen->options.bench, what, why,
         gen->open);
     exit(EXIT_FAILURE);
+}
+
+static const struct dial_target *
+target_of(const struct loadgen *gen, size_t index)
+{
+    return &gen->targets[index % gen->options.n_urls];
 }
 
 static void
@@ -95,7 +120,7 @@ dial_more(struct loadgen *gen)
 {
     while (gen->dialled < gen->options.connections && gen->dialing < MAX_DIALING) {
         struct conn *conn = &gen->conns[gen->dialled];
-        conn->fd = dial_open(&gen->target, gen->dialled);
+        conn->fd = dial_open(target_of(gen, gen->dialled), gen->dialled);
         if (conn->fd < 0) {
             fail(gen, "connect", strerror(errno));
         }
@@ -107,11 +132,26 @@ dial_more(struct loadgen *gen)
     }
 }
 
+/* The request with its {n} filled in. Returns its length. */
+static size_t
+put_number(const struct dial_target *target, size_t number, char *out, size_t size)
+{
+    const char *mark = strstr(target->request, "{n}");
+    int before = mark == NULL ? (int)target->request_len : (int)(mark - target->request);
+    int len = mark == NULL
+                  ? snprintf(out, size, "%.*s", before, target->request)
+                  : snprintf(out, size, "%.*s%zu%s", before, target->request, number, mark + 3);
+    return (size_t)len;
+}
+
 static void
 ask(struct loadgen *gen, struct conn *conn)
 {
-    ssize_t sent = send(conn->fd, gen->target.request, gen->target.request_len, MSG_NOSIGNAL);
-    if (sent != (ssize_t)gen->target.request_len) {
+    char request[sizeof gen->targets[0].request + 16];
+    size_t index = (size_t)(conn - gen->conns);
+    size_t len = put_number(target_of(gen, index), index, request, sizeof request);
+    ssize_t sent = send(conn->fd, request, len, MSG_NOSIGNAL);
+    if (sent != (ssize_t)len) {
         fail(gen, "request", sent < 0 ? strerror(errno) : "cut short");
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
@@ -134,7 +174,8 @@ take_answer(struct loadgen *gen, struct conn *conn)
 {
     bool chunked = false;
     char why[256] = "";
-    enum dial_answer answer = dial_take_answer(conn->fd, &gen->target, &chunked, why, sizeof why);
+    enum dial_answer answer =
+        dial_take_answer(conn->fd, target_of(gen, 0), &chunked, why, sizeof why);
     if (answer == DIAL_MORE) {
         return;
     }
@@ -143,7 +184,7 @@ take_answer(struct loadgen *gen, struct conn *conn)
     }
     gen->dialing--;
     gen->open++;
-    scan_init(&conn->scan, gen->target.kind, chunked);
+    scan_init(&conn->scan, gen->options.kind, chunked);
     conn->state = CONN_OPEN;
     if (is_to_stall(&gen->options, (size_t)(conn - gen->conns))) {
         epoll_ctl(gen->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
@@ -162,6 +203,17 @@ send_pong(struct conn *conn)
 }
 
 static void
+look_if_live(struct loadgen *gen, struct conn *conn)
+{
+    int64_t sent_ns = gen->tally.last_sent_ns;
+    if (!conn->live && sent_ns > 0 && gen->tally.now_ns - sent_ns <= gen->options.live_within_ns) {
+        conn->live = true;
+        gen->live++;
+        gen->all_live_ns = gen->tally.now_ns;
+    }
+}
+
+static void
 conn_read(struct loadgen *gen, struct conn *conn)
 {
     ssize_t got = recv(conn->fd, gen->buffer, READ_BYTES, 0);
@@ -172,7 +224,9 @@ conn_read(struct loadgen *gen, struct conn *conn)
         return;
     }
     gen->tally.now_ns = clock_mono_ns();
+    gen->tally.last_sent_ns = -1;
     scan_feed(&conn->scan, gen->buffer, (size_t)got, &gen->tally);
+    look_if_live(gen, conn);
     if (conn->scan.ping != NULL && conn->scan.ping_len <= 125) {
         send_pong(conn);
     }
@@ -204,7 +258,7 @@ static bool
 is_complete(const struct loadgen *gen)
 {
     return gen->open != 0 &&
-           (gen->closed == gen->open ||
+           (told_to_end || gen->closed == gen->open || gen->live == gen->options.connections ||
                (gen->options.until != 0 && gen->tally.messages >= gen->options.until));
 }
 
@@ -329,6 +383,10 @@ report(const struct loadgen *gen, const struct snapshot *idle, const struct snap
         (unsigned long long)(to->tally.gaps - from->tally.gaps),
         (unsigned long long)(to->tally.gap_records - from->tally.gap_records),
         (unsigned long long)to->tally.control, (unsigned long long)to->tally.pings, gen->closed);
+    if (options->live_within_ns != 0) {
+        printf(",\"live\":%u,\"all_live_s\":%.3f", gen->live,
+            (double)(gen->all_live_ns - gen->began_ns) / (double)SECOND_NS);
+    }
     print_latency(&gen->latency);
     print_processes(options, idle, from, to);
     printf("}\n");
@@ -375,6 +433,7 @@ static const struct option long_options[] = {
     {"until", required_argument, NULL, 'U'},
     {"pid", required_argument, NULL, 'p'},
     {"open-timeout", required_argument, NULL, 'o'},
+    {"live-within", required_argument, NULL, 'l'},
     {0},
 };
 
@@ -386,7 +445,11 @@ parse_option(struct options *options, int option)
         options->bench = optarg;
         break;
     case 'u':
-        options->url = optarg;
+        if (options->n_urls == MAX_URLS) {
+            fprintf(stderr, "loadgen: at most %d URLs\n", MAX_URLS);
+            exit(2);
+        }
+        options->urls[options->n_urls++] = optarg;
         break;
     case 'H':
         options->header = optarg;
@@ -418,6 +481,9 @@ parse_option(struct options *options, int option)
     case 'o':
         options->open_timeout_s = strtod(optarg, NULL);
         break;
+    case 'l':
+        options->live_within_ns = (int64_t)(strtod(optarg, NULL) * 1e6);
+        break;
     default:
         exit(2);
     }
@@ -437,7 +503,7 @@ options_parse(struct options *options, int argc, char **argv)
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         parse_option(options, option);
     }
-    if (options->url == NULL || options->connections == 0 ||
+    if (options->n_urls == 0 || options->connections == 0 ||
         options->stalled > options->connections) {
         fprintf(stderr, "loadgen: --url is needed, and no more stalled than there are\n");
         exit(2);
@@ -470,10 +536,16 @@ main(int argc, char **argv)
     static struct snapshot idle, from, to;
     options_parse(&gen.options, argc, argv);
     const struct options *options = &gen.options;
-    if (dial_target_parse(&gen.target, options->url, options->kind, options->header) != 0) {
-        fail(&gen, "url", options->url);
+    for (unsigned i = 0; i < options->n_urls; i++) {
+        if (dial_target_parse(&gen.targets[i], options->urls[i], options->kind, options->header) !=
+            0) {
+            fail(&gen, "url", options->urls[i]);
+        }
     }
+    signal(SIGTERM, on_term);
     loadgen_init(&gen);
+    gen.began_ns = clock_mono_ns();
+    gen.tally.latency = options->live_within_ns == 0 ? NULL : &gen.latency;
     snapshot_take(&gen, &idle);
     dial_more(&gen);
     run_until(&gen, after(options->open_timeout_s), true);

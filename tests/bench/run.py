@@ -6,13 +6,16 @@ import os
 import sys
 
 import rows
+import rows_shaping
 import servers
+
+ALL = rows.ALL + rows_shaping.ALL
 
 
 class Options:
     def __init__(self, args):
         self.build = os.path.abspath(args.build)
-        self.quick = args.quick
+        self.quick, self.full = args.quick, args.full
         self.rounds = 1 if args.quick else args.rounds
         self.warmup_s = 0.3 if args.quick else args.warmup
         self.window_s = 0.7 if args.quick else args.window
@@ -34,13 +37,14 @@ class Options:
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__)
-    keys = [row.key for row in rows.ALL]
+    keys = [row.key for row in ALL]
     parser.add_argument("--build", default="build", help="where the binaries are")
     parser.add_argument("--only", default=",".join(keys), help="of " + ",".join(keys))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warmup", type=float, default=2, help="seconds")
     parser.add_argument("--window", type=float, default=5, help="seconds")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything: does it run at all")
+    parser.add_argument("--full", action="store_true", help="ten million records to catch up with, not one")
     parser.add_argument("--json", help="append the JSON lines to this file")
     return parser.parse_args(argv)
 
@@ -61,7 +65,7 @@ def main(argv):
     if not servers.Nchan.available():
         options.note("Nchan is left out: install the packages nginx and libnginx-mod-nchan")
     done, failed = [], False
-    for row in (kind(options) for kind in rows.ALL if kind.key in wanted):
+    for row in (kind(options) for kind in ALL if kind.key in wanted):
         options.note(" ".join(row.text.split()))
         try:
             row.run()

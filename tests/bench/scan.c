@@ -82,6 +82,7 @@ count_message(
     }
     tally->until_sample = tally->sample_every;
     int64_t sent_ns = number_after(text, text_len, "\"sent_ns\":");
+    tally->last_sent_ns = sent_ns;
     if (sent_ns >= 0 && tally->now_ns >= sent_ns) {
         hist_add(tally->latency, (uint64_t)(tally->now_ns - sent_ns));
     }

@@ -30,6 +30,7 @@ struct scan_tally {
     uint64_t sample_every; /* one message in so many is a latency sample; 0: none */
     uint64_t until_sample;
     int64_t now_ns;       /* when the bytes being scanned were read: CLOCK_MONOTONIC */
+    int64_t last_sent_ns; /* "sent_ns" of the last sample, for who wants to know how new it is */
     struct hist *latency; /* NULL: samples are not taken (warm-up) */
 };
 

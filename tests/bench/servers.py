@@ -173,19 +173,43 @@ class Nchan(Server):
             self.pids["publisher"] = publisher.pid
 
 
+class Loadgen:
+    """The load generator against a server, from when its connections are open on."""
+
+    def __init__(self, build, server, bench, urls=None, **options):
+        self.server, self.bench = server, bench
+        command = [os.path.join(build, "bench", "loadgen"), "--bench", bench]
+        for url in urls or [options.pop("url", server.url)]:
+            command += ["--url", url]
+        for name, pid in server.pids.items():
+            command += ["--pid", f"{name}={pid}"]
+        for name, value in options.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.opened = self.process.stderr.readline()
+
+    def end(self):
+        """End the window now."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.result()
+
+    def result(self):
+        """Its JSON, completed by the server's name and cost."""
+        try:
+            out, said = self.process.communicate(timeout=600)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        result = json.loads(out or "{}")
+        if self.process.returncode != 0 or "error" in result:
+            raise BenchFailed(f"{self.bench}, {self.server.name}: {result.get('error', self.opened + said)}")
+        return complete(result, self.server.name)
+
+
 def loadgen(build, server, bench, **options):
-    """Run the load generator against a server and return its JSON, completed by the server's name and cost."""
-    command = [os.path.join(build, "bench", "loadgen"), "--bench", bench, "--url", options.pop("url", server.url)]
-    for name, pid in server.pids.items():
-        command += ["--pid", f"{name}={pid}"]
-    for name, value in options.items():
-        command += ["--" + name.replace("_", "-"), str(value)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, timeout=600, check=False)
-    result = json.loads(done.stdout or "{}")
-    if done.returncode != 0 or "error" in result:
-        raise BenchFailed(f"{bench}, {server.name}: {result.get('error', done.stderr)}")
-    return complete(result, server.name)
+    """Run the load generator against a server to its end."""
+    return Loadgen(build, server, bench, **options).result()
 
 
 def complete(result, server_name):

@@ -2,7 +2,10 @@
  * offset n / P, whatever happens to the broker (idempotent, no time-out), so that every record is
  * known by its place; trace.h says what is in it.
  *
- *   produce BROKERS TOPIC PARTITIONS RATE
+ *   produce BROKERS TOPIC PARTITIONS RATE [FIRST]
+ *
+ * FIRST: numbers begin there, not at 0; so many records are in the topic. "sent_ns" in a payload is
+ * for tests/bench: CLOCK_MONOTONIC when it was made.
  *
  * Ends at end of file on standard input: sends what is left and prints how many there are. A record
  * at another offset than its own ends it with status 1: the run would say nothing. */
@@ -89,8 +92,11 @@ produce_one(struct producer *producer)
     uint64_t partition = n % producer->partitions, offset = n / producer->partitions;
     int key_len =
         snprintf(key, sizeof key, "p%" PRIu64 "k%" PRIu64, partition, offset % TRACE_KEYS);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
     int len = snprintf(payload, sizeof payload,
-        "{\"n\":%" PRIu64 ",\"m\":%" PRIu64 ",\"pad\":\"%060d\"}", n, offset % TRACE_MODULUS, 0);
+        "{\"n\":%" PRIu64 ",\"m\":%" PRIu64 ",\"sent_ns\":%lld,\"pad\":\"%060d\"}", n,
+        offset % TRACE_MODULUS, now.tv_sec * 1000000000LL + now.tv_nsec, 0);
     rd_kafka_resp_err_t err = rd_kafka_producev(producer->kafka, RD_KAFKA_V_TOPIC(producer->topic),
         RD_KAFKA_V_PARTITION((int32_t)partition), RD_KAFKA_V_KEY(key, (size_t)key_len),
         RD_KAFKA_V_VALUE(payload, (size_t)len), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)n),
@@ -111,14 +117,16 @@ told_to_end(void)
 int
 main(int argc, char **argv)
 {
-    if (argc != 5) {
+    if (argc != 5 && argc != 6) {
         return 2;
     }
     struct producer producer = {.topic = argv[2], .partitions = strtoull(argv[3], NULL, 10)};
     double rate = strtod(argv[4], NULL), start = now_s();
+    uint64_t first = argc == 6 ? strtoull(argv[5], NULL, 10) : 0;
+    producer.n = first;
     configure(&producer, argv[1]);
     while (!told_to_end()) {
-        uint64_t due = (uint64_t)((now_s() - start) * rate);
+        uint64_t due = first + (uint64_t)((now_s() - start) * rate);
         while (producer.n < due) {
             produce_one(&producer);
         }

@@ -286,8 +286,11 @@ take_conflated_gap(struct trace *trace, struct text text, uint64_t count, const 
     bool settles = has(text, "\"reason\":\"conflated\"");
     trace->told += count;
     trace->dropped |= !settles;
+    trace->inexact |= has(text, "\"filtered\":true");
     move_to(trace, to, "a gap's end");
-    if (settles && trace->told != trace->missed) {
+    if (trace->inexact) {
+        trace->told = trace->missed;
+    } else if (settles && trace->told != trace->missed) {
         fault(trace, TRACE_GAP, "%" PRIu64 " are missing, %" PRIu64 " told: %.*s", trace->missed,
             trace->told, (int)text.len, text.bytes);
         trace->told = trace->missed;
@@ -384,7 +387,7 @@ void
 trace_connected(struct trace *trace)
 {
     trace->connections++;
-    trace->greeted = false;
+    trace->greeted = trace->inexact = false;
     trace->missed = trace->told = 0;
 }
 

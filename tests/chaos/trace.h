@@ -53,6 +53,7 @@ struct trace {
     /* Its own. */
     bool begun;   /* it has a position */
     bool greeted; /* the hello of this connection came */
+    bool inexact; /* conflate: a gap of this connection counts what the filter passes over, too */
     bool dropped; /* conflate: a `slow` gap was told, so that last values may be missing */
     uint64_t at[TRACE_LANES];
     uint64_t began[TRACE_LANES];

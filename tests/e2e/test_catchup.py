@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from wire import TRANSPORTS
+from wire import TRANSPORTS, Http, Subscription, WebSocket
 
 each_transport = pytest.mark.parametrize("transport", TRANSPORTS)
 SMALL = {"ring": {"records": 1024}, "slow": {"queue": {"records": 512}}}
@@ -109,3 +109,26 @@ def test_without_readers_the_gap_is_told(kafka, gateways):
     records, _ = again.until_end()
     assert len(records) + sum(gap["count"] for gap in again.gaps) == 5000
     assert len(again.gaps) == 1 and again.gaps[0]["reason"] == "expired"
+
+
+def test_with_full_refuse_nobody_waits_for_a_reader(kafka, gateways):
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways(
+        {"threads": 1, "limits": {"send_buffer": "4KiB"}, "catchup": {"readers": 1, "full": "refuse"}},
+        s={"source": kafka.source(topic), **SMALL})
+    kafka.burst(topic, COUNT, partitions=PARTITIONS, size=600)
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    stalled = Subscription(gateway.port, "/streams/s", "ndjson", rcvbuf=4096,
+                           **{"from": "earliest"})
+    gateway.wait_metric("catchup_readers", 1)
+    answer = Http(gateway.port).get("/streams/s?from=earliest")
+    assert answer.status == 503 and answer.headers["retry-after"] == "5"
+    assert "left the ring" in answer.json()["detail"]
+    assert WebSocket(gateway.port).open("/streams/s?from=earliest").status == 503
+    assert gateway.metric("catchup_waiting") == 0
+    live = gateway.subscribe("s", "sse")
+    token = live.hello["from"]
+    assert gateway.subscribe("s", "sse", **{"from": token}).hello["resumed"] is True, "it is in the ring"
+    stalled.close()
+    gateway.wait_metric("catchup_readers", 0)
+    assert len(gateway.subscribe("s", "ndjson", **{"from": "earliest"}).records(COUNT)) == COUNT

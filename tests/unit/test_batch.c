@@ -33,7 +33,8 @@ make(unsigned *seed, const char *before, const char *id)
         size_t len = (size_t)rand_r(seed) % (rand_r(seed) % 5 == 0 ? 8000 : 300);
         memset(data, 'x', sizeof data);
         struct record_input in = {.data = data, .data_len = len, .time_ms = 1};
-        record = record_new(&in, id, strlen(id), "{\"offset\":", 1, &scratch);
+        record = record_new(
+            &in, id, strlen(id), "{\"topic\":\"t\",\"partition\":0,\"offset\":", 1, &scratch);
     }
     buf_fini(&scratch);
     return record;
@@ -316,7 +317,8 @@ START_TEST(a_batch_stands_behind_what_its_filter_passed_over)
                 .key = key, .key_len = 1, .data = "{}", .data_len = 2, .time_ms = 1};
             char id[8];
             size_t id_len = (size_t)snprintf(id, sizeof id, "i%zu", i);
-            records[i] = record_new(&in, id, id_len, "{\"offset\":", 1, &scratch);
+            records[i] = record_new(
+                &in, id, id_len, "{\"topic\":\"t\",\"partition\":0,\"offset\":", 1, &scratch);
             records[i]->seq = FIRST_SEQ + i;
             records[i]->ordinal = FIRST_ORDINAL + 1 + i;
             passing += *key == 'a';

@@ -38,7 +38,7 @@ START_TEST(every_part_is_counted)
     ck_assert_uint_eq(bound.streams_bytes, small + large);
     uint64_t pinned = 32 * KIB + 4 * 16 * MIB; /* a quarter of the ring, or four records */
     ck_assert_uint_eq(
-        bound.threads_bytes, 3 * (60 * (256 * KIB + 16 * MIB) + pinned + 500 * BOUND_FILTER_BYTES));
+        bound.threads_bytes, 3 * (80 * (256 * KIB + 16 * MIB) + pinned + 500 * BOUND_FILTER_BYTES));
     ck_assert_uint_eq(bound.connections_bytes, 1000 * (12 + 64) * KIB);
     ck_assert_uint_eq(bound.kernel_bytes, 1000 * 128 * KIB);
     ck_assert_uint_eq(bound.total_bytes,
@@ -110,5 +110,19 @@ START_TEST(table_has_a_line_for_each_part_and_warns_of_descriptors)
 }
 END_TEST
 
-UNIT_MAIN("bound", every_part_is_counted, automatic_connections_take_what_the_limit_leaves,
-    sums_stop_at_the_top, table_has_a_line_for_each_part_and_warns_of_descriptors)
+START_TEST(a_table_and_its_history_are_counted)
+{
+    struct config config;
+    load(&config, two_streams);
+    uint64_t plain = bound_stream_bytes(&config.streams[0]);
+    config.streams[0].view = VIEW_TABLE;
+    uint64_t table = config.streams[0].table_bytes + config.streams[0].table_history_bytes;
+    ck_assert_uint_eq(table, 160 * MIB);
+    ck_assert_uint_eq(bound_stream_bytes(&config.streams[0]), plain + table + 2 * KIB);
+    config_fini(&config);
+}
+END_TEST
+
+UNIT_MAIN("bound", a_table_and_its_history_are_counted, every_part_is_counted,
+    automatic_connections_take_what_the_limit_leaves, sums_stop_at_the_top,
+    table_has_a_line_for_each_part_and_warns_of_descriptors)

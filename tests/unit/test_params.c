@@ -136,7 +136,7 @@ END_TEST
 START_TEST(names_of_choices_are_all_known)
 {
     static const char *const formats[] = {"ws", "sse", "ndjson", "json"};
-    static const char *const envelopes[] = {"record", "data", "full"};
+    static const char *const envelopes[] = {"record", "data", "full", "cloudevents"};
     char query[64];
     for (int i = 0; i < 4; i++) {
         snprintf(query, sizeof query, "format=%s", formats[i]);
@@ -330,7 +330,6 @@ START_TEST(what_this_version_lacks_is_refused_by_name)
     refused("consumer=c", "consumer: not available in this version");
     refused("ticket=t", "ticket: not available in this version");
     refused("ticket", "ticket: not available in this version");
-    refused("envelope=cloudevents", "envelope: cloudevents is not available in this version");
 }
 END_TEST
 
