@@ -78,7 +78,7 @@ struct reply {
     const char *headers;      /* extra header lines */
     const char *body;
     size_t body_len;
-    bool close; /* close although the request would let it live */
+    bool close;    /* close although the request would let it live */
     bool has_file; /* the body is file in place of body: sent as the peer takes it, at most
                       timeouts.write without progress. Owned: closed on every outcome */
     struct conn_file file;

@@ -131,7 +131,8 @@ take_number(struct slice *text, uint64_t *number)
     return n > 0;
 }
 
-/* FIRST-, FIRST-LAST or -COUNT, which is the last ones. 206, 416, or 200 when it is none of them. */
+/* FIRST-, FIRST-LAST or -COUNT, which is the last ones. 206, 416, or 200 when it is none of them.
+ */
 static int
 read_spec(struct slice spec, uint64_t size, uint64_t *first, uint64_t *last)
 {

@@ -52,7 +52,7 @@ find_target(const struct server *server, const char *path)
             target.kind = TARGET_DOWNLOAD;
             target.stream.route = route;
         } else if (route->kind == ROUTE_STREAM && route_matches(route, path) &&
-            find_stream(server, route->stream, &target.stream.stream)) {
+                   find_stream(server, route->stream, &target.stream.stream)) {
             target.kind = TARGET_STREAM;
             target.stream.format = route->format;
             target.stream.route = route;

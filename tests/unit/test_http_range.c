@@ -29,7 +29,11 @@ request(const char *const *headers)
     return request;
 }
 
-#define HEADERS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define HEADERS(...)                                                                               \
+    (const char *const[])                                                                          \
+    {                                                                                              \
+        __VA_ARGS__, NULL                                                                          \
+    }
 
 static void
 check_condition(int expected, const char *const *headers)
@@ -89,16 +93,16 @@ check_range(const char *range, const char *if_range, uint64_t size, const char *
 {
     uint64_t first = 0, last = 0;
     char got[64] = "200";
-    struct http_request of =
-        request(if_range == NULL ? HEADERS("Range", range)
-                                 : HEADERS("Range", range, "If-Range", if_range));
+    struct http_request of = request(
+        if_range == NULL ? HEADERS("Range", range) : HEADERS("Range", range, "If-Range", if_range));
     int status = http_range(&of, &version, size, &first, &last);
     if (status == 206) {
         snprintf(got, sizeof got, "%llu-%llu", (unsigned long long)first, (unsigned long long)last);
     } else if (status == 416) {
         strcpy(got, "416");
     }
-    ck_assert_msg(strcmp(got, expected) == 0, "%s of %llu: %s", range, (unsigned long long)size, got);
+    ck_assert_msg(
+        strcmp(got, expected) == 0, "%s of %llu: %s", range, (unsigned long long)size, got);
 }
 
 START_TEST(a_single_range_is_served_and_others_are_the_whole)
@@ -148,5 +152,4 @@ END_TEST
 UNIT_MAIN("http_range", dates_are_written_and_read_in_all_their_forms,
     a_client_that_has_it_gets_304_and_one_that_expects_another_412,
     a_single_range_is_served_and_others_are_the_whole,
-    a_range_counts_only_of_the_version_that_the_client_has,
-    only_one_range_header_of_a_get_counts)
+    a_range_counts_only_of_the_version_that_the_client_has, only_one_range_header_of_a_get_counts)
