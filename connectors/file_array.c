@@ -107,40 +107,35 @@ behind(struct file_parser *parser, const char **at, const char *end, struct file
     return *at < end && break_off(parser, at, end, item);
 }
 
-/* Where an element of this array has ended, a comma or the closing bracket comes: it is read first.
- */
-static bool
-array_next(struct file_parser *parser, const char **at, const char *end, struct file_item *item)
+/* What ended the last element: a comma, or the closing bracket. */
+enum outcome { OUTCOME_ITEM, OUTCOME_GO_ON, OUTCOME_MORE };
+
+static enum outcome
+take_separator(struct file_parser *parser, const char **at, const char *end, struct file_item *item)
 {
     struct array *array = &parser->array;
-    if (array->broken) {
-        *at = end;
-        return false;
+    while (*at < end && is_space(**at)) {
+        (*at)++;
     }
-    if (!array->opened && !open_array(parser, at, end)) {
-        return break_off(parser, at, end, item);
+    if (*at == end) {
+        return OUTCOME_MORE;
     }
-    if (array->closed) {
-        return behind(parser, at, end, item);
+    char c = *(*at)++;
+    array->between = false;
+    array->closed = c == ']';
+    array->due = c == ',';
+    if (!array->closed && !array->due) {
+        (void)break_off(parser, at, end, item);
+        return OUTCOME_ITEM;
     }
-    if (array->between) {
-        while (*at < end && is_space(**at)) {
-            (*at)++;
-        }
-        if (*at == end) {
-            return false;
-        }
-        char c = *(*at)++;
-        array->between = false;
-        array->closed = c == ']';
-        array->due = c == ',';
-        if (array->closed) {
-            return behind(parser, at, end, item);
-        }
-        if (!array->due) {
-            return break_off(parser, at, end, item);
-        }
-    }
+    return OUTCOME_GO_ON;
+}
+
+/* Up to what ends the element, which is left for the next call. */
+static enum outcome
+read_element(struct file_parser *parser, const char **at, const char *end, struct file_item *item)
+{
+    struct array *array = &parser->array;
     const char *from = *at;
     *at = element_end(array, from, end);
     bool ended = *at < end;
@@ -149,16 +144,35 @@ array_next(struct file_parser *parser, const char **at, const char *end, struct 
         file_parser_hold(parser, from, (size_t)(*at - from));
     }
     if (!ended) {
-        return false;
+        return OUTCOME_MORE;
     }
     const char *bytes = direct ? from : parser->held.bytes;
     size_t len = direct ? (size_t)(*at - from) : parser->held.len;
     array->between = true;
     if (take_element(parser, bytes, len, array->due, **at == ']', item)) {
-        return true;
+        return OUTCOME_ITEM;
     }
-    file_parser_drop(parser);
-    return array_next(parser, at, end, item);
+    file_parser_drop(parser); /* an empty array */
+    return OUTCOME_GO_ON;
+}
+
+static bool
+array_next(struct file_parser *parser, const char **at, const char *end, struct file_item *item)
+{
+    struct array *array = &parser->array;
+    enum outcome outcome = OUTCOME_GO_ON;
+    if (array->broken) {
+        *at = end;
+        return false;
+    }
+    if (!array->opened && !open_array(parser, at, end)) {
+        return break_off(parser, at, end, item);
+    }
+    while (outcome == OUTCOME_GO_ON && !array->closed) {
+        outcome = array->between ? take_separator(parser, at, end, item)
+                                 : read_element(parser, at, end, item);
+    }
+    return outcome == OUTCOME_ITEM || (outcome == OUTCOME_GO_ON && behind(parser, at, end, item));
 }
 
 static bool
