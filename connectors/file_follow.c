@@ -89,7 +89,7 @@ begin_of(const struct file_tail *tail, const struct tailed *file)
         return latest ? file_line_begin(file->fd, size, most) : 0;
     }
     if (tail->replay_kind == REPLAY_TIME && file->at_start) {
-        bool older = file->found_mtime_ns / 1000000 < tail->begin_ms;
+        bool older = file->mtime_ns / 1000000 < tail->begin_ms;
         return older ? file_line_begin(file->fd, size, most) : 0;
     }
     const struct replay_lane *lane = replay_lane_of(tail, file->name);
@@ -315,7 +315,8 @@ static void
 at_end(struct file_tail *tail, struct tailed *file)
 {
     file->dirty = false;
-    if (!file->drains && size_of(file) < file_parser_offset(file->parser)) {
+    file->end_size = size_of(file);
+    if (!file->drains && file->end_size < file_parser_offset(file->parser)) {
         truncated(tail, file);
     } else if (file_parser_held_bytes(file->parser) > FILE_TAIL_KEEP_BYTES) {
         step_back(tail, file);
@@ -447,25 +448,24 @@ end_ghost(struct file_tail *tail, struct tailed *file)
     end_file(tail, file);
 }
 
-static void
-look_at(struct tailed *file, int64_t now_ns)
+/* True: it is gone, read to its end, and nobody has written to it for a while. */
+static bool
+is_over(struct tailed *file, int64_t now_ns)
 {
     struct stat stat;
     if (fstat(file->fd, &stat) != 0) {
-        return;
+        return false;
     }
+    uint64_t size = (uint64_t)stat.st_size;
+    bool live = file->state == TAILED_LIVE;
     if (stat.st_nlink == 0 && file->gone_ns == 0) {
         file->gone_ns = now_ns;
     }
-    file->dirty |= file->state == TAILED_NEW || file->lane == STREAM_LANE_REFUSED ||
-                   (uint64_t)stat.st_size != file_parser_offset(file->parser);
+    file->dirty |= !live || size != file_parser_offset(file->parser);
     int64_t still = stat.st_nlink == 0 ? UNLINKED_NS : UNNAMED_NS;
-    if (file->gone_ns != 0 && now_ns - file->gone_ns > still && now_ns - file->quiet_ns > still) {
-        file->named = false;
-        file->dirty = false;
-    } else {
-        file->named = true;
-    }
+    bool unread = live && !file->broken && size != file->end_size;
+    return !unread && file->gone_ns != 0 && now_ns - file->gone_ns > still &&
+           now_ns - file->quiet_ns > still;
 }
 
 void
@@ -483,13 +483,11 @@ file_follow_tick(struct file_tail *tail, struct tailed *file, int64_t now_ns)
         }
         return;
     }
-    look_at(file, now_ns);
-    if (!file->named && file->state == TAILED_NEW && !file->last_look && size_of(file) > 0) {
+    bool over = is_over(file, now_ns);
+    if (over && file->state == TAILED_NEW && !file->last_look && size_of(file) > 0) {
         file->last_look = file->dirty = true;
         file->quiet_ns = now_ns;
-        return;
-    }
-    if (!file->named && take_rest(tail, file)) {
+    } else if (over && take_rest(tail, file)) {
         end_file(tail, file);
     }
 }

@@ -199,7 +199,7 @@ add_file(struct file_tail *tail, const char *path, int chain, bool rotated)
     file->rotated = rotated;
     file->at_start = !tail->scanned;
     file->found_size = (uint64_t)stat.st_size;
-    file->found_mtime_ns = stat.st_mtim.tv_sec * INT64_C(1000000000) + stat.st_mtim.tv_nsec;
+    file->mtime_ns = stat.st_mtim.tv_sec * INT64_C(1000000000) + stat.st_mtim.tv_nsec;
     file_scan_watch(tail, file);
 }
 
@@ -259,6 +259,7 @@ see_path(struct file_tail *tail, const char *path, int chain)
     see_all(tail, path, literal ? chain : -1, false);
 }
 
+/* What is in the file at the path itself is the newest. A copy is as old as its making. */
 static int
 order_of_age(const void *a_, const void *b_)
 {
@@ -267,32 +268,34 @@ order_of_age(const void *a_, const void *b_)
     if (a->rotated != b->rotated) {
         return a->rotated ? -1 : 1;
     }
-    if (a->found_mtime_ns != b->found_mtime_ns) {
-        return a->found_mtime_ns < b->found_mtime_ns ? -1 : 1;
+    if (a->mtime_ns != b->mtime_ns) {
+        return a->mtime_ns < b->mtime_ns ? -1 : 1;
     }
-    return strcmp(b->path, a->path); /* of app.log.2 and app.log.1 the former is older */
+    return strverscmp(b->path, a->path); /* of app.log.2 and app.log.1 the former is older */
 }
 
-/* Bring what was found now, from order first on, into the order of its age. */
-static void
-sort_found(struct file_tail *tail, uint64_t first)
+size_t
+file_scan_sort(struct file_tail *tail, struct tailed ***found)
 {
-    struct tailed **found = mem_calloc(tail->n_files + 1, sizeof(struct tailed *));
     size_t n = 0;
-    struct tailed *file, *next;
-    for (file = TAILQ_FIRST(&tail->files); file != NULL; file = next) {
-        next = TAILQ_NEXT(file, link);
-        if (file->order >= first) {
-            found[n++] = file;
-            TAILQ_REMOVE(&tail->files, file, link);
+    struct tailed *file;
+    *found = mem_calloc(tail->n_files + 1, sizeof **found);
+    TAILQ_FOREACH(file, &tail->files, link)
+    {
+        struct stat stat;
+        if (file->state == TAILED_NEW && file->dirty && fstat(file->fd, &stat) == 0) {
+            file->mtime_ns = stat.st_mtim.tv_sec * INT64_C(1000000000) + stat.st_mtim.tv_nsec;
+            (*found)[n++] = file;
         }
     }
-    qsort(found, n, sizeof(struct tailed *), order_of_age);
+    qsort(*found, n, sizeof **found, order_of_age);
     for (size_t i = 0; i < n; i++) {
-        found[i]->order = first + i;
-        TAILQ_INSERT_TAIL(&tail->files, found[i], link);
+        file = (*found)[i];
+        file->order = tail->next_order++;
+        TAILQ_REMOVE(&tail->files, file, link);
+        TAILQ_INSERT_TAIL(&tail->files, file, link);
     }
-    free(found);
+    return n;
 }
 
 void
@@ -300,7 +303,6 @@ file_scan(struct file_tail *tail)
 {
     const struct file_settings *settings = tail->settings;
     struct tailed *file;
-    uint64_t first = tail->next_order;
     TAILQ_FOREACH(file, &tail->files, link)
     {
         file->named = false;
@@ -313,7 +315,6 @@ file_scan(struct file_tail *tail)
     for (size_t i = 0; i < settings->paths.n; i++) {
         see_path(tail, settings->paths.items[i], (int)i);
     }
-    sort_found(tail, first);
     int64_t now = clock_mono_ns();
     TAILQ_FOREACH(file, &tail->files, link)
     {

@@ -41,12 +41,12 @@ identify_all(struct file_tail *tail)
             file_follow_check(tail, file);
         }
     }
-    TAILQ_FOREACH(file, &tail->files, link)
-    {
-        if (file->dirty && file->state == TAILED_NEW) {
-            file_follow_identify(tail, file);
-        }
+    struct tailed **found;
+    size_t n = file_scan_sort(tail, &found);
+    for (size_t i = 0; i < n; i++) {
+        file_follow_identify(tail, found[i]);
     }
+    free(found);
 }
 
 static void
@@ -147,7 +147,9 @@ tail_main(void *tail_)
         if (tick_due) {
             tick(tail, now);
         }
-        identify_all(tail);
+        if (!tail->scan_due) { /* else something older may be there to be found */
+            identify_all(tail);
+        }
         rest(tail, read_all(tail) ? 0 : rest_ns(tail, clock_mono_ns()));
     }
     return NULL;

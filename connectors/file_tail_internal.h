@@ -30,11 +30,12 @@ struct tailed {
     char *path; /* as it was found last */
     int chain;  /* files of one chain are read in the order of their numbers; -1: of none */
     uint64_t order;
-    int64_t found_mtime_ns;
+    int64_t mtime_ns;
     bool rotated;  /* found under a rotated name */
     bool at_start; /* was there when the source began */
     uint64_t found_size;
     bool dirty;         /* there may be something to read */
+    uint64_t end_size;  /* where it ended when its end was reached last */
     bool broken;        /* nothing more can be made of it */
     bool named;         /* the last scan found it */
     bool last_look;     /* gone without a whole first line: what is there is all there will be */
@@ -83,9 +84,13 @@ struct file_tail {
 
 /* ---- file_scan.c: which files there are ---- */
 
-/* file_scan: look at all globs: new files are opened and added to the list, in the order of their
- * age, renamed ones get their new path. */
+/* file_scan: look at all globs: new files are opened and added to the list, renamed ones get their
+ * new path. */
 void file_scan(struct file_tail *tail);
+
+/* file_scan_sort: the new files that there is something of, from the oldest on: they are the last
+ * of the list now, in this order. Owns *found is the caller's to free. Returns the count. */
+size_t file_scan_sort(struct file_tail *tail, struct tailed ***found);
 
 /* file_scan_events: take what inotify has to say. */
 void file_scan_events(struct file_tail *tail);
