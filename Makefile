@@ -18,7 +18,7 @@ Q = $(if $(V),,@echo "  $@" && )
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
 PYTHON ?= /usr/bin/python3
-PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl zlib libzstd
+PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl libpq sqlite3 zlib libzstd
 CPPFLAGS += -Igateway -Iconnectors -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
@@ -167,6 +167,7 @@ FAKES_test_file_tail := fake_stream
 FAKES_test_file_replay := fake_stream
 FAKES_test_kafka := fake_stream
 FAKES_test_synthetic := fake_stream
+FAKES_test_sql_rows := fake_stream
 FAKES_test_session := gateway_fixture subscriber
 FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
@@ -333,6 +334,10 @@ bench: $(BENCH_BINS) $(B)/headgate build/chaos/produce
 $(B)/bench/%: $(B)/tests/bench/%.o $(BENCH_OBJS)
 	@mkdir -p $(@D)
 	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lcrypto
+
+$(B)/bench/stage: tests/bench/stage.c $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
 
 -include $(BENCH_OBJS:.o=.d) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.d)
 

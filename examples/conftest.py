@@ -22,9 +22,9 @@ def kafka():
 class Example(harness.Gateway):
     """A gateway whose configuration is a file of the repository; what differs is in its environment."""
 
-    def __init__(self, directory, folder, environment):
+    def __init__(self, directory, folder, config, environment):
         super().__init__(directory, {})
-        self.path = os.path.join(folder, "gateway.yaml")
+        self.path = os.path.join(folder, config)
         with open(self.path, encoding="utf-8") as file:
             self.config = yaml.safe_load(file)
         self.environment = {
@@ -40,8 +40,8 @@ def example(kafka, tmp_path):
     """A function that starts the example of a folder; it must end well."""
     started = []
 
-    def start(folder, **environment):
-        started.append(Example(tmp_path, folder, {"KAFKA_BROKERS": kafka.bootstrap, **environment}))
+    def start(folder, config="gateway.yaml", **environment):
+        started.append(Example(tmp_path, folder, config, {"KAFKA_BROKERS": kafka.bootstrap, **environment}))
         return started[-1].start()
 
     yield start

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -37,6 +38,13 @@ chunk_end(struct buf *out, size_t begin)
     BUF_LITERAL(out, "\r\n");
 }
 
+/* The track of the unit before unit i. */
+static struct track *
+track_before(const struct batch *batch, size_t i)
+{
+    return i == 0 ? NULL : batch->units[i - 1].track;
+}
+
 static void
 add_unit(struct batch *batch, const struct record *last, uint32_t records)
 {
@@ -44,8 +52,18 @@ add_unit(struct batch *batch, const struct record *last, uint32_t records)
         batch->cap_units = batch->cap_units == 0 ? 16 : batch->cap_units * 2;
         batch->units = mem_realloc(batch->units, batch->cap_units * sizeof *batch->units);
     }
-    buf_add(&batch->ids, last->text + last->id_off, last->id_len);
+    struct track *track = NULL;
+    if (last->id_len > 0) {
+        buf_add(&batch->ids, last->text + last->id_off, last->id_len);
+    } else {
+        track = last->track;
+        if (track_before(batch, batch->n_units) != track) {
+            track_ref(track);
+        }
+    }
     batch->units[batch->n_units++] = (struct unit){
+        .track = track,
+        .step = last->step,
         .end = (uint32_t)batch->bytes.len,
         .id_end = (uint32_t)batch->ids.len,
         .records = records,
@@ -124,6 +142,12 @@ batch_unref(struct batch *batch)
     if (batch != NULL && --batch->refs == 0) {
         buf_fini(&batch->bytes);
         buf_fini(&batch->ids);
+        buf_fini(&batch->made);
+        for (size_t i = 0; i < batch->n_units; i++) {
+            if (batch->units[i].track != track_before(batch, i)) {
+                track_unref(batch->units[i].track);
+            }
+        }
         free(batch->units);
         free(batch);
     }
@@ -174,8 +198,15 @@ batch_unit_start(const struct batch *batch, size_t i)
 }
 
 const char *
-batch_id(const struct batch *batch, size_t i, size_t *len)
+batch_id(struct batch *batch, size_t i, size_t *len)
 {
+    const struct unit *unit = i == 0 ? NULL : &batch->units[i - 1];
+    if (unit != NULL && unit->track != NULL) {
+        batch->made.len = 0;
+        track_add_token(unit->track, unit->step, &batch->made);
+        *len = batch->made.len;
+        return batch->made.bytes;
+    }
     size_t begin = i == 0 ? 0 : i == 1 ? batch->first_id_end : batch->units[i - 2].id_end;
     size_t end = i == 0 ? batch->first_id_end : batch->units[i - 1].id_end;
     *len = end - begin;

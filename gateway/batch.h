@@ -35,8 +35,11 @@ struct stand {
 struct unit {
     uint32_t end;       /* offset in bytes of its end */
     uint32_t id_end;    /* end of its id in ids; it starts where the unit before ends */
+    uint32_t step;      /* in track: where its id is not in ids */
     uint32_t records;   /* records (not gaps) from the batch's start to its end */
     struct stand stand; /* after it */
+    struct track
+        *track; /* NULL: its id is in ids. A reference, but not if the unit before has it */
 };
 
 struct batch {
@@ -44,7 +47,8 @@ struct batch {
     unsigned pins;      /* connections that owe the rest of a large unit of it; see outlet_pin */
     struct stand stand; /* before it */
     struct buf bytes;
-    struct buf ids; /* the id before the batch, then one for each unit's end */
+    struct buf ids;  /* the id before the batch, then one for each unit's end that has no track */
+    struct buf made; /* the last id that was made of a track */
     uint32_t first_id_end;
     struct unit *units;
     size_t n_units, cap_units;
@@ -71,8 +75,9 @@ size_t batch_unit_from(const struct batch *batch, uint64_t seq);
 /* batch_unit_start: offset of unit i's first byte. */
 size_t batch_unit_start(const struct batch *batch, size_t i);
 
-/* batch_id: the id at the start of unit i (i up to n_units: the end of the batch). Lent. */
-const char *batch_id(const struct batch *batch, size_t i, size_t *len);
+/* batch_id: the id at the start of unit i (i up to n_units: the end of the batch). Lent until the
+ * next call. Cost O(1), O(lanes) where the record before it shows none. */
+const char *batch_id(struct batch *batch, size_t i, size_t *len);
 
 /* chunk_begin and chunk_end put an HTTP/1.1 chunk around what is appended between them. */
 size_t chunk_begin(struct buf *out);

@@ -6,6 +6,7 @@
 #include "conflate.h"
 #include "feed.h"
 #include "server.h"
+#include "track.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -75,6 +76,7 @@ conflate_bytes(const struct config *config)
         const struct config_stream *stream = &config->streams[i];
         if ((stream->slow_allow & (UINT32_C(1) << SLOW_CONFLATE)) != 0) {
             uint64_t bytes = add(stream->queue_bytes, stream->max_record_bytes);
+            bytes = add(bytes, TRACK_BYTES_MAX);
             most =
                 larger_of(most, add(bytes, multiply(stream->conflate_keys, CONFLATE_RECORD_BYTES)));
         }

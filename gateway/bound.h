@@ -21,8 +21,12 @@
  *               did not take) + the larger of limits.message (a client's message being read) and
  *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
  *               + where a stream allows conflate: the largest slow.queue.bytes with
- *               CONFLATE_RECORD_BYTES for each of slow.conflate_keys, and 1 record more
+ *               CONFLATE_RECORD_BYTES for each of slow.conflate_keys, and 1 record more with
+ *               TRACK_BYTES_MAX
  *   kernel      2 limits.send_buffer a connection, beside the process: the kernel doubles SO_SNDBUF
+ * The track of a record (see track.h) is charged to the ring with its mark. One of each ring may
+ * outlive its mark there, and those of a batch the ring: less than the slack of 2 max_record and of
+ * BOUND_BATCH_BYTES.
  * Sums stop at UINT64_MAX. Thread  any: no state. */
 #ifndef HEADGATE_BOUND_H
 #define HEADGATE_BOUND_H

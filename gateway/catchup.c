@@ -376,9 +376,10 @@ catchup_hand_over(struct session *session)
     if (!catchup_ready(session) || !place_now(session, &place)) {
         return false;
     }
+    lanes_close_removed(stream_lanes(session->home->stream), &place);
     stream_locate(session->home->stream, &place, &start);
     record_unref(start.before);
-    if (!start.resumed || start.missed > 0) {
+    if (!start.resumed || start.missed > start.gone) {
         free(place.lanes);
         return false;
     }
@@ -394,6 +395,7 @@ catchup_hand_over(struct session *session)
     if (session->end_id != NULL) {
         session_end_by_id(session);
     }
+    session_tell_gone(session, start.gone);
     session->caught_up = false; /* being behind is not its slowness yet */
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {
@@ -406,7 +408,7 @@ catchup_hand_over(struct session *session)
 size_t
 catchups_readers(const struct catchups *catchups)
 {
-    return atomic_load(&catchups->n_shared) + atomic_load(&catchups->n_alone);
+    return atomic_load(&catchups->budget.used);
 }
 
 size_t

@@ -50,7 +50,8 @@ bool catchup_hand_over(struct session *session);
 /* catchup_leave: session ends or goes home: its reader, or its place in the queue, is given up. */
 void catchup_leave(struct session *session);
 
-/* catchups_readers, catchups_waiting: for the metrics. Thread any. */
+/* catchups_readers, catchups_waiting: for the metrics; of readers those too that are being stopped.
+ * Thread any. */
 size_t catchups_readers(const struct catchups *catchups);
 size_t catchups_waiting(const struct catchups *catchups);
 

@@ -5,6 +5,7 @@
 
 #include "keytable.h"
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ struct entry {
 };
 
 struct conflate {
-    TAILQ_HEAD(, entry) queue;
+    TAILQ_HEAD(queue, entry) queue;
     struct keytable keys; /* entries with a key */
     uint64_t n;
     uint64_t bytes;
@@ -60,6 +61,31 @@ conflate_free(struct conflate *conflate)
 
 /* ---- the queue ---- */
 
+/* What entry holds: its record and, of records of one track, which lie side by side in the queue,
+ * the first one the track too. before: the entry before it, NULL: none. */
+static uint64_t
+held_bytes(const struct entry *entry, const struct entry *before)
+{
+    const struct track *track = entry->keyed.record->track;
+    bool shares = track == NULL || (before != NULL && before->keyed.record->track == track);
+    return record_own_bytes(entry->keyed.record) + (shares ? 0 : track_bytes(track));
+}
+
+/* Off the queue; the entry after it may be the first of its track then. */
+static void
+unlink_entry(struct conflate *conflate, struct entry *entry)
+{
+    const struct entry *before = TAILQ_PREV(entry, queue, link);
+    const struct entry *after = TAILQ_NEXT(entry, link);
+    conflate->bytes -= held_bytes(entry, before);
+    if (after != NULL) {
+        conflate->bytes -= held_bytes(after, entry);
+        conflate->bytes += held_bytes(after, before);
+    }
+    TAILQ_REMOVE(&conflate->queue, entry, link);
+    conflate->n--;
+}
+
 /* Take the oldest out; the caller gets its record's reference. */
 static struct record *
 take_oldest(struct conflate *conflate, uint64_t *sum)
@@ -70,9 +96,7 @@ take_oldest(struct conflate *conflate, uint64_t *sum)
     if (keytable_has_key(record)) {
         keytable_remove(&conflate->keys, &entry->keyed);
     }
-    TAILQ_REMOVE(&conflate->queue, entry, link);
-    conflate->n--;
-    conflate->bytes -= record_charge_bytes(record);
+    unlink_entry(conflate, entry);
     *sum = entry->sum;
     free(entry);
     return record;
@@ -97,9 +121,7 @@ entry_for(struct conflate *conflate, struct record *record)
         key.hash = keytable_hash(&conflate->keys, record);
         struct entry *there = (struct entry *)keytable_find(&conflate->keys, record, key.hash);
         if (there != NULL) {
-            TAILQ_REMOVE(&conflate->queue, there, link);
-            conflate->n--;
-            conflate->bytes -= record_charge_bytes(there->keyed.record);
+            unlink_entry(conflate, there);
             record_unref(there->keyed.record);
             there->keyed.record = record;
             return there;
@@ -121,7 +143,7 @@ conflate_add_take(struct conflate *conflate, struct record *record)
     entry->sum = conflate->sum;
     TAILQ_INSERT_TAIL(&conflate->queue, entry, link);
     conflate->n++;
-    conflate->bytes += record_charge_bytes(record);
+    conflate->bytes += held_bytes(entry, TAILQ_PREV(entry, queue, link));
     while (conflate->n > 1 &&
            (conflate->n > conflate->max_records || conflate->bytes > conflate->max_bytes)) {
         drop_oldest(conflate);

@@ -6,8 +6,9 @@
  * before: it was sent, merged into one that still waits, or dropped at the bound.
  *
  * Every record that was added is one of: waiting, sent (conflate_settle), merged, or dropped; by
- * weight the four add up, exactly. Bound: max_records waiting, and max_bytes of charge, but one
- * record at least; beyond, the oldest is dropped. Thread  any one: no lock. */
+ * weight the four add up, exactly. Bound: max_records waiting, and max_bytes of what they hold
+ * (records, and tracks), but one record at least; beyond, the oldest is dropped. Thread  any one:
+ * no lock. */
 #ifndef HEADGATE_CONFLATE_H
 #define HEADGATE_CONFLATE_H
 

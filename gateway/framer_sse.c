@@ -39,7 +39,9 @@ sse_record(struct buf *out, const struct record *record, enum envelope envelope,
     if (name != NULL) {
         add_event(out, name);
     }
-    add_id(out, record->text + record->id_off, record->id_len);
+    if (record->id_len > 0) { /* without one an EventSource keeps the last it had */
+        add_id(out, record->text + record->id_off, record->id_len);
+    }
     BUF_LITERAL(out, "data: ");
     record_add_envelope(out, record, envelope);
     BUF_LITERAL(out, "\n\n");

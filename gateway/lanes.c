@@ -6,6 +6,7 @@
 #include "json.h"
 #include "mem.h"
 #include "metrics.h"
+#include "track.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -301,7 +302,7 @@ lanes_forget(struct lanes *lanes, uint32_t index)
         free(lane->group);
         free(lane->source_prefix);
         free(lane->path);
-        *lane = (struct lane){.removed = true, .forgotten = true};
+        *lane = (struct lane){.removed = true, .forgotten = true, .is_file = true};
     }
     pthread_mutex_unlock(&lanes->lock);
 }
@@ -437,11 +438,42 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     if (offset >= row->next) {
         row->next = offset + 1;
         lane->touched = true;
-        add_token(lanes, token);
+        if (token != NULL) {
+            add_token(lanes, token);
+        }
         prefix = lane->source_prefix;
     }
     pthread_mutex_unlock(&lanes->lock);
     return prefix;
+}
+
+/* What only the source thread changes it reads without the lock. */
+bool
+lanes_many(const struct lanes *lanes)
+{
+    return lanes->cursors == NULL && lanes->n_rows > LANES_FEW;
+}
+
+bool
+lanes_sparse(struct lanes *lanes)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool sparse = lanes_many(lanes);
+    pthread_mutex_unlock(&lanes->lock);
+    return sparse;
+}
+
+struct track *
+lanes_track(const struct lanes *lanes)
+{
+    return track_new(lanes->rows, lanes->n_rows, lanes->keys);
+}
+
+uint32_t
+lanes_follow(const struct lanes *lanes, struct track *track, uint32_t index)
+{
+    size_t row = lanes->items[index].row;
+    return track_step(track, row, lanes->rows[row].next);
 }
 
 void
@@ -554,7 +586,7 @@ lanes_loaded(struct lanes *lanes, const struct place *here)
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n && loaded; i++) {
         const struct lane *lane = &lanes->items[i];
-        uint64_t next = next_at(lanes, lane, here);
+        uint64_t next = lane->forgotten ? 0 : next_at(lanes, lane, here);
         loaded = lane->removed || !lane->has_end || next >= lane->first_end || next >= lane->end;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -605,6 +637,38 @@ lanes_begin_at_zero(struct lanes *lanes)
     }
     pthread_mutex_unlock(&lanes->lock);
     return all;
+}
+
+static int
+compare_rows(const void *left, const void *right)
+{
+    const struct token_lane *a = left, *b = right;
+    return row_before(a, b->group, b->partition) ? -1 : row_before(b, a->group, a->partition);
+}
+
+void
+lanes_close_removed(struct lanes *lanes, struct place *place)
+{
+    if (place->cursor != NULL) {
+        return; /* no lanes, and the cursor lies in their memory */
+    }
+    pthread_mutex_lock(&lanes->lock);
+    size_t known = place->n_lanes;
+    struct token_lane *rows =
+        mem_realloc(place->lanes, (known + lanes->n + 1) * sizeof *place->lanes);
+    for (size_t i = 0; i < lanes->n; i++) {
+        if (!lanes->items[i].removed || lanes->items[i].is_file) {
+            continue; /* a file that is gone has not been seen for that */
+        }
+        const struct token_lane *own = &lanes->rows[lanes->items[i].row];
+        const struct place before = {.lanes = rows, .n_lanes = known};
+        if (row_of(&before, own->group, own->partition) == NULL) {
+            rows[place->n_lanes++] = *own;
+        }
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    qsort(rows, place->n_lanes, sizeof *rows, compare_rows);
+    place->lanes = rows;
 }
 
 size_t

@@ -47,7 +47,8 @@ bool lanes_is_removed(struct lanes *lanes, uint32_t lane);
 #define LANES_GRAVES 256
 bool lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known);
 
-/* lanes_advance: move lane past offset and append the token of the new position. Returns the lane's
+/* lanes_advance: move lane past offset and append the token of the new position, where token is not
+ * NULL. Returns the lane's
  * source text up to the offset (lent until lanes_free), or NULL when offset is a repeat; then
  * nothing moved and nothing was appended. */
 const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, struct buf *token);
@@ -58,6 +59,18 @@ const char *lanes_advance(struct lanes *lanes, uint32_t lane, uint64_t offset, s
 void lanes_begin_cursor(struct lanes *lanes, const void *cursor, size_t len);
 void lanes_move_cursor(struct lanes *lanes, const void *cursor, size_t len);
 bool lanes_by_cursor(struct lanes *lanes);
+
+/* lanes_many: tokens are too long for every record: over LANES_FEW lanes. Thread source.
+ * lanes_sparse: the same from any thread. */
+#define LANES_FEW 32
+bool lanes_many(const struct lanes *lanes);
+bool lanes_sparse(struct lanes *lanes);
+
+/* lanes_track: a track from the position now on. lanes_follow: the lane's move is the next step of
+ * track, see track_step. Thread source. */
+struct track;
+struct track *lanes_track(const struct lanes *lanes);
+uint32_t lanes_follow(const struct lanes *lanes, struct track *track, uint32_t lane);
 
 /* lanes_token: the position now. lanes_start_token: where every lane began. */
 void lanes_token(struct lanes *lanes, struct buf *token);
@@ -96,6 +109,10 @@ size_t lanes_places(struct lanes *lanes, const struct place *from, const struct 
 /* lanes_begin_at_zero: every lane began at its first offset, 0, and there are some, or at the empty
  * cursor: what the stream has ever published is all there is. */
 bool lanes_begin_at_zero(struct lanes *lanes);
+
+/* lanes_close_removed: give place, a PLACE_TOKEN, the lanes that are no more and that it does not
+ * know, as if all of them were seen. Its lanes are reallocated. */
+void lanes_close_removed(struct lanes *lanes, struct place *place);
 
 /* lanes_replay: the lanes with their places in the token from, for a connector; those that the
  * token does not know begin at 0, or at their origin. Owns: *rows is the caller's to free, and

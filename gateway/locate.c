@@ -3,6 +3,7 @@
 #include "lanes.h"
 #include "mem.h"
 #include "stream_internal.h"
+#include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -73,17 +74,17 @@ look_back(struct search *search, struct ring *ring, uint64_t low, uint64_t high)
     }
 }
 
-static uint64_t
-missed(const struct search *search)
+static void
+count_missed(const struct search *search, struct stream_start *start)
 {
-    uint64_t sum = 0;
     for (size_t i = 0; i < search->n; i++) {
         const struct search_lane *lane = &search->lanes[i];
         if (!lane->done && lane->oldest > lane->place.asked) {
-            sum += lane->oldest - lane->place.asked;
+            uint64_t missed = lane->oldest - lane->place.asked;
+            start->missed += missed;
+            start->gone += lane->place.removed && !lane->place.is_file ? missed : 0;
         }
     }
-    return sum;
 }
 
 static const char past_the_end[] = "the token is past the end of the source";
@@ -107,8 +108,10 @@ stream_place_of(const struct record *record, struct place *place)
 {
     struct err err;
     *place = (struct place){.kind = PLACE_TOKEN};
-    if (record != NULL &&
-        place_of_token(place, record->text + record->id_off, record->id_len, NULL, &err) != 0) {
+    if (record != NULL && record->id_len == 0) {
+        place->n_lanes = track_lanes(record->track, record->step, &place->lanes);
+    } else if (record != NULL && place_of_token(place, record->text + record->id_off,
+                                     record->id_len, NULL, &err) != 0) {
         *place = (struct place){.kind = PLACE_NONE}; /* longer than TOKEN_MAX */
     }
 }
@@ -125,14 +128,15 @@ search_ring(struct stream *stream, const struct lane_place *places, size_t n, ui
         ahead |= places[i].known && places[i].asked > places[i].next;
         search.lanes[i].place = places[i];
         search.lanes[i].oldest = places[i].next;
-        if (places[i].asked >= places[i].next || (places[i].removed && !places[i].is_file)) {
+        if (places[i].asked >= places[i].next ||
+            (places[i].removed && !places[i].known && !places[i].is_file)) {
             settle(&search, &search.lanes[i]);
         }
     }
     look_back(&search, stream_ring(stream), low, head_seq);
     start->seq = search.first_wanted;
     start->skip_until = ahead ? UINT64_MAX : head_seq + 1;
-    start->missed = missed(&search);
+    count_missed(&search, start);
     start->resumed = true;
     free(search.lanes);
 }
@@ -337,7 +341,7 @@ stream_locate(struct stream *stream, const struct place *from, struct stream_sta
         uint64_t wanted = start->seq;
         ring_place(ring, &start->seq, &start->ordinal, &start->bytes, &start->before);
         if (start->seq == wanted) {
-            start->elsewhere |= start->missed > 0;
+            start->elsewhere |= start->missed > start->gone;
             return;
         }
         record_unref(start->before); /* the ring has moved past it since */

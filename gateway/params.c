@@ -393,6 +393,17 @@ distance(const char *a, const char *b)
     return row[b_len];
 }
 
+bool
+params_is_known(const char *name)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        if (strcmp(known[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static const char *
 own_name(const struct own_names *own, size_t i)
 {

@@ -86,6 +86,9 @@ int params_parse(struct params *params, const struct http_request *request,
  * one too many. */
 int params_add_own(struct params *params, const char *name, const char *value, struct err *err);
 
+/* params_is_known: name is one of CONTRACT section 3, which no stream can have as its own. */
+bool params_is_known(const char *name);
+
 void params_fini(struct params *params);
 
 /* params_parse_place: "latest", "earliest", "-10m", RFC 3339, or a token. */

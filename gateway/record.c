@@ -9,6 +9,7 @@
 #include "cloudevent.h"
 #include "json.h"
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -177,11 +178,15 @@ static void
 add_head(struct buf *out, const struct record_input *in, const char *id, size_t id_len,
     struct record *record)
 {
-    BUF_LITERAL(out, "{\"id\":\"");
-    record->id_off = (uint16_t)out->len;
-    record->id_len = (uint32_t)id_len;
-    buf_add(out, id, id_len);
-    BUF_LITERAL(out, "\",\"time\":\"");
+    if (id_len == 0) {
+        BUF_LITERAL(out, "{\"id\":null,\"time\":\"");
+    } else {
+        BUF_LITERAL(out, "{\"id\":\"");
+        record->id_off = (uint16_t)out->len;
+        record->id_len = (uint32_t)id_len;
+        buf_add(out, id, id_len);
+        BUF_LITERAL(out, "\",\"time\":\"");
+    }
     clock_format_rfc3339(buf_reserve(out, CLOCK_TIME_LEN), record->time_ms);
     out->len += CLOCK_TIME_LEN;
     BUF_LITERAL(out, "\",\"key\":");
@@ -308,6 +313,19 @@ record_new_gap_filtered(const char *reason, uint64_t count, const char *from, co
 }
 
 struct record *
+record_with_track_take(const struct record *record, struct track *track)
+{
+    size_t type_size = record->type == NULL ? 0 : strlen(record->type) + 1;
+    size_t size = sizeof *record + record->text_len + type_size;
+    struct record *copy = memcpy(mem_alloc(size), record, size);
+    atomic_init(&copy->refs, 1);
+    copy->type = record->type == NULL ? NULL : copy->text + copy->text_len;
+    record_set_track_take(copy, track, 0);
+    copy->bytes_before += record_charge_bytes(record) - record_charge_bytes(copy);
+    return copy;
+}
+
+struct record *
 record_with_id(const struct record *record, const char *id, size_t len)
 {
     size_t type_size = record->type == NULL ? 0 : strlen(record->type) + 1;
@@ -320,6 +338,8 @@ record_with_id(const struct record *record, const char *id, size_t len)
     memcpy(copy->text + copy->id_off, id, len);
     memcpy(copy->text + copy->id_off + len, record->text + behind, rest);
     copy->id_len = (uint32_t)len;
+    copy->track = NULL; /* it shows where it stands */
+    copy->step = 0;
     if (record->is_gap) {
         copy->data_len += grown;
     } else {
@@ -347,8 +367,36 @@ void
 record_unref(struct record *record)
 {
     if (record != NULL && atomic_fetch_sub_explicit(&record->refs, 1, memory_order_acq_rel) == 1) {
+        track_unref(record->track);
         free(record);
     }
+}
+
+void
+record_set_track_take(struct record *record, struct track *track, uint32_t step)
+{
+    record->track = track;
+    record->step = step;
+}
+
+void
+record_add_id(struct buf *out, const struct record *record)
+{
+    if (record->id_len > 0) {
+        buf_add(out, record->text + record->id_off, record->id_len);
+    } else {
+        track_add_token(record->track, record->step, out);
+    }
+}
+
+char *
+record_id(const struct record *record)
+{
+    struct buf id;
+    buf_init(&id);
+    record_add_id(&id, record);
+    buf_addc(&id, '\0');
+    return id.bytes;
 }
 
 bool
@@ -359,6 +407,13 @@ record_has_id(const struct record *record, const char *id, size_t len)
 
 uint64_t
 record_charge_bytes(const struct record *record)
+{
+    bool marks = record->track != NULL && record->step == 0;
+    return record_own_bytes(record) + (marks ? track_bytes(record->track) : 0);
+}
+
+uint64_t
+record_own_bytes(const struct record *record)
 {
     size_t type_size = record->type == NULL ? 0 : strlen(record->type) + 1;
     size_t size = sizeof *record + record->text_len + type_size;

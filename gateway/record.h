@@ -17,9 +17,11 @@
  * A gap record (record_new_gap) takes a place in the ring for records that the source itself lost;
  * its text is the whole control message and every envelope shows that.
  *
- * Immutable after record_new but for refs, first, which the stream sets when it stages the record,
- * and seq, ordinal and bytes_before, which ring_append sets, before any reader sees them. Thread
- * any. */
+ * In a stream of many lanes the id is null in most records; their track knows where they stand.
+ *
+ * Immutable after record_new but for refs, for first, track and step, which the stream sets when it
+ * stages the record, and seq, ordinal and bytes_before, which ring_append sets, before any reader
+ * sees them. Thread  any. */
 #ifndef HEADGATE_RECORD_H
 #define HEADGATE_RECORD_H
 
@@ -29,6 +31,7 @@
 #include <stdint.h>
 
 struct buf;
+struct track;
 
 enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL, ENVELOPE_CLOUDEVENTS };
 #define ENVELOPE_COUNT 4
@@ -65,12 +68,14 @@ struct record {
     atomic_uint refs;
     bool is_gap;
     bool has_headers;
-    bool has_time;     /* false only for a gap */
-    bool data_is_json; /* the payload was JSON and is in the text as it was: not a tombstone, not
-                          text or bytes made into a string */
-    bool is_tombstone; /* its data is null because there was no payload */
-    uint16_t id_off;   /* the id's slice, without quotes */
-    uint32_t id_len;
+    bool has_time;       /* false only for a gap */
+    bool data_is_json;   /* the payload was JSON and is in the text as it was: not a tombstone, not
+                            text or bytes made into a string */
+    bool is_tombstone;   /* its data is null because there was no payload */
+    uint16_t id_off;     /* the id's slice, without quotes */
+    uint32_t id_len;     /* 0: none is shown, track has it */
+    struct track *track; /* NULL: every record of the stream shows its id */
+    uint32_t step;       /* in track; 0: it is the mark */
     uint32_t lane;
     uint64_t offset;  /* first offset after this record is offset + 1 */
     uint64_t first;   /* the lane's next offset before it: what lies between is no record */
@@ -87,15 +92,23 @@ struct record {
     char text[]; /* text_len bytes, not NUL-terminated */
 };
 
-/* record_new: encode in, which is at most RECORD_INPUT_MAX bytes. id is the resume token after it;
- * source_prefix is the lane's text up to the offset, as {"topic":"t","partition":0,"offset":
- * scratch is the caller's buffer, reused.
- * Owns    the caller gets one reference.
- * Cost    O(bytes): about 0.3 us for 200 bytes of JSON.  Blocks  no.  Errors  none. */
+/* record_new: encode in, which is at most RECORD_INPUT_MAX bytes. id is the resume token after it,
+ * or with id_len 0 the record shows none: give it a track. source_prefix is the lane's text up to
+ * the offset, as {"topic":"t","partition":0,"offset": scratch is the caller's buffer, reused. Owns
+ * the caller gets one reference. Cost    O(bytes): about 0.3 us for 200 bytes of JSON.  Blocks  no.
+ * Errors  none. */
 struct record *record_new(const struct record_input *in, const char *id, size_t id_len,
     const char *source_prefix, int64_t arrival_ns, struct buf *scratch);
 
-/* record_has_id: the token behind it is id. */
+/* record_set_track_take: before it is shared. Owns: the reference. */
+void record_set_track_take(struct record *record, struct track *track, uint32_t step);
+
+/* record_add_id: append the token of the position behind it. Cost: a copy, or O(lanes) where it
+ * shows none. record_id: the same as a text of its own, the caller's to free. */
+void record_add_id(struct buf *out, const struct record *record);
+char *record_id(const struct record *record);
+
+/* record_has_id: the token that it shows is id. */
 bool record_has_id(const struct record *record, const char *id, size_t len);
 
 /* record_add_envelope: append the JSON text of the record in an envelope, without a newline;
@@ -114,6 +127,10 @@ struct record *record_new_gap(const char *reason, uint64_t count, const char *fr
 struct record *record_new_gap_filtered(const char *reason, uint64_t count, const char *from,
     const char *to, uint32_t lane, uint64_t last_offset, int64_t arrival_ns, struct buf *scratch);
 
+/* record_with_track_take: a copy of one that shows no id, standing at the mark of track. Owns: the
+ * reference. */
+struct record *record_with_track_take(const struct record *record, struct track *track);
+
 /* record_with_id: a copy whose id (of a gap: its end) is id[0..len), with one reference, seq and
  * all. */
 struct record *record_with_id(const struct record *record, const char *id, size_t len);
@@ -122,7 +139,8 @@ struct record *record_ref(struct record *record);
 void record_unref(struct record *record); /* NULL-safe */
 
 /* record_charge_bytes: what the record counts against byte bounds: its allocation, with what malloc
- * adds to it. */
+ * adds to it, and if it is a mark, its track. record_own_bytes: the same without the track. */
 uint64_t record_charge_bytes(const struct record *record);
+uint64_t record_own_bytes(const struct record *record);
 
 #endif

@@ -79,12 +79,11 @@ char *
 session_token_before(struct stream *stream, const struct record *before)
 {
     struct buf text;
-    buf_init(&text);
     if (before != NULL) {
-        buf_add(&text, before->text + before->id_off, before->id_len);
-    } else {
-        stream_token_before(stream, 1, &text);
+        return record_id(before);
     }
+    buf_init(&text);
+    stream_token_before(stream, 1, &text);
     buf_addc(&text, '\0');
     return text.bytes;
 }
@@ -138,14 +137,24 @@ position_now(struct session *session)
     return place;
 }
 
+void
+session_tell_gone(struct session *session, uint64_t count)
+{
+    if (count > 0) {
+        session_gap(session, "expired", count, session->id_before, session->id_before);
+        counter_add(&session_counters(session)->dropped[DROP_EXPIRED], count);
+    }
+}
+
 /* What it asks for is not in the ring but may be in the source: wait for a reader of that. */
 static void
-go_elsewhere(struct session *session)
+go_elsewhere(struct session *session, uint64_t gone)
 {
     session->hello_due = session->from.kind != PLACE_TOKEN;
     session->id_before = session->hello_due ? mem_strdup("") : session_from_text(session);
     if (!session->hello_due) {
         session_say_hello(session, &(struct stream_start){.resumed = true}, false);
+        session_tell_gone(session, gone);
     }
     if (session->bounded) {
         session->until = position_now(session);
@@ -182,7 +191,7 @@ take_stand(struct session *session)
     stream_locate(stream, &session->from, &start);
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
-        go_elsewhere(session);
+        go_elsewhere(session, start.gone);
         tell_unaccounted(session, &start);
         return;
     }
@@ -207,7 +216,8 @@ wait_for_source(struct session *session)
 {
     struct stream_health health;
     stream_health(session->home->stream, &health);
-    if (health.was_up || session->from.kind != PLACE_TOKEN || session->from.n_lanes == 0) {
+    if (health.was_up || session->from.kind != PLACE_TOKEN ||
+        (session->from.n_lanes == 0 && session->from.cursor == NULL)) {
         return false;
     }
     session->hello_due = true;
@@ -498,14 +508,15 @@ session_end(struct session *session, const struct ending *ending)
 
 /* ---- time ---- */
 
-/* What a filter passed over moved the position of a quiet stream: the client is told where to come
- * back to, once for each place. False: nothing to tell. */
+/* What a filter passed over moved the position of a quiet stream, and of many lanes the last record
+ * may have had no id: the client is told where to come back to, once for each place. False: nothing
+ * to tell. */
 static bool
 add_position(struct session *session)
 {
     const struct feed *feed = session->feed;
-    if (feed->format.filter == NULL || session->hello_due ||
-        session->stand.seq == session->told_seq) {
+    if (session->hello_due || session->stand.seq == session->told_seq ||
+        (feed->format.filter == NULL && !lanes_sparse(stream_lanes(session->home->stream)))) {
         return false;
     }
     bool shared = session->state == SESSION_LIVE && !session->solo;

@@ -33,13 +33,6 @@ session_conflate_fini(struct session *session)
     end_conflation(session);
 }
 
-/* Of one that waited: session_record_take has seen to it. */
-static char *
-id_of(const struct record *record)
-{
-    return mem_strndup(record->text + record->id_off, record->id_len);
-}
-
 /* The ring went on without us: what it lost is a gap in its place. */
 static bool
 add_hole(struct session *session)
@@ -163,7 +156,7 @@ tell_dropped(struct session *session)
     if (!conflate_take_dropped(session->conflation->waiting, &dropped)) {
         return;
     }
-    char *to = id_of(dropped.last);
+    char *to = record_id(dropped.last);
     tell(session, "slow", DROP_SLOW, dropped.count, session->id_before, to);
     tell(session, "conflated", DROP_CONFLATED, dropped.merged, session->id_before, to);
     session->stand = (struct stand){dropped.last->seq + 1, dropped.last->ordinal,

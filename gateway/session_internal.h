@@ -77,6 +77,9 @@ uint64_t session_count_skipped(
  * before the stand. */
 void session_end_by_id(struct session *session);
 
+/* session_tell_gone: count records before its stand were of lanes that are no more. */
+void session_tell_gone(struct session *session, uint64_t count);
+
 /* session_id_take: what the client is told in the place of id, the token behind the record seq: id,
  * or while a resume is not yet past its own token, the larger place of both (session_resume.c).
  * session_id_of: the same of record's id. session_record_take: record, or a copy that has that id.

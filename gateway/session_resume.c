@@ -5,6 +5,7 @@
 #include "session_internal.h"
 
 #include "mem.h"
+#include "track.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +90,22 @@ session_id_take(struct session *session, uint64_t seq, char *id)
 char *
 session_id_of(struct session *session, const struct record *record)
 {
-    return session_id_take(
-        session, record->seq, mem_strndup(record->text + record->id_off, record->id_len));
+    return session_id_take(session, record->seq, record_id(record));
+}
+
+/* record, which shows no id, as it stands for this session. */
+static struct record *
+standing_at(const struct session *session, struct record *record, const char *id)
+{
+    struct place place;
+    struct err err;
+    if (place_of_token(&place, id, strlen(id), NULL, &err) != 0) {
+        return record_ref(record);
+    }
+    struct record *own = record_with_track_take(
+        record, track_new(place.lanes, place.n_lanes, stream_keys(session->home->stream)));
+    free(place.lanes);
+    return own;
 }
 
 struct record *
@@ -101,8 +116,9 @@ session_record_take(struct session *session, struct record *record)
     }
     char *id = session_id_of(session, record);
     size_t len = strlen(id);
-    if (len != record->id_len || memcmp(id, record->text + record->id_off, len) != 0) {
-        struct record *own = record_with_id(record, id, len);
+    if (record->id_len == 0 || !record_has_id(record, id, len)) {
+        struct record *own =
+            record->id_len > 0 ? record_with_id(record, id, len) : standing_at(session, record, id);
         record_unref(record);
         record = own;
     }

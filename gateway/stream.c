@@ -7,6 +7,7 @@
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -40,6 +41,14 @@ struct ended {
     uint64_t last_seq;
 };
 
+/* Of a stream of many lanes: the run of records that the next one may go on without an id. */
+struct marks {
+    struct track *track; /* NULL: the next record is a mark */
+    uint64_t bytes;      /* of payloads since the mark */
+    uint64_t bytes_most;
+    int64_t until_ns;
+};
+
 struct stream {
     const struct config_stream *config;
     struct ring *ring;
@@ -58,6 +67,7 @@ struct stream {
     struct buf token;
     struct ended *ended; /* lanes to forget */
     size_t n_ended;
+    struct marks marks;
 
     struct stream_counters *counters; /* one a shard, and the source's last */
     struct listener *listeners;
@@ -181,6 +191,7 @@ stream_free(struct stream *stream)
     token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
+    track_unref(stream->marks.track);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);
     free(stream->listeners);
@@ -240,6 +251,8 @@ source_counters(struct stream *stream)
 /* ---- the source's side ---- */
 
 static void stage(struct stream *stream, struct record *record);
+static void end_run(struct stream *stream);
+static void stage_mark(struct stream *stream, struct record *record);
 static void wake_listeners(struct stream *stream);
 static void forget_ended(struct stream *stream);
 static void lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
@@ -267,6 +280,7 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
 {
     uint32_t lane = STREAM_LANE_REFUSED;
     const char *why = lanes_add(stream->lanes, group, partition, next, &lane);
+    end_run(stream);
     if (why != NULL) {
         log_event(LOG_ERROR, "source", stream_name(stream), "%s partition %u is not read: %s",
             group, partition, why);
@@ -300,8 +314,8 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
     stream->token.len = 0;
     lanes_token(stream->lanes, &stream->token);
     buf_addc(&stream->token, '\0');
-    stage(stream, record_new_gap("reset", 0, from.bytes, stream->token.bytes, lane,
-                      next == 0 ? 0 : next - 1, clock_mono_ns(), &stream->scratch));
+    stage_mark(stream, record_new_gap("reset", 0, from.bytes, stream->token.bytes, lane,
+                           next == 0 ? 0 : next - 1, clock_mono_ns(), &stream->scratch));
     stream_commit(stream);
     buf_fini(&from);
 }
@@ -333,6 +347,7 @@ forget_ended(struct stream *stream)
     for (size_t i = 0; i < stream->n_ended; i++) {
         const struct ended ended = stream->ended[i];
         if (ring.tail_seq > ended.last_seq + 1 || lanes_is_untouched(stream->lanes, ended.lane)) {
+            end_run(stream); /* a run knows lanes by their rows */
             lanes_forget(stream->lanes, ended.lane);
         } else if (lanes_is_removed(stream->lanes, ended.lane)) {
             stream->ended[kept++] = ended;
@@ -363,6 +378,53 @@ stage(struct stream *stream, struct record *record)
     stream->staged[stream->n_staged++] = record;
     stream->room_records -= stream->room_records > 0;
     stream->room_bytes -= charge < stream->room_bytes ? charge : stream->room_bytes;
+}
+
+/* ---- ids of many lanes ----
+ *
+ * In a stream of more than LANES_FEW lanes a token is longer than many a record. So a mark has one,
+ * and the next mark comes before TRACK_RECORDS records, before MARK_TIMES its length in payloads,
+ * or after MARK_NS, whichever is first: a resume repeats fewer than TRACK_RECORDS small records,
+ * ids are a small part of the bytes, and a stream of a record a second has an id on each. */
+#define MARK_TIMES 16
+#define MARK_NS INT64_C(1000000000)
+
+static void
+end_run(struct stream *stream)
+{
+    track_unref(stream->marks.track);
+    stream->marks.track = NULL;
+}
+
+static bool
+goes_on(const struct stream *stream, const struct record_input *in, int64_t arrival_ns)
+{
+    const struct marks *marks = &stream->marks;
+    return marks->track != NULL && track_has_room(marks->track) &&
+           marks->bytes + in->data_len < marks->bytes_most && arrival_ns < marks->until_ns;
+}
+
+/* record has an id; in a stream of many lanes a run begins with it. */
+static void
+stage_mark(struct stream *stream, struct record *record)
+{
+    end_run(stream);
+    if (lanes_many(stream->lanes)) {
+        stream->marks = (struct marks){.track = lanes_track(stream->lanes),
+            .bytes_most = MARK_TIMES * record->id_len,
+            .until_ns = record->arrival_ns + MARK_NS};
+        record_set_track_take(record, track_ref(stream->marks.track), 0);
+    }
+    stage(stream, record);
+}
+
+static void
+stage_follower(struct stream *stream, struct record *record)
+{
+    struct track *track = track_ref(stream->marks.track);
+    record_set_track_take(record, track, lanes_follow(stream->lanes, track, record->lane));
+    stream->marks.bytes += record->data_len;
+    stage(stream, record);
 }
 
 static bool
@@ -410,12 +472,18 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
         return 1;
     }
     move_cursor(stream, in);
+    bool follows = goes_on(stream, in, arrival_ns);
     stream->token.len = 0;
-    const char *prefix = lanes_advance(stream->lanes, in->lane, in->offset, &stream->token);
+    const char *prefix =
+        lanes_advance(stream->lanes, in->lane, in->offset, follows ? NULL : &stream->token);
     struct record *record = record_new(
         in, stream->token.bytes, stream->token.len, prefix, arrival_ns, &stream->scratch);
     record->first = first;
-    stage(stream, record);
+    if (follows) {
+        stage_follower(stream, record);
+    } else {
+        stage_mark(stream, record);
+    }
     return 1;
 }
 
@@ -451,7 +519,7 @@ lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
         struct record *gap = record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
             last_offset, clock_mono_ns(), &stream->scratch);
         gap->first = first;
-        stage(stream, gap);
+        stage_mark(stream, gap);
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
@@ -621,7 +689,7 @@ stream_token_before(struct stream *stream, uint64_t seq, struct buf *out)
     }
     struct record *record = ring_peek_ref(stream->ring, seq - 1);
     if (record != NULL) {
-        buf_add(out, record->text + record->id_off, record->id_len);
+        record_add_id(out, record);
         record_unref(record);
     }
     return record != NULL;

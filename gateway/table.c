@@ -4,6 +4,7 @@
 
 #include "keytable.h"
 #include "mem.h"
+#include "track.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -109,10 +110,13 @@ table_free(struct table *table)
 
 /* ---- versions; all of this with the lock ---- */
 
+/* A version may be the last one to hold its track. */
 static uint64_t
 charge_of(const struct version *version)
 {
-    return record_charge_bytes(version->keyed.record) + TABLE_VERSION_BYTES;
+    const struct record *record = version->keyed.record;
+    uint64_t track = record->track == NULL ? 0 : track_bytes(record->track);
+    return record_own_bytes(record) + track + TABLE_VERSION_BYTES;
 }
 
 static uint64_t *

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define RECORD_START "{\"id\":\""
+#define NO_ID_START "{\"id\":null,"
 #define CONTROL_START "{\"event\":"
 
 static bool
@@ -20,7 +21,7 @@ starts_with(const char *line, size_t len, const char *start, size_t start_len)
 enum tail_kind
 tail_message_kind(const char *line, size_t len)
 {
-    if (STARTS_WITH(line, len, RECORD_START)) {
+    if (STARTS_WITH(line, len, RECORD_START) || STARTS_WITH(line, len, NO_ID_START)) {
         return TAIL_RECORD;
     }
     if (STARTS_WITH(line, len, CONTROL_START)) {
@@ -32,6 +33,9 @@ tail_message_kind(const char *line, size_t len)
 bool
 tail_message_id(const char *line, size_t len, const char **id, size_t *id_len)
 {
+    if (!STARTS_WITH(line, len, RECORD_START)) {
+        return false;
+    }
     const size_t start = sizeof RECORD_START - 1;
     const char *quote = len <= start ? NULL : memchr(line + start, '"', len - start);
     if (quote == NULL || quote == line + start) {

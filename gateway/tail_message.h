@@ -37,7 +37,7 @@ struct tail_control {
 /* tail_message_kind: by the first bytes of line[0..len), the newline included. O(1). */
 enum tail_kind tail_message_kind(const char *line, size_t len);
 
-/* tail_message_id: lend the token of a TAIL_RECORD; false when it is not where it must be. Tokens
+/* tail_message_id: lend the token of a TAIL_RECORD; false when it shows none. Tokens
  * are base64url, so nothing in them is escaped. O(token). */
 bool tail_message_id(const char *line, size_t len, const char **id, size_t *id_len);
 

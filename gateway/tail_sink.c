@@ -82,8 +82,8 @@ struct run {
     const char *at;
     size_t len;
     uint64_t records;
-    const char *last; /* the last line with a token; NULL: none */
-    size_t last_len;
+    const char *id; /* the last token in it; NULL: none */
+    size_t id_len;
 };
 
 static enum tail_outcome
@@ -102,10 +102,8 @@ write_run(struct tail_sink *sink, struct run *run)
     sink->stats.records += run->records;
     sink->stats.bytes += run->len;
     sink->record_seen = true;
-    const char *id;
-    size_t id_len;
-    if (run->last != NULL && tail_message_id(run->last, run->last_len, &id, &id_len)) {
-        remember(sink, id, id_len);
+    if (run->id != NULL) {
+        remember(sink, run->id, run->id_len);
     }
     *run = (struct run){NULL, 0, 0, NULL, 0};
     return TAIL_GO_ON;
@@ -134,9 +132,11 @@ take_record(
     run->at = run->len == 0 ? line : run->at;
     run->len += len;
     run->records++;
-    if (kind == TAIL_RECORD) {
-        run->last = line;
-        run->last_len = len;
+    const char *id;
+    size_t id_len;
+    if (kind == TAIL_RECORD && tail_message_id(line, len, &id, &id_len)) {
+        run->id = id;
+        run->id_len = id_len;
     }
     if (sink->payload_only) {
         add_payload(sink, line, len);

@@ -314,7 +314,7 @@ take_lanes(struct token *token, const uint8_t *at, size_t len)
 static const char *
 take_token(struct token *token, const char *text, size_t text_len, const struct token_keys *keys)
 {
-    uint8_t raw[RAW_MAX];
+    uint8_t raw[RAW_MAX] = {0};
     size_t len = 0;
     const char *wrong = decode_text(text, text_len, raw, &len);
     if (wrong != NULL || len == 0) {

@@ -173,7 +173,7 @@ class Feed {
 
   record(record) {
     const now = Date.now();
-    this.lastId = record.id;
+    this.lastId = record.id ?? this.lastId; // in a stream of many partitions most have none
     this.total++;
     this.buckets[BUCKETS - 1]++;
     this.newest.push(record);
@@ -331,7 +331,7 @@ function watchReturn(feed) {
       record(record) {
         if (Date.parse(record.time) > returned) return finish();
         seen.replayed++;
-        seen.to = record.id;
+        seen.to = record.id ?? seen.to;
         seen.ms = performance.now() - start;
       },
     };
@@ -392,7 +392,7 @@ function slowMessage(message) {
   slow.dirty = true;
   if (message.event === undefined) {
     slow.received++;
-    slow.last = message.id;
+    slow.last = message.id ?? slow.last;
     return;
   }
   if (message.event === "hello") slow.first = slow.last = message.from;

@@ -160,7 +160,7 @@ take_record(struct sub_conn *conn, const char *text, size_t len)
 {
     size_t end = len;
     int64_t offset = -1, partition = -1;
-    if (starts_with(text, len, "{\"id\":\"") && ends_with(text, &end, "}}")) {
+    if (starts_with(text, len, "{\"id\":") && ends_with(text, &end, "}}")) {
         offset = digits_before(text, &end);
         if (ends_with(text, &end, ",\"offset\":")) {
             partition = digits_before(text, &end);

@@ -111,6 +111,26 @@ def test_without_readers_the_gap_is_told(kafka, gateways):
     assert len(again.gaps) == 1 and again.gaps[0]["reason"] == "expired"
 
 
+@pytest.mark.parametrize("slow", ["drop_oldest", "pause"])
+def test_a_bounded_read_that_the_ring_leaves_still_ends_where_it_was_to(kafka, gateways, slow):
+    """The part of its range that the ring no longer holds comes from Kafka, and then it is complete."""
+    topic = kafka.topic(2)
+    gateway = gateways(s={
+        "source": kafka.source(topic), "ring": {"records": 2000},
+        "slow": {"queue": {"records": 500}, "allow": ["pause", "drop_oldest"]}})
+    kafka.burst(topic, 2000, partitions=2, size=1000)
+    gateway.wait_metric("records_in_total", 2000, stream="s")
+    token = gateway.subscribe("s", "ndjson", **{"from": "earliest", "limit": 1}).hello["from"]
+    reader = gateway.subscribe(
+        "s", "ndjson", rcvbuf=4096, envelope="full", **{"from": token, "follow": "false", "slow": slow})
+    if slow == "drop_oldest":  # who pauses holds the source
+        kafka.burst(topic, 3000, partitions=2, size=1000, first=2000)
+        gateway.wait_metric("records_in_total", 5000, stream="s")
+    records, _ = reader.until_end()
+    assert not reader.gaps and len(records) == 2000
+    assert sorted(json.loads(m.text)["data"]["n"] for m in records) == list(range(2000))
+
+
 def test_with_full_refuse_nobody_waits_for_a_reader(kafka, gateways):
     topic = kafka.topic(PARTITIONS)
     gateway = gateways(

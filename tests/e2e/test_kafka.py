@@ -43,6 +43,28 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(up_again, gateways):
     gateway.wait_metric("source_up", 1, stream="s")
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_token_that_comes_before_the_source_is_up_loses_nothing(up_again, gateways, transport):
+    """A gateway that restarts in an outage and begins at the end must not begin there for one who was
+    further back."""
+    kafka, topic = up_again, up_again.topic(2)
+    kafka.burst(topic, 20, partitions=2)
+    first = gateways(s={"source": kafka.source(topic, **FAST_METADATA)})
+    messages = first.subscribe("s", transport, **{"from": "earliest"}).records(20)
+    first.stop()
+    kafka.down()
+    gateway = gateways(ready=False, s={"source": kafka.source(topic, "latest", **FAST_METADATA)})
+    token = json.loads(messages[4].text)["id"]
+    with ThreadPoolExecutor() as waiting:
+        sub = waiting.submit(gateway.subscribe, "s", transport, heartbeat="1s", **{"from": token})
+        gateway.wait_subscribers(1)
+        time.sleep(1.5)  # a heartbeat
+        kafka.up()
+        sub = sub.result(30)
+    assert sub.hello["resumed"] is True and sub.hello["from"] == token
+    assert sorted(n["n"] for n in data(sub.records(15))) == sorted(n["n"] for n in data(messages[5:]))
+
+
 def test_readyz_fails_during_an_outage_only_where_the_stream_is_required(up_again, gateways):
     kafka, topic = up_again, up_again.topic()
     gateway = gateways(

@@ -287,6 +287,10 @@ class Subscription:
             if text:
                 return Message(text, _event(text), None)
 
+    def line(self, timeout_s=TIMEOUT_S):
+        """The next line of SSE or NDJSON as it is."""
+        return self._line(time.monotonic() + timeout_s)
+
     def _line(self, deadline):
         while b"\n" not in self._lines:
             part = self.http.body_part(deadline)

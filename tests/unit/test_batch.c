@@ -161,7 +161,7 @@ END_TEST
 
 /* The record index that unit i ends before, by its stand; everything about it must agree. */
 static size_t
-check_unit(const struct run *run, const struct batch *batch, size_t i)
+check_unit(const struct run *run, struct batch *batch, size_t i)
 {
     const struct unit *unit = &batch->units[i];
     ck_assert_uint_ge(unit->stand.seq, FIRST_SEQ + 1);

@@ -749,22 +749,33 @@ START_TEST(a_token_that_cannot_be_honoured_says_why)
 }
 END_TEST
 
-START_TEST(a_lane_that_is_gone_misses_nothing)
+START_TEST(what_is_missed_of_a_lane_that_is_no_more_is_nowhere_else)
 {
     struct stream *stream = make_stream(4);
     stream_lane_add(stream, "t", 0, 0);
     stream_lane_add(stream, "t", 1, 0);
     struct place from = place_after(stream, 0);
     publish(stream, 0, 0);
+    publish(stream, 0, 1);
     stream_lane_remove(stream, 0);
-    for (uint64_t offset = 0; offset < 4; offset++) {
+    for (uint64_t offset = 0; offset < 3; offset++) {
         publish(stream, 1, offset);
     }
-    struct stream_start start = locate(stream, &from);
-    ck_assert(start.resumed);
-    ck_assert_uint_eq(start.missed, 0);
+    struct stream_start start = locate(stream, &from); /* one of the two is still in the ring */
+    ck_assert(start.resumed && !start.elsewhere);
+    ck_assert_uint_eq(start.missed, 1);
+    ck_assert_uint_eq(start.gone, 1);
     ck_assert_uint_eq(start.seq, 2);
     record_unref(start.before);
+    struct place closed = {.kind = PLACE_TOKEN, .lanes = malloc(sizeof *closed.lanes)};
+    closed.lanes[closed.n_lanes++] = from.lanes[1];
+    lanes_close_removed(stream_lanes(stream), &closed); /* a reader never knew lane 0 */
+    ck_assert_uint_eq(closed.n_lanes, 2);
+    start = locate(stream, &closed);
+    ck_assert_uint_eq(start.missed, 0);
+    ck_assert_uint_eq(start.seq, 3);
+    record_unref(start.before);
+    free(closed.lanes);
     free(from.lanes);
     stream_free(stream);
 }
@@ -853,5 +864,6 @@ UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
     a_token_that_is_ahead_of_this_replica_is_honoured,
     a_record_that_is_only_staged_is_not_yet_there,
     a_token_from_before_there_were_lanes_wants_all_of_them,
-    a_token_that_cannot_be_honoured_says_why, a_lane_that_is_gone_misses_nothing,
+    a_token_that_cannot_be_honoured_says_why,
+    what_is_missed_of_a_lane_that_is_no_more_is_nowhere_else,
     a_resume_is_exact_while_the_ring_moves_on)

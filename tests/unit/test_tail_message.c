@@ -18,6 +18,7 @@ START_TEST(line_is_told_by_its_start)
         {"{\"specversion\":\"1.0\"}\n", TAIL_OTHER},
         {"12\n", TAIL_OTHER},
         {"{\"id\":7}\n", TAIL_OTHER},
+        {"{\"id\":null,\"time\":\"t\"}\n", TAIL_RECORD},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         ck_assert_int_eq(tail_message_kind(cases[i].line, strlen(cases[i].line)), cases[i].kind);
@@ -33,6 +34,8 @@ START_TEST(token_is_taken_from_the_start)
     ck_assert(tail_message_id(line, sizeof line - 1, &id, &len));
     ck_assert_uint_eq(len, 5);
     ck_assert_int_eq(memcmp(id, "AQ-_9", 5), 0);
+    static const char none[] = "{\"id\":null,\"time\":\"t\"}\n";
+    ck_assert(!tail_message_id(none, sizeof none - 1, &id, &len));
     ck_assert(!tail_message_id("{\"id\":\"", 7, &id, &len));
     ck_assert(!tail_message_id("{\"id\":\"\"}", 9, &id, &len));
     ck_assert(!tail_message_id("{\"id\":\"cut", 10, &id, &len));
