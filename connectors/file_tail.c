@@ -43,8 +43,11 @@ identify_all(struct file_tail *tail)
     }
     struct tailed **found;
     size_t n = file_scan_sort(tail, &found);
-    for (size_t i = 0; i < n; i++) {
-        file_follow_identify(tail, found[i]);
+    for (size_t i = 0; i < 2 * n; i++) { /* what is copied before its copies */
+        struct tailed *one = found[i % n];
+        if (one->rotated == (i >= n)) {
+            file_follow_identify(tail, one);
+        }
     }
     free(found);
 }
