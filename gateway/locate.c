@@ -123,7 +123,9 @@ search_ring(struct stream *stream, const struct lane_place *places, size_t n, ui
 {
     uint64_t head_seq = start->seq - 1;
     struct search search = {mem_calloc(n + 1, sizeof *search.lanes), n, 0, head_seq + 1};
-    bool ahead = false; /* another replica has read further than this one has yet */
+    /* Another replica, or a reader, has read further than this one has yet, or has files that this
+     * one does not have yet. */
+    bool ahead = start->ahead;
     for (size_t i = 0; i < n; i++) {
         ahead |= places[i].known && places[i].asked > places[i].next;
         search.lanes[i].place = places[i];
@@ -168,6 +170,7 @@ locate_token(
     size_t n = lanes_places(stream_lanes(stream), from, &here, &places);
     bool known = false;
     start->unaccounted = lanes_unaccounted(stream_lanes(stream), from, &known);
+    start->ahead = start->unaccounted || (n == 0 && from->n_lanes > 0);
     start->reason = refusal(from, places, n, known);
     start->elsewhere = start->reason == past_the_end; /* another replica may have seen more */
     if (start->reason == NULL) {

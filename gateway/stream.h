@@ -114,6 +114,7 @@ struct stream_start {
     uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
     uint64_t missed;     /* records that the token asks for and the ring no longer holds */
     uint64_t gone;       /* of these, those of lanes that are no more: nobody has them */
+    bool ahead;          /* the token has lanes that are not known here (yet) */
     bool unaccounted;    /* the token has a place in a file that is gone, perhaps not at its end */
     bool elsewhere;      /* not all that from asks for is in the ring: the source may have it */
     bool resumed;        /* the token was honoured */

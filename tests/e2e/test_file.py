@@ -97,10 +97,10 @@ def take(sub, count, timeout_s=60):
     return found
 
 
-def assert_whole(found, count):
+def assert_whole(found, count, controls=()):
     if found != list(range(count)):
         wrong = next(i for i, n in enumerate([*found, None]) if n != i)
-        pytest.fail(f"record {wrong} of {count}: {found[max(0, wrong - 3):wrong + 5]}")
+        pytest.fail(f"record {wrong} of {count}: {found[max(0, wrong - 3):wrong + 5]} {controls}")
 
 
 @each_transport
@@ -139,7 +139,8 @@ def test_a_slow_reader_finds_what_was_rotated_away_under_it(gateways, log, kind)
         log.rotate(kind)
         time.sleep(0.05)
     log.write(500)
-    assert_whole(take(sub, 2500), 2500)
+    found = take(sub, 2500)
+    assert_whole(found, 2500, sub.controls)
     assert not sub.gaps
 
 
