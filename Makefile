@@ -18,7 +18,7 @@ Q = $(if $(V),,@echo "  $@" && )
 CLANG_FORMAT ?= clang-format-14
 CLANG_TIDY ?= clang-tidy-14
 PYTHON ?= /usr/bin/python3
-PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl libpq sqlite3
+PKGS := libwebsockets rdkafka jansson yaml-0.1 libcurl openssl libpq sqlite3 zlib libzstd
 CPPFLAGS += -Igateway -Iconnectors -D_GNU_SOURCE -D_FORTIFY_SOURCE=2 $(PKG_CFLAGS)
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
@@ -163,6 +163,8 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
+FAKES_test_file_tail := fake_stream
+FAKES_test_file_replay := fake_stream
 FAKES_test_kafka := fake_stream
 FAKES_test_kafka_group := fake_stream
 FAKES_test_synthetic := fake_stream

@@ -31,6 +31,7 @@ struct replay_lane {
     uint32_t group_hash; /* token_group_hash(group) */
     uint32_t partition;
     uint64_t next; /* the first offset wanted */
+    uint64_t end;  /* the live stream has seen that there is as much of it */
 };
 struct request_param {
     const char *name, *value; /* value is the client's: any text without a NUL */
@@ -50,6 +51,9 @@ struct replay {
 };
 
 /* What a connector can do beyond publishing; a bit each. */
+#define CONNECTOR_FILES                                                                            \
+    2u /* lanes are files: offsets are places in bytes, and a lane ends with its file, so that it  \
+          is forgotten when its records have left the ring (see stream_lane_file) */
 #define CONNECTOR_REPLAYS 1u /* start() honours a replay: the upstream keeps what it has sent */
 #define CONNECTOR_GROUPS 2u  /* and a replay's group: the upstream keeps readers' progress too */
 

@@ -254,6 +254,11 @@ sources(const struct server *server, struct buf *out)
     for (size_t i = 0; i < server->n_streams; i++) {
         stream_metrics_lag(server->streams[i], out);
     }
+    metrics_family(out, "headgate_file_lag_bytes", "gauge",
+        "Bytes of the file that the gateway has not read yet.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        stream_metrics_file_lag(server->streams[i], out);
+    }
     struct buf labels;
     buf_init(&labels);
     metrics_family(

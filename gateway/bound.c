@@ -103,6 +103,7 @@ connection_bytes(const struct config *config)
 static uint64_t
 fixed_descriptors(const struct config *config)
 {
+    uint64_t reader = 0; /* of a catch-up that has files open */
     uint64_t n = multiply(config->threads, add(config->n_listen, THREAD_DESCRIPTORS));
     n = add(n, PROCESS_DESCRIPTORS);
     for (size_t i = 0; i < config->n_streams; i++) {
@@ -113,8 +114,23 @@ fixed_descriptors(const struct config *config)
         if (stream->consumers_allowed) { /* a client to read and one to be a member */
             n = add(n, multiply(stream->consumers_most, multiply(2, each)));
         }
+        if ((stream->connector->capabilities & CONNECTOR_FILES) != 0 && !is_on_request(stream)) {
+            reader = larger_of(reader, each);
+        }
     }
-    return n;
+    return add(n, multiply(config->catchup_readers, reader));
+}
+
+/* A download has its file open. */
+static uint64_t
+connection_descriptors(const struct config *config)
+{
+    for (size_t i = 0; i < config->n_routes; i++) {
+        if (config->routes[i].kind == ROUTE_DOWNLOAD) {
+            return 2;
+        }
+    }
+    return 1;
 }
 
 static uint64_t
@@ -192,7 +208,8 @@ bound_compute(struct bound *bound, const struct config *config)
         add(add(add(bound->threads_bytes, bound->catchup_bytes),
                 add(bound->requests_bytes, bound->consumers_bytes)),
             bound->connections_bytes));
-    bound->descriptors = add(fixed_descriptors(config), config->max_connections);
+    bound->descriptors = add(fixed_descriptors(config),
+        multiply(config->max_connections, connection_descriptors(config)));
 }
 
 uint64_t
@@ -210,6 +227,7 @@ bound_auto_connections(const struct config *config, uint64_t descriptor_limit)
 {
     uint64_t fixed = fixed_descriptors(config);
     uint64_t left = descriptor_limit <= fixed ? 0 : descriptor_limit - fixed;
+    left /= connection_descriptors(config);
     return larger_of(smaller_of(left, BOUND_AUTO_CONNECTIONS), config->threads);
 }
 

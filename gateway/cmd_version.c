@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <yaml.h>
+#include <zlib.h>
+#include <zstd.h>
 
 #if defined(__clang__)
 #define COMPILER "clang " __clang_version__
@@ -81,6 +83,8 @@ cmd_version(int argc, char **argv)
         {"libyaml", yaml_get_version_string()},
         {"libcurl", curl_version_info(CURLVERSION_NOW)->version},
         {"openssl", OpenSSL_version(OPENSSL_VERSION_STRING)},
+        {"zlib", zlibVersion()},
+        {"zstd", ZSTD_versionString()},
         {"compiler", COMPILER},
     };
     const size_t n = sizeof parts / sizeof *parts;

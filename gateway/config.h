@@ -79,10 +79,14 @@ struct config_stream {
     const struct config_tokens *tokens; /* the configuration's; NULL: no keys */
 };
 
+enum route_kind { ROUTE_STREAM, ROUTE_DOWNLOAD };
+
 struct config_route {
-    char *path; /* starts with '/'; a part {NAME} stands for any one part, else an exact match */
-    char *stream;
+    char *path;   /* starts with '/'; a part {NAME} stands for any one part, else an exact match */
+    char *stream; /* NULL: a download */
     enum stream_format format; /* FORMAT_AUTO: negotiated */
+    int kind;                  /* enum route_kind */
+    char *directory;           /* of a download */
 };
 
 struct config {
@@ -96,6 +100,7 @@ struct config {
     uint64_t idle_timeout_ms; /* keep-alive connection without a request */
     uint64_t heartbeat_ms;    /* default for SSE and WebSocket */
     uint64_t pong_timeout_ms;
+    uint64_t write_timeout_ms;  /* of a download: without a byte that the client takes */
     uint64_t max_filters;       /* filtered feeds of one thread */
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */
     uint64_t live_limit_ms;     /* /livez fails when a thread made no progress for this long */

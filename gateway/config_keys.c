@@ -118,6 +118,13 @@ static const struct config_key timeouts_keys[] = {
         .most = 10 * MINUTE,
         .fallback = "20s",
         .prose = "How long a WebSocket client may take to answer a ping before it is closed."},
+    {.name = "write",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, write_timeout_ms),
+        .least = 100,
+        .most = HOUR,
+        .fallback = "60s",
+        .prose = "How long a download may wait for its client to take a byte before it is cut."},
 };
 static const struct config_section timeouts_section = {
     "timeouts", sizeof(struct config), timeouts_keys, COUNT_OF(timeouts_keys)};
@@ -536,12 +543,25 @@ static const struct config_key stream_keys[] = {
 const struct config_section config_keys_stream = {
     "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};
 
+static const char *const route_kinds[] = {"stream", "download", NULL};
+
 static const struct config_key route_keys[] = {
+    {.name = "kind",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_route, kind),
+        .fallback = "stream",
+        .choices = route_kinds,
+        .prose = "stream: a stream under another path. download: the files of a directory as they "
+                 "are; the last part of the path is {NAME}, which stands for a file's name."},
     {.name = "stream",
         .kind = CONFIG_STRING,
         .offset = offsetof(struct config_route, stream),
-        .required = true,
-        .prose = "The name of a stream."},
+        .prose = "The name of a stream; with kind stream it must be there."},
+    {.name = "directory",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct config_route, directory),
+        .prose = "With kind download: the directory. Its files that begin with a dot, and what "
+                 "symbolic links lead out of it to, are not served."},
     {.name = "format",
         .kind = CONFIG_ENUM,
         .offset = offsetof(struct config_route, format),

@@ -306,6 +306,36 @@ check_variables(struct config_parse *parse, const struct config_node *node,
     }
 }
 
+/* The last part of a download's path is its one variable. */
+static bool
+ends_in_variable(const char *path)
+{
+    const char *part = strrchr(path, '/');
+    size_t len = part == NULL ? 0 : strlen(part);
+    return len > 3 && part[1] == '{' && part[len - 1] == '}' && strchr(path, '{') == part + 1 &&
+           strchr(path, '}') == part + len - 1;
+}
+
+static void
+check_kind(
+    struct config_parse *parse, const struct config_node *node, const struct config_route *route)
+{
+    bool download = route->kind == ROUTE_DOWNLOAD;
+    if (download && (route->directory == NULL || route->directory[0] != '/')) {
+        config_parse_error(parse, node, "kind download needs a directory that begins with /");
+    } else if (download && (route->stream != NULL || route->format != FORMAT_AUTO)) {
+        config_parse_error(parse, node, "stream and format are for kind stream");
+    } else if (download && !ends_in_variable(route->path)) {
+        config_parse_error(parse, node, "the path of a download ends in /{NAME}, its one variable");
+    } else if (!download && route->directory != NULL) {
+        config_parse_error(parse, node, "directory is for kind download");
+    } else if (!download && route->stream == NULL) {
+        size_t mark = config_parse_enter(parse, "stream");
+        config_parse_error(parse, node, "is required");
+        config_parse_leave(parse, mark);
+    }
+}
+
 static void
 parse_route(struct config_parse *parse, const struct config_node *node, struct config *config)
 {
@@ -320,7 +350,8 @@ parse_route(struct config_parse *parse, const struct config_node *node, struct c
     if (route->stream != NULL) {
         check_stream_exists(parse, node, config, route->stream);
     }
-    if (fault == NULL) {
+    check_kind(parse, node, route);
+    if (fault == NULL && route->kind == ROUTE_STREAM) {
         check_variables(parse, node,
             route->stream == NULL ? NULL : find_stream(config, route->stream), route->path);
     }

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <libwebsockets.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -17,7 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* How long a finished connection waits for the peer's FIN, so that unread input does not make the
  * kernel answer with a reset that overtakes our last bytes. */
@@ -40,6 +43,15 @@ conn_new(struct shard *shard, struct lws *wsi, int fd, bool tls)
     return conn;
 }
 
+static void
+close_file(struct conn *conn)
+{
+    if (conn->has_file) {
+        close(conn->file.fd);
+        conn->has_file = false;
+    }
+}
+
 void
 conn_free(struct conn *conn)
 {
@@ -50,6 +62,7 @@ conn_free(struct conn *conn)
     buf_fini(&conn->in);
     buf_fini(&conn->out);
     buf_fini(&conn->sealed);
+    close_file(conn);
     free(conn);
 }
 
@@ -164,6 +177,64 @@ conn_stream(struct conn *conn, struct session *session)
 
 /* ---- whole answers ---- */
 
+/* Bytes of a file in one turn, before others have theirs. */
+#define FILE_TURN_BYTES (UINT64_C(256) << 10)
+#define FILE_CHUNK_BYTES 16384 /* what a TLS record holds */
+
+/* As conn_send, of the file's next bytes. A file that has become shorter ends the connection: what
+ * was promised cannot be sent. */
+static ssize_t
+send_file(struct conn *conn, size_t len)
+{
+    struct conn_file *file = &conn->file;
+    char bytes[FILE_CHUNK_BYTES];
+    off_t at = (off_t)file->at;
+    if (!conn->tls) {
+        ssize_t n = sendfile(conn->fd, file->fd, &at, len);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return 0;
+        }
+        if (n <= 0) {
+            conn_kill(conn);
+        }
+        return n <= 0 ? -1 : n;
+    }
+    ssize_t n = pread(file->fd, bytes, len < sizeof bytes ? len : sizeof bytes, at);
+    if (n <= 0) {
+        conn_kill(conn);
+        return -1;
+    }
+    return conn_send(conn, bytes, (size_t)n);
+}
+
+/* False: there is more, or the connection is dead. */
+static bool
+write_file(struct conn *conn)
+{
+    struct conn_file *file = &conn->file;
+    for (uint64_t sent = 0; file->left > 0 && sent < FILE_TURN_BYTES;) {
+        uint64_t len = file->left < FILE_TURN_BYTES ? file->left : FILE_TURN_BYTES;
+        ssize_t n = conn->dead ? -1 : send_file(conn, (size_t)len);
+        if (n < 0) {
+            return false;
+        }
+        if (n == 0) {
+            break;
+        }
+        file->at += (uint64_t)n;
+        file->left -= (uint64_t)n;
+        sent += (uint64_t)n;
+        conn->deadline_ms =
+            shard_now_ms(conn->shard) + (int64_t)shard_config(conn->shard)->write_timeout_ms;
+    }
+    if (file->left > 0) {
+        conn_want_write(conn);
+        return false;
+    }
+    close_file(conn);
+    return true;
+}
+
 static void
 write_reply(struct conn *conn)
 {
@@ -179,6 +250,9 @@ write_reply(struct conn *conn)
     }
     buf_fini(&conn->out);
     conn->out_at = 0;
+    if (conn->has_file && !write_file(conn)) {
+        return;
+    }
     if (!conn->keep_alive || shard_draining(conn->shard)) {
         conn_linger(conn);
         return;
@@ -198,8 +272,9 @@ conn_reply(struct conn *conn, const struct http_request *request, const struct r
     if (reply->content_type != NULL) {
         buf_addf(out, "Content-Type: %s\r\n", reply->content_type);
     }
-    if (reply->status != 204) {
-        buf_addf(out, "Content-Length: %zu\r\n", reply->body_len);
+    if (reply->status != 204 && reply->status != 304) {
+        uint64_t len = reply->has_file ? reply->file.left : reply->body_len;
+        buf_addf(out, "Content-Length: %" PRIu64 "\r\n", len);
     }
     BUF_LITERAL(out, "X-Content-Type-Options: nosniff\r\n");
     if (reply->headers != NULL) {
@@ -211,11 +286,17 @@ conn_reply(struct conn *conn, const struct http_request *request, const struct r
         BUF_LITERAL(out, "Connection: keep-alive\r\n");
     }
     BUF_LITERAL(out, "\r\n");
-    if (request->method != HTTP_HEAD) {
+    conn->has_file = reply->has_file;
+    conn->file = reply->file;
+    if (request->method == HTTP_HEAD) {
+        close_file(conn);
+    } else {
         buf_add(out, reply->body, reply->body_len);
     }
     conn->state = CONN_REPLY;
-    conn->deadline_ms = shard_now_ms(conn->shard) + REPLY_WRITE_MS;
+    uint64_t patience_ms =
+        conn->has_file ? shard_config(conn->shard)->write_timeout_ms : REPLY_WRITE_MS;
+    conn->deadline_ms = shard_now_ms(conn->shard) + (int64_t)patience_ms;
     write_reply(conn);
 }
 

@@ -22,6 +22,12 @@ struct lws;
 struct session;
 struct shard;
 
+/* A part of an open regular file. */
+struct conn_file {
+    int fd;
+    uint64_t at, left;
+};
+
 enum conn_state { CONN_HEAD, CONN_REPLY, CONN_STREAM, CONN_LINGER };
 
 struct conn {
@@ -37,7 +43,9 @@ struct conn {
     struct buf in;
     struct buf out; /* of a reply */
     size_t out_at;
-    uint64_t written_bytes;  /* clear text: that the socket has taken */
+    uint64_t written_bytes; /* clear text: that the socket has taken */
+    bool has_file;          /* the reply's body is file, behind what is in out */
+    struct conn_file file;
     struct buf sealed;       /* TLS: handed to OpenSSL and not yet in the socket */
     struct session *session; /* while CONN_STREAM */
 };
@@ -76,7 +84,10 @@ struct reply {
     const char *headers;      /* extra header lines */
     const char *body;
     size_t body_len;
-    bool close; /* close although the request would let it live */
+    bool close;    /* close although the request would let it live */
+    bool has_file; /* the body is file in place of body: sent as the peer takes it, at most
+                      timeouts.write without progress. Owned: closed on every outcome */
+    struct conn_file file;
 };
 void conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply);
 

@@ -166,8 +166,8 @@ take_token(struct filter_where *where, const char **from, const char *end, char 
     return NULL;
 }
 
-static const char *
-compile_pointer(struct filter_where *where, const char *text, size_t len)
+const char *
+filter_compile_pointer(struct filter_where *where, const char *text, size_t len)
 {
     const char *end = text + len;
     if (len > 0 && *text != '/') {
@@ -267,7 +267,7 @@ compile(struct filter_where *where, const char *text, size_t len)
         return "needs one of == != < <= > >= between a JSON Pointer and a value";
     }
     size_t pointer_len = (size_t)(op - text);
-    const char *why = compile_pointer(where, text, pointer_len);
+    const char *why = filter_compile_pointer(where, text, pointer_len);
     if (why == NULL) {
         why = compile_literal(where, op + op_len, len - pointer_len - op_len);
     }

@@ -101,8 +101,8 @@ order_bytes(const char *a, size_t a_len, const char *b, size_t b_len)
 }
 
 /* The inside of a JSON string against plain bytes. */
-static int
-order_string(const char *at, const char *end, const char *plain, size_t len)
+int
+filter_eval_order_string(const char *at, const char *end, const char *plain, size_t len)
 {
     if (memchr(at, '\\', (size_t)(end - at)) == NULL) {
         return order_bytes(at, (size_t)(end - at), plain, len);
@@ -241,8 +241,8 @@ holds(const struct filter_where *where, const char *at, const char *end)
         return where->op == FILTER_NE;
     }
     if (kind == FILTER_STRING) {
-        return order_holds(
-            where->op, order_string(at + 1, end - 1, where->literal, where->literal_len));
+        return order_holds(where->op,
+            filter_eval_order_string(at + 1, end - 1, where->literal, where->literal_len));
     }
     if (kind == FILTER_NUMBER) {
         return order_holds(
@@ -253,8 +253,8 @@ holds(const struct filter_where *where, const char *at, const char *end)
 
 /* ---- the walk ---- */
 
-static const char *
-skip_space(const char *at, const char *end)
+const char *
+filter_eval_skip_space(const char *at, const char *end)
 {
     while (at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
         at++;
@@ -264,8 +264,8 @@ skip_space(const char *at, const char *end)
 
 /* at is on the opening quote; returns what follows the closing one: the first quote with an even
  * number of backslashes before it. */
-static const char *
-skip_string(const char *at, const char *end)
+const char *
+filter_eval_skip_string(const char *at, const char *end)
 {
     for (const char *from = at + 1;;) {
         const char *quote = memchr(from, '"', (size_t)(end - from));
@@ -287,7 +287,7 @@ skip_container(const char *at, const char *end)
     do {
         switch (*at) {
         case '"':
-            at = skip_string(at, end);
+            at = filter_eval_skip_string(at, end);
             continue;
         case '{':
         case '[':
@@ -305,12 +305,12 @@ skip_container(const char *at, const char *end)
     return at;
 }
 
-static const char *
-skip_value(const char *at, const char *end)
+const char *
+filter_eval_skip_value(const char *at, const char *end)
 {
     switch (filter_eval_kind(*at)) {
     case FILTER_STRING:
-        return skip_string(at, end);
+        return filter_eval_skip_string(at, end);
     case FILTER_CONTAINER:
         return skip_container(at, end);
     case FILTER_TRUE:
@@ -337,7 +337,7 @@ named(const struct walk *walk, unsigned mask, unsigned depth, const char *name, 
     for (unsigned rest = mask; rest != 0; rest &= rest - 1) {
         unsigned i = (unsigned)__builtin_ctz(rest);
         const struct filter_token *token = &walk->filter->wheres[i]->tokens[depth];
-        found |= order_string(name, end, token->name, token->len) == 0 ? 1u << i : 0;
+        found |= filter_eval_order_string(name, end, token->name, token->len) == 0 ? 1u << i : 0;
     }
     return found;
 }
@@ -358,25 +358,25 @@ static const char *
 walk_container(struct walk *walk, const char *at, unsigned mask, unsigned depth, bool object)
 {
     const char *end = walk->end;
-    at = skip_space(at, end);
+    at = filter_eval_skip_space(at, end);
     for (uint64_t index = 0; *at != '}' && *at != ']'; index++) {
         unsigned inner;
         if (object) {
-            const char *behind = skip_string(at, end);
+            const char *behind = filter_eval_skip_string(at, end);
             inner = named(walk, mask, depth, at + 1, behind - 1);
-            at = skip_space(skip_space(behind, end) + 1, end);
+            at = filter_eval_skip_space(filter_eval_skip_space(behind, end) + 1, end);
         } else {
             inner = indexed(walk, mask, depth, index);
         }
         if (inner == 0) {
-            at = skip_value(at, end);
+            at = filter_eval_skip_value(at, end);
         } else { /* an earlier member of this name is forgotten: below it all is missing again */
             walk->holds = (walk->holds & ~inner) | (inner & walk->filter->unequal);
             at = walk_value(walk, at, inner, depth + 1);
         }
-        at = skip_space(at, end);
+        at = filter_eval_skip_space(at, end);
         if (*at == ',') {
-            at = skip_space(at + 1, end);
+            at = filter_eval_skip_space(at + 1, end);
         }
     }
     return at + 1;
@@ -390,7 +390,7 @@ walk_value(struct walk *walk, const char *at, unsigned mask, unsigned depth)
     unsigned below = mask & ~here;
     const char *end = below != 0 && (*at == '{' || *at == '[')
                           ? walk_container(walk, at + 1, below, depth, *at == '{')
-                          : skip_value(at, walk->end);
+                          : filter_eval_skip_value(at, walk->end);
     for (unsigned rest = here; rest != 0; rest &= rest - 1) {
         unsigned i = (unsigned)__builtin_ctz(rest);
         bool good = holds(walk->filter->wheres[i], at, end);
@@ -404,6 +404,6 @@ filter_eval_all(const struct filter *filter, const char *json, size_t len)
 {
     struct walk walk = {.filter = filter, .end = json + len, .holds = filter->unequal};
     unsigned all = (1u << filter->n_wheres) - 1;
-    walk_value(&walk, skip_space(json, walk.end), all, 0);
+    walk_value(&walk, filter_eval_skip_space(json, walk.end), all, 0);
     return walk.holds == all;
 }

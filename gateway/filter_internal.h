@@ -64,6 +64,18 @@ enum filter_kind filter_eval_kind(char first);
  * no valid UTF-8 has. */
 size_t filter_eval_unescape(const char **at, const char *end, char out[4]);
 
+/* Steps over JSON that is known to be valid: the white space at at; what follows the string whose
+ * opening quote is at at; what follows the value at at. */
+const char *filter_eval_skip_space(const char *at, const char *end);
+const char *filter_eval_skip_string(const char *at, const char *end);
+const char *filter_eval_skip_value(const char *at, const char *end);
+
+/* filter_eval_order_string: the inside of a JSON string, from at to end, against plain bytes. */
+int filter_eval_order_string(const char *at, const char *end, const char *plain, size_t len);
+
+/* filter_compile_pointer: fill in where's pointer and tokens. Returns what is wrong, or NULL. */
+const char *filter_compile_pointer(struct filter_where *where, const char *text, size_t len);
+
 /* filter_eval_all: every where of the filter holds for the JSON value, which is valid. */
 bool filter_eval_all(const struct filter *filter, const char *json, size_t len);
 

@@ -30,6 +30,17 @@ struct lane {
     uint64_t first_end;           /* the first end that the source told */
     bool has_end;
     bool removed;
+    bool touched; /* it has had a record */
+    bool is_file;
+    bool forgotten; /* it has no row; the place may be taken by another */
+    uint64_t origin;
+    char *path; /* of a file */
+};
+
+/* A file that was forgotten. */
+struct grave {
+    uint32_t group;
+    uint64_t end;
 };
 
 /* Where a stream by cursors stands. */
@@ -44,6 +55,10 @@ struct lanes {
     struct lane *items; /* by lane index */
     size_t n;
     struct token_lane *rows; /* sorted; rows[i].next is the position */
+    size_t n_rows;
+    struct grave *graves; /* the newest LANES_GRAVES, in a ring */
+    size_t n_graves;      /* ever */
+    bool has_files;
     struct cursors *cursors; /* NULL: the position is that of the lanes */
 };
 
@@ -65,7 +80,9 @@ lanes_free(struct lanes *lanes)
     for (size_t i = 0; i < lanes->n; i++) {
         free(lanes->items[i].group);
         free(lanes->items[i].source_prefix);
+        free(lanes->items[i].path);
     }
+    free(lanes->graves);
     pthread_mutex_destroy(&lanes->lock);
     free(lanes->items);
     free(lanes->rows);
@@ -97,12 +114,13 @@ static size_t
 insert_row(struct lanes *lanes, uint32_t group, uint32_t partition, uint64_t next)
 {
     size_t row = 0;
-    while (row < lanes->n && row_before(&lanes->rows[row], group, partition)) {
+    while (row < lanes->n_rows && row_before(&lanes->rows[row], group, partition)) {
         row++;
     }
-    lanes->rows = mem_realloc(lanes->rows, (lanes->n + 1) * sizeof *lanes->rows);
-    memmove(&lanes->rows[row + 1], &lanes->rows[row], (lanes->n - row) * sizeof *lanes->rows);
+    lanes->rows = mem_realloc(lanes->rows, (lanes->n_rows + 1) * sizeof *lanes->rows);
+    memmove(&lanes->rows[row + 1], &lanes->rows[row], (lanes->n_rows - row) * sizeof *lanes->rows);
     lanes->rows[row] = (struct token_lane){group, partition, next};
+    lanes->n_rows++;
     for (size_t i = 0; i < lanes->n; i++) {
         lanes->items[i].row += lanes->items[i].row >= row;
     }
@@ -113,7 +131,8 @@ static struct lane *
 find(struct lanes *lanes, const char *group, uint32_t partition)
 {
     for (size_t i = 0; i < lanes->n; i++) {
-        if (lanes->items[i].partition == partition && strcmp(lanes->items[i].group, group) == 0) {
+        if (!lanes->items[i].forgotten && lanes->items[i].partition == partition &&
+            strcmp(lanes->items[i].group, group) == 0) {
             return &lanes->items[i];
         }
     }
@@ -125,14 +144,14 @@ find(struct lanes *lanes, const char *group, uint32_t partition)
 static bool
 fits_token(const struct lanes *lanes, uint32_t hash, uint32_t partition)
 {
-    struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
+    struct token_lane *rows = mem_alloc((lanes->n_rows + 1) * sizeof *rows);
     size_t n = 0;
-    for (size_t i = 0; i <= lanes->n; i++) {
-        bool here = n == i && (i == lanes->n || !row_before(&lanes->rows[i], hash, partition));
+    for (size_t i = 0; i <= lanes->n_rows; i++) {
+        bool here = n == i && (i == lanes->n_rows || !row_before(&lanes->rows[i], hash, partition));
         if (here) {
             rows[n++] = (struct token_lane){hash, partition, ROOMY_NEXT};
         }
-        if (i < lanes->n) {
+        if (i < lanes->n_rows) {
             rows[n] = lanes->rows[i];
             rows[n].next = rows[n].next > ROOMY_NEXT ? rows[n].next : ROOMY_NEXT;
             n++;
@@ -156,7 +175,7 @@ refusal(const struct lanes *lanes, const char *group, uint32_t partition)
         return "its number is beyond what a resume token can hold";
     }
     for (size_t i = 0; i < lanes->n; i++) {
-        if (lanes->rows[lanes->items[i].row].group == hash &&
+        if (!lanes->items[i].forgotten && lanes->rows[lanes->items[i].row].group == hash &&
             strcmp(lanes->items[i].group, group) != 0) {
             return "resume tokens could not tell its name from that of another one in the stream";
         }
@@ -166,12 +185,24 @@ refusal(const struct lanes *lanes, const char *group, uint32_t partition)
                : "the stream has more partitions than a resume token can hold";
 }
 
+/* A place that a forgotten lane has left, or a new one. */
+static struct lane *
+vacancy(struct lanes *lanes)
+{
+    for (size_t i = 0; i < lanes->n; i++) {
+        if (lanes->items[i].forgotten) {
+            return &lanes->items[i];
+        }
+    }
+    lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
+    return &lanes->items[lanes->n++];
+}
+
 static struct lane *
 append(struct lanes *lanes, const char *group, uint32_t partition, uint64_t next)
 {
     size_t row = insert_row(lanes, token_group_hash(group), partition, next);
-    lanes->items = mem_realloc(lanes->items, (lanes->n + 1) * sizeof *lanes->items);
-    struct lane *lane = &lanes->items[lanes->n++];
+    struct lane *lane = vacancy(lanes);
     *lane = (struct lane){
         .group = mem_strdup(group),
         .source_prefix = make_prefix(group, partition),
@@ -213,6 +244,7 @@ lanes_reset(struct lanes *lanes, uint32_t index, uint64_t next)
     struct lane *lane = &lanes->items[index];
     lane->start = lane->end = lane->peak = next;
     lane->removed = false;
+    lane->touched = true; /* the gap that tells it */
     lanes->rows[lane->row].next = next;
     pthread_mutex_unlock(&lanes->lock);
 }
@@ -227,12 +259,118 @@ lanes_mark(struct lanes *lanes, uint32_t index, uint64_t seq)
     pthread_mutex_unlock(&lanes->lock);
 }
 
-void
+bool
 lanes_remove(struct lanes *lanes, uint32_t index)
 {
     pthread_mutex_lock(&lanes->lock);
     lanes->items[index].removed = true;
+    bool is_file = lanes->items[index].is_file;
     pthread_mutex_unlock(&lanes->lock);
+    return is_file;
+}
+
+/* ---- lanes that are files ---- */
+
+void
+lanes_set_file(struct lanes *lanes, uint32_t index, const char *path, uint64_t origin)
+{
+    struct buf text;
+    buf_init(&text);
+    BUF_LITERAL(&text, "{\"file\":");
+    json_add_lossy(&text, path, strlen(path));
+    BUF_LITERAL(&text, ",\"offset\":");
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = &lanes->items[index];
+    free(lane->source_prefix);
+    free(lane->path);
+    lane->source_prefix = mem_strndup(text.bytes, text.len);
+    lane->path = mem_strdup(path);
+    lane->origin = origin;
+    lane->is_file = lanes->has_files = true;
+    pthread_mutex_unlock(&lanes->lock);
+    buf_fini(&text);
+}
+
+static void
+bury(struct lanes *lanes, const struct lane *lane)
+{
+    const struct token_lane *row = &lanes->rows[lane->row];
+    if (lanes->graves == NULL) {
+        lanes->graves = mem_calloc(LANES_GRAVES, sizeof *lanes->graves);
+    }
+    lanes->graves[lanes->n_graves++ % LANES_GRAVES] =
+        (struct grave){row->group, row->next > lane->end ? row->next : lane->end};
+}
+
+void
+lanes_forget(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    struct lane *lane = &lanes->items[index];
+    size_t row = lane->row;
+    if (lane->removed && !lane->forgotten) {
+        bury(lanes, lane);
+        lanes->n_rows--;
+        memmove(
+            &lanes->rows[row], &lanes->rows[row + 1], (lanes->n_rows - row) * sizeof *lanes->rows);
+        for (size_t i = 0; i < lanes->n; i++) {
+            lanes->items[i].row -= lanes->items[i].row > row;
+        }
+        free(lane->group);
+        free(lane->source_prefix);
+        free(lane->path);
+        *lane = (struct lane){.removed = true, .forgotten = true, .is_file = true};
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+bool
+lanes_is_untouched(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool untouched = !lanes->items[index].touched;
+    pthread_mutex_unlock(&lanes->lock);
+    return untouched;
+}
+
+bool
+lanes_is_removed(struct lanes *lanes, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool removed = lanes->items[index].removed;
+    pthread_mutex_unlock(&lanes->lock);
+    return removed;
+}
+
+static bool
+has_row(const struct lanes *lanes, const struct token_lane *row)
+{
+    for (size_t i = 0; i < lanes->n_rows; i++) {
+        if (lanes->rows[i].group == row->group && lanes->rows[i].partition == row->partition) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known)
+{
+    bool unaccounted = false;
+    pthread_mutex_lock(&lanes->lock);
+    size_t n_graves = lanes->n_graves < LANES_GRAVES ? lanes->n_graves : LANES_GRAVES;
+    for (size_t i = 0; i < from->n_lanes && lanes->has_files; i++) {
+        const struct token_lane *row = &from->lanes[i];
+        bool over = false;
+        for (size_t k = 0; k < n_graves; k++) {
+            bool same = lanes->graves[k].group == row->group;
+            *known |= same;
+            over |= same && row->next >= lanes->graves[k].end;
+        }
+        unaccounted |= !over && !has_row(lanes, row);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+    return unaccounted;
 }
 
 void
@@ -310,7 +448,7 @@ add_token(const struct lanes *lanes, struct buf *token)
     if (lanes->cursors != NULL) {
         token_encode_cursor(token, lanes->cursors->now, lanes->cursors->now_len, lanes->keys);
     } else {
-        token_encode(token, lanes->rows, lanes->n, lanes->keys);
+        token_encode(token, lanes->rows, lanes->n_rows, lanes->keys);
     }
 }
 
@@ -325,6 +463,7 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     if (offset >= row->next) {
         row->next = offset + 1;
         lane->peak = row->next > lane->peak ? row->next : lane->peak;
+        lane->touched = true;
         if (token != NULL) {
             add_token(lanes, token);
         }
@@ -338,7 +477,7 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
 bool
 lanes_many(const struct lanes *lanes)
 {
-    return lanes->cursors == NULL && lanes->n > LANES_FEW;
+    return lanes->cursors == NULL && lanes->n_rows > LANES_FEW;
 }
 
 bool
@@ -353,7 +492,7 @@ lanes_sparse(struct lanes *lanes)
 struct track *
 lanes_track(const struct lanes *lanes)
 {
-    return track_new(lanes->rows, lanes->n, lanes->keys);
+    return track_new(lanes->rows, lanes->n_rows, lanes->keys);
 }
 
 uint32_t
@@ -375,14 +514,16 @@ lanes_token(struct lanes *lanes, struct buf *token)
 static void
 add_start_token(const struct lanes *lanes, struct buf *token)
 {
-    struct token_lane *rows = mem_alloc((lanes->n + 1) * sizeof *rows);
-    if (lanes->n > 0) {
-        memcpy(rows, lanes->rows, lanes->n * sizeof *rows);
+    struct token_lane *rows = mem_alloc((lanes->n_rows + 1) * sizeof *rows);
+    if (lanes->n_rows > 0) {
+        memcpy(rows, lanes->rows, lanes->n_rows * sizeof *rows);
     }
     for (size_t i = 0; i < lanes->n; i++) {
-        rows[lanes->items[i].row].next = lanes->items[i].start;
+        if (!lanes->items[i].forgotten) {
+            rows[lanes->items[i].row].next = lanes->items[i].start;
+        }
     }
-    token_encode(token, rows, lanes->n, lanes->keys);
+    token_encode(token, rows, lanes->n_rows, lanes->keys);
     free(rows);
 }
 
@@ -423,11 +564,15 @@ row_of(const struct place *place, uint32_t group, uint32_t partition)
 bool
 lanes_wants(struct lanes *lanes, const struct place *from, uint32_t index, uint64_t offset)
 {
+    bool wants = true;
     pthread_mutex_lock(&lanes->lock);
-    const struct token_lane *own = &lanes->rows[lanes->items[index].row];
-    const struct token_lane *row = row_of(from, own->group, own->partition);
+    if (!lanes->items[index].forgotten) {
+        const struct token_lane *own = &lanes->rows[lanes->items[index].row];
+        const struct token_lane *row = row_of(from, own->group, own->partition);
+        wants = row == NULL || offset >= row->next;
+    }
     pthread_mutex_unlock(&lanes->lock);
-    return row == NULL || offset >= row->next;
+    return wants;
 }
 
 /* The lane's next offset at here. A lane that is behind here was reset since. */
@@ -462,6 +607,9 @@ lanes_reach(struct lanes *lanes, const struct place *to, const struct place *her
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n && reached; i++) {
         const struct lane *lane = &lanes->items[i];
+        if (lane->forgotten) {
+            continue;
+        }
         const struct token_lane *own = &lanes->rows[lane->row];
         const struct token_lane *row = row_of(to, own->group, own->partition);
         reached = lane->removed || row == NULL || next_at(lanes, lane, here) >= row->next;
@@ -477,7 +625,7 @@ lanes_loaded(struct lanes *lanes, const struct place *here)
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n && loaded; i++) {
         const struct lane *lane = &lanes->items[i];
-        uint64_t next = next_at(lanes, lane, here);
+        uint64_t next = lane->forgotten ? 0 : next_at(lanes, lane, here);
         loaded = lane->removed || !lane->has_end || next >= lane->first_end || next >= lane->end;
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -493,15 +641,22 @@ lanes_places(struct lanes *lanes, const struct place *from, const struct place *
     *places = mem_calloc(n + 1, sizeof **places);
     for (size_t i = 0; i < n; i++) {
         const struct lane *lane = &lanes->items[i];
+        if (lane->forgotten) {
+            (*places)[i] = (struct lane_place){.removed = true};
+            continue;
+        }
         const struct token_lane *own = &lanes->rows[lane->row];
         const struct token_lane *row = row_of(from, own->group, own->partition);
         (*places)[i] = (struct lane_place){
             .known = row != NULL,
-            .asked = row != NULL ? row->next : lane->start,
+            .asked = row != NULL     ? row->next
+                     : lane->is_file ? lane->origin
+                                     : lane->start,
             .next = next_at(lanes, lane, here),
             .end = lane->peak > lane->end ? lane->peak : lane->end,
             .start = lane->start,
             .removed = lane->removed,
+            .is_file = lane->is_file,
         };
     }
     pthread_mutex_unlock(&lanes->lock);
@@ -517,7 +672,7 @@ lanes_begin_at_zero(struct lanes *lanes)
         all = lanes->cursors->start_len == 0;
     }
     for (size_t i = 0; i < lanes->n && lanes->cursors == NULL; i++) {
-        all = all && lanes->items[i].start == 0;
+        all = all && !lanes->items[i].forgotten && lanes->items[i].start == 0;
     }
     pthread_mutex_unlock(&lanes->lock);
     return all;
@@ -541,9 +696,12 @@ lanes_close_removed(struct lanes *lanes, struct place *place)
     struct token_lane *rows =
         mem_realloc(place->lanes, (known + lanes->n + 1) * sizeof *place->lanes);
     for (size_t i = 0; i < lanes->n; i++) {
+        if (!lanes->items[i].removed || lanes->items[i].is_file) {
+            continue; /* a file that is gone has not been seen for that */
+        }
         const struct token_lane *own = &lanes->rows[lanes->items[i].row];
         const struct place before = {.lanes = rows, .n_lanes = known};
-        if (lanes->items[i].removed && row_of(&before, own->group, own->partition) == NULL) {
+        if (row_of(&before, own->group, own->partition) == NULL) {
             rows[place->n_lanes++] = *own;
         }
     }
@@ -556,18 +714,29 @@ size_t
 lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows)
 {
     pthread_mutex_lock(&lanes->lock);
-    size_t n = lanes->n;
-    *rows = mem_calloc(n + 1, sizeof **rows);
-    for (size_t i = 0; i < n; i++) {
+    size_t n = 0;
+    size_t text_bytes = 0;
+    for (size_t i = 0; i < lanes->n; i++) {
+        text_bytes += lanes->items[i].forgotten ? 0 : strlen(lanes->items[i].group) + 1;
+    }
+    *rows = mem_calloc(1, (lanes->n + 1) * sizeof **rows + text_bytes);
+    char *text = (char *)(*rows + lanes->n + 1);
+    for (size_t i = 0; i < lanes->n; i++) {
         const struct lane *lane = &lanes->items[i];
+        if (lane->forgotten) {
+            continue;
+        }
         const struct token_lane *own = &lanes->rows[lane->row];
         const struct token_lane *row = row_of(from, own->group, own->partition);
-        (*rows)[i] = (struct replay_lane){
-            .group = lane->group,
+        size_t size = strlen(lane->group) + 1;
+        (*rows)[n++] = (struct replay_lane){
+            .group = memcpy(text, lane->group, size),
             .group_hash = own->group,
             .partition = lane->partition,
-            .next = row == NULL ? 0 : row->next,
+            .next = row != NULL ? row->next : lane->origin, /* 0 where it is no file */
+            .end = own->next > lane->end ? own->next : lane->end,
         };
+        text += size;
     }
     pthread_mutex_unlock(&lanes->lock);
     return n;
@@ -579,7 +748,7 @@ lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out)
     pthread_mutex_lock(&lanes->lock);
     for (size_t i = 0; i < lanes->n; i++) {
         const struct lane *lane = &lanes->items[i];
-        if (lane->removed) {
+        if (lane->removed || lane->is_file) {
             continue;
         }
         char partition[16];
@@ -593,6 +762,51 @@ lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out)
         uint64_t next = lanes->rows[lane->row].next;
         metrics_sample_u64(out, "headgate_kafka_lag_records", labels.bytes,
             lane->end > next ? lane->end - next : 0);
+        buf_fini(&labels);
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
+static bool
+is_read(const struct lane *lane)
+{
+    return lane->is_file && !lane->removed;
+}
+
+/* The lag of all lanes at the path of lane first: one that was deleted and its successor. False: a
+ * lane before it has told it. */
+static bool
+lag_at_path(const struct lanes *lanes, size_t first, uint64_t *lag)
+{
+    *lag = 0;
+    for (size_t i = 0; i < lanes->n; i++) {
+        const struct lane *lane = &lanes->items[i];
+        if (is_read(lane) && strcmp(lane->path, lanes->items[first].path) == 0) {
+            uint64_t next = lanes->rows[lane->row].next;
+            if (i < first) {
+                return false;
+            }
+            *lag += lane->end > next ? lane->end - next : 0;
+        }
+    }
+    return true;
+}
+
+void
+lanes_metrics_file_lag(struct lanes *lanes, const char *stream, struct buf *out)
+{
+    pthread_mutex_lock(&lanes->lock);
+    for (size_t i = 0; i < lanes->n; i++) {
+        uint64_t lag;
+        if (!is_read(&lanes->items[i]) || !lag_at_path(lanes, i, &lag)) {
+            continue;
+        }
+        struct buf labels;
+        buf_init(&labels);
+        metrics_label(&labels, "stream", stream);
+        metrics_label(&labels, "file", lanes->items[i].path);
+        buf_addc(&labels, '\0');
+        metrics_sample_u64(out, "headgate_file_lag_bytes", labels.bytes, lag);
         buf_fini(&labels);
     }
     pthread_mutex_unlock(&lanes->lock);

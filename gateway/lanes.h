@@ -2,7 +2,8 @@
  * the tokens made of it.
  *
  * Invariant: the token rows are sorted by (group hash, partition); a lane keeps its row and its
- * index for ever, removed or not, so tokens stay comparable. One mutex; every call is short.
+ * index for ever, removed or not, so tokens stay comparable; but one of a file that is gone is
+ * forgotten when nothing in the ring is its. One mutex; every call is short.
  * Thread  any; add, reset, remove and advance only by the source thread. */
 #ifndef HEADGATE_LANES_H
 #define HEADGATE_LANES_H
@@ -28,10 +29,24 @@ const char *lanes_add(
 
 /* See stream_source.h for these. */
 void lanes_reset(struct lanes *lanes, uint32_t lane, uint64_t next);
-void lanes_remove(struct lanes *lanes, uint32_t lane);
+bool lanes_remove(struct lanes *lanes, uint32_t lane); /* true: it is a file */
 void lanes_resume(struct lanes *lanes, uint32_t lane);
 void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
 uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
+
+/* Lanes that are files. lanes_set_file: see stream_lane_file. lanes_forget: its row leaves the
+ * tokens and its index may be used again: no record of it may be in the ring. lanes_is_untouched:
+ * it never had a record. lanes_is_removed: it was not revived since. */
+void lanes_set_file(struct lanes *lanes, uint32_t lane, const char *path, uint64_t origin);
+void lanes_forget(struct lanes *lanes, uint32_t lane);
+bool lanes_is_untouched(struct lanes *lanes, uint32_t lane);
+bool lanes_is_removed(struct lanes *lanes, uint32_t lane);
+
+/* lanes_unaccounted: from has a place in a file that there is no lane of, and it is not known that
+ * this was its end. The ends of the last LANES_GRAVES files are known: *known is set when from
+ * has a place in one. Only for streams that have, or had, files. */
+#define LANES_GRAVES 256
+bool lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known);
 
 /* lanes_advance: move lane past offset and append the token of the new position, where token is not
  * NULL. Returns the lane's
@@ -91,6 +106,7 @@ struct lane_place {
     uint64_t end;   /* the larger of what is staged and the upstream's end */
     uint64_t start; /* where the lane began, or was reset to */
     bool removed;
+    bool is_file;
 };
 /* lanes_places: one row a lane into *places (the caller frees). Returns the count. */
 size_t lanes_places(struct lanes *lanes, const struct place *from, const struct place *here,
@@ -105,11 +121,12 @@ bool lanes_begin_at_zero(struct lanes *lanes);
 void lanes_close_removed(struct lanes *lanes, struct place *place);
 
 /* lanes_replay: the lanes with their places in the token from, for a connector; those that the
- * token does not know begin at 0. Owns: *rows is the caller's to free; their groups are lent until
- * lanes_free. Returns the count. */
+ * token does not know begin at 0, or at their origin. Owns: *rows is the caller's to free, and
+ * their groups with it. Returns the count. */
 struct replay_lane;
 size_t lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows);
 
+void lanes_metrics_file_lag(struct lanes *lanes, const char *stream, struct buf *out);
 void lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out);
 
 #endif

@@ -41,10 +41,7 @@ look_at(struct search *search, const struct record *record)
     if (lane->done) {
         return;
     }
-    uint64_t oldest = record->offset + 1 - record->weight;
-    if (record->is_gap && oldest > record->offset) {
-        oldest = 0; /* a gap that is wider than its lane's offsets: it begins at the start */
-    }
+    uint64_t oldest = record->first;
     if (record->offset < lane->place.asked) {
         settle(search, lane);
         return;
@@ -85,7 +82,7 @@ count_missed(const struct search *search, struct stream_start *start)
         if (!lane->done && lane->oldest > lane->place.asked) {
             uint64_t missed = lane->oldest - lane->place.asked;
             start->missed += missed;
-            start->gone += lane->place.removed ? missed : 0;
+            start->gone += lane->place.removed && !lane->place.is_file ? missed : 0;
         }
     }
 }
@@ -94,9 +91,9 @@ static const char past_the_end[] = "the token is past the end of the source";
 
 /* Why the token cannot be honoured, or NULL. One without a lane was given before there were any. */
 static const char *
-refusal(const struct place *from, const struct lane_place *places, size_t n)
+refusal(const struct place *from, const struct lane_place *places, size_t n, bool any_known)
 {
-    bool any_known = from->cursor == NULL && (n == 0 || from->n_lanes == 0);
+    any_known |= from->cursor == NULL && (n == 0 || from->n_lanes == 0);
     for (size_t i = 0; i < n; i++) {
         any_known |= places[i].known;
         if (places[i].known && places[i].asked > places[i].end) {
@@ -126,12 +123,15 @@ search_ring(struct stream *stream, const struct lane_place *places, size_t n, ui
 {
     uint64_t head_seq = start->seq - 1;
     struct search search = {mem_calloc(n + 1, sizeof *search.lanes), n, 0, head_seq + 1};
-    bool ahead = false; /* another replica has read further than this one has yet */
+    /* Another replica, or a reader, has read further than this one has yet, or has files that this
+     * one does not have yet. */
+    bool ahead = start->ahead;
     for (size_t i = 0; i < n; i++) {
         ahead |= places[i].known && places[i].asked > places[i].next;
         search.lanes[i].place = places[i];
         search.lanes[i].oldest = places[i].next;
-        if (places[i].asked >= places[i].next || (places[i].removed && !places[i].known)) {
+        if (places[i].asked >= places[i].next ||
+            (places[i].removed && !places[i].known && !places[i].is_file)) {
             settle(&search, &search.lanes[i]);
         }
     }
@@ -168,7 +168,10 @@ locate_token(
     stream_place_of(start->before, &here);
     record_unref(start->before);
     size_t n = lanes_places(stream_lanes(stream), from, &here, &places);
-    start->reason = refusal(from, places, n);
+    bool known = false;
+    start->unaccounted = lanes_unaccounted(stream_lanes(stream), from, &known);
+    start->ahead = start->unaccounted || (n == 0 && from->n_lanes > 0);
+    start->reason = refusal(from, places, n, known);
     start->elsewhere = start->reason == past_the_end; /* another replica may have seen more */
     if (start->reason == NULL) {
         search_ring(stream, places, n, low, start);
@@ -306,7 +309,9 @@ stream_refuses_end(struct stream *stream, const struct place *to)
     }
     struct lane_place *places;
     size_t n = lanes_places(stream_lanes(stream), to, to, &places);
-    const char *why = refusal(to, places, n);
+    bool known = false;
+    (void)lanes_unaccounted(stream_lanes(stream), to, &known);
+    const char *why = refusal(to, places, n, known);
     free(places);
     return why == past_the_end ? NULL : why; /* it may be to come */
 }

@@ -233,6 +233,7 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
         .has_time = true,
         .lane = in->lane,
         .offset = in->offset,
+        .first = in->offset,
         .weight = 1,
         .time_ms = in->time_ms >= 0 ? in->time_ms : wall_ms_of(arrival_ns),
         .arrival_ns = arrival_ns};
@@ -278,6 +279,13 @@ new_gap(struct record fields, const char *reason, const char *from, const char *
     return allocate(&fields, scratch, NULL);
 }
 
+/* A gap that is wider than its lane's offsets begins at the start. */
+static uint64_t
+first_of_gap(uint64_t last_offset, uint64_t count)
+{
+    return count > last_offset ? 0 : last_offset + 1 - count;
+}
+
 struct record *
 record_new_gap(const char *reason, uint64_t count, const char *from, const char *to, uint32_t lane,
     uint64_t last_offset, int64_t arrival_ns, struct buf *scratch)
@@ -285,6 +293,7 @@ record_new_gap(const char *reason, uint64_t count, const char *from, const char 
     struct record fields = {.is_gap = true,
         .lane = lane,
         .offset = last_offset,
+        .first = first_of_gap(last_offset, count),
         .weight = count,
         .arrival_ns = arrival_ns};
     return new_gap(fields, reason, from, to, "\"}", scratch);
@@ -297,6 +306,7 @@ record_new_gap_filtered(const char *reason, uint64_t count, const char *from, co
     struct record fields = {.is_gap = true,
         .lane = lane,
         .offset = last_offset,
+        .first = first_of_gap(last_offset, count),
         .weight = count,
         .arrival_ns = arrival_ns};
     return new_gap(fields, reason, from, to, "\",\"filtered\":true}", scratch);

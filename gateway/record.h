@@ -19,8 +19,9 @@
  *
  * In a stream of many lanes the id is null in most records; their track knows where they stand.
  *
- * Immutable after record_new but for track and step, refs, seq, ordinal and bytes_before, which
- * ring_append sets before any reader sees them. Thread  any. */
+ * Immutable after record_new but for refs, for first, track and step, which the stream sets when it
+ * stages the record, and seq, ordinal and bytes_before, which ring_append sets, before any reader
+ * sees them. Thread  any. */
 #ifndef HEADGATE_RECORD_H
 #define HEADGATE_RECORD_H
 
@@ -77,6 +78,7 @@ struct record {
     uint32_t step;       /* in track; 0: it is the mark */
     uint32_t lane;
     uint64_t offset;  /* first offset after this record is offset + 1 */
+    uint64_t first;   /* the lane's next offset before it: what lies between is no record */
     uint64_t seq;     /* the ring's sequence number, from 1 */
     uint64_t ordinal; /* produced records up to and with this one, those lost by the source too */
     uint64_t weight;  /* what it adds to ordinal: 1, or the count of a gap */

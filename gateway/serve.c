@@ -3,6 +3,7 @@
 #include "server.h"
 
 #include "connector.h"
+#include "download.h"
 #include "json.h"
 #include "mem.h"
 #include "page.h"
@@ -13,7 +14,7 @@
 
 #define ALLOWED "GET, HEAD, OPTIONS"
 
-enum target_kind { TARGET_NONE, TARGET_LIST, TARGET_STREAM, TARGET_PAGE };
+enum target_kind { TARGET_NONE, TARGET_LIST, TARGET_STREAM, TARGET_DOWNLOAD, TARGET_PAGE };
 
 struct target {
     enum target_kind kind;
@@ -47,8 +48,11 @@ find_target(const struct server *server, const char *path)
     }
     for (size_t i = 0; i < server->config->n_routes && target.kind == TARGET_NONE; i++) {
         const struct config_route *route = &server->config->routes[i];
-        if (route_matches(route, path) &&
-            find_stream(server, route->stream, &target.stream.stream)) {
+        if (route->kind == ROUTE_DOWNLOAD && route_matches(route, path)) {
+            target.kind = TARGET_DOWNLOAD;
+            target.stream.route = route;
+        } else if (route->kind == ROUTE_STREAM && route_matches(route, path) &&
+                   find_stream(server, route->stream, &target.stream.stream)) {
             target.kind = TARGET_STREAM;
             target.stream.format = route->format;
             target.stream.route = route;
@@ -248,6 +252,9 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
         break;
     case TARGET_STREAM:
         subscribe(server, conn, request, &target->stream, cors);
+        break;
+    case TARGET_DOWNLOAD:
+        download(conn, request, target->stream.route, target->stream.path, cors);
         break;
     case TARGET_PAGE:
         send_page(conn, request, target->page);

@@ -168,6 +168,15 @@ go_elsewhere(struct session *session, uint64_t gone)
     catchup_ask(session);
 }
 
+/* Nobody knows how much of a file that is gone the client has not seen. */
+static void
+tell_unaccounted(struct session *session, const struct stream_start *start)
+{
+    if (start->unaccounted && start->reason == NULL) {
+        session_gap_exact(session, "reset", 0, session->id_before, session->id_before);
+    }
+}
+
 /* It has the stream to itself, from its beginning, which is told once the source knows it. A
  * failure must be seen: its body is cut short like that of a bounded read. */
 static void
@@ -189,6 +198,7 @@ take_stand(struct session *session)
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session, start.gone);
+        tell_unaccounted(session, &start);
         return;
     }
     session->stand = (struct stand){start.seq, start.ordinal, start.bytes};
@@ -197,6 +207,7 @@ take_stand(struct session *session)
     record_unref(start.before);
     session->id_before = start.resumed ? session_from_text(session) : mem_strdup(here);
     session_say_hello(session, &start, false);
+    tell_unaccounted(session, &start);
     if (start.missed > 0) {
         session_gap(session, "expired", start.missed, session->id_before, here);
         counter_add(&session_counters(session)->dropped[DROP_EXPIRED], start.missed);

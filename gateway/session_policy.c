@@ -1,6 +1,7 @@
 /* session_policy: what happens to a subscriber that does not keep up. Shard thread. */
 #include "session_internal.h"
 
+#include "../connectors/connector.h"
 #include "catchup.h"
 #include "lanes.h"
 #include "mem.h"
@@ -86,6 +87,16 @@ session_count_skipped(const struct session *session, const struct stand *to, con
     return (past_end ? session->end_ordinal : to->ordinal) - session->stand.ordinal;
 }
 
+/* count_skipped is exact: no filter decides, nor differences of offsets that are no counts. */
+static bool
+counts_exactly(const struct session *session)
+{
+    bool by_offset = session->stand.seq < session->skip_until || session->to.kind == PLACE_TOKEN;
+    const struct config_stream *config = stream_config(session->home->stream);
+    return session->feed->format.filter == NULL &&
+           !(by_offset && (config->connector->capabilities & CONNECTOR_FILES) != 0);
+}
+
 /* Move the stand to seq (or the tail, if that is later) and tell the client what it did not get. */
 static bool
 skip_to(struct session *session, uint64_t seq)
@@ -101,7 +112,7 @@ skip_to(struct session *session, uint64_t seq)
     char *id = session_id_take(session, to.seq - 1, session_token_before(outlet->stream, before));
     record_unref(before);
     uint64_t count = session_count_skipped(session, &to, id);
-    bool exact = session->feed->format.filter == NULL || count_passing(session, &to, &count);
+    bool exact = counts_exactly(session) || count_passing(session, &to, &count);
     session->stand = to;
     if (count > 0) {
         add_gap(session, "slow", count, session->id_before, id, exact);

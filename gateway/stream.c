@@ -35,6 +35,12 @@ struct listener {
     atomic_bool on;
 };
 
+/* A removed lane of a file, and the newest record that may be one of its. */
+struct ended {
+    uint32_t lane;
+    uint64_t last_seq;
+};
+
 /* Of a stream of many lanes: the run of records that the next one may go on without an id. */
 struct marks {
     struct track *track; /* NULL: the next record is a mark */
@@ -61,6 +67,8 @@ struct stream {
     struct buf token;
     uint64_t settled_seq; /* of the last stream_settle */
     struct place settled; /* what the record settled_seq says */
+    struct ended *ended;  /* lanes to forget */
+    size_t n_ended;
     struct marks marks;
 
     struct stream_counters *counters; /* one a shard, and the source's last */
@@ -182,6 +190,7 @@ stream_free(struct stream *stream)
     }
     ring_free(stream->ring);
     lanes_free(stream->lanes);
+    free(stream->ended);
     table_free(stream->table);
     token_keys_free(stream->keys);
     buf_fini(&stream->scratch);
@@ -250,6 +259,7 @@ static void stage(struct stream *stream, struct record *record);
 static void end_run(struct stream *stream);
 static void stage_mark(struct stream *stream, struct record *record);
 static void wake_listeners(struct stream *stream);
+static void forget_ended(struct stream *stream);
 static void lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
     const char *reason, const struct record_input *in);
 
@@ -295,6 +305,12 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
 }
 
 void
+stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin)
+{
+    lanes_set_file(stream->lanes, lane, path, origin);
+}
+
+void
 stream_cursor_start(struct stream *stream, const void *cursor, size_t len)
 {
     lanes_begin_cursor(stream->lanes, cursor, len);
@@ -330,7 +346,37 @@ stream_lane_resume(struct stream *stream, uint32_t lane)
 void
 stream_lane_remove(struct stream *stream, uint32_t lane)
 {
-    lanes_remove(stream->lanes, lane);
+    if (!lanes_remove(stream->lanes, lane)) {
+        return;
+    }
+    struct ring_state ring;
+    stream_commit(stream);
+    ring_state(stream->ring, &ring);
+    stream->ended = mem_realloc(stream->ended, (stream->n_ended + 1) * sizeof *stream->ended);
+    stream->ended[stream->n_ended++] = (struct ended){lane, ring.head_seq};
+    forget_ended(stream);
+}
+
+/* The ring keeps one record before its tail too. */
+static void
+forget_ended(struct stream *stream)
+{
+    struct ring_state ring;
+    size_t kept = 0;
+    if (stream->n_ended == 0) {
+        return;
+    }
+    ring_state(stream->ring, &ring);
+    for (size_t i = 0; i < stream->n_ended; i++) {
+        const struct ended ended = stream->ended[i];
+        if (ring.tail_seq > ended.last_seq + 1 || lanes_is_untouched(stream->lanes, ended.lane)) {
+            end_run(stream); /* a run knows lanes by their rows */
+            lanes_forget(stream->lanes, ended.lane);
+        } else if (lanes_is_removed(stream->lanes, ended.lane)) {
+            stream->ended[kept++] = ended;
+        }
+    }
+    stream->n_ended = kept;
 }
 
 void
@@ -509,7 +555,8 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
     if (stream->room_records == 0 || stream->room_bytes == 0) {
         return -1;
     }
-    if (in->offset < lanes_next(stream->lanes, in->lane)) {
+    uint64_t first = lanes_next(stream->lanes, in->lane);
+    if (in->offset < first) {
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[DROP_REPEAT], 1, memory_order_relaxed);
         return 0;
@@ -525,6 +572,7 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
         lanes_advance(stream->lanes, in->lane, in->offset, follows ? NULL : &stream->token);
     struct record *record = record_new(
         in, stream->token.bytes, stream->token.len, prefix, arrival_ns, &stream->scratch);
+    record->first = first;
     if (follows) {
         stage_follower(stream, record);
     } else {
@@ -559,10 +607,13 @@ lose(struct stream *stream, uint32_t lane, uint64_t last_offset, uint64_t count,
         move_cursor(stream, in);
     }
     stream->token.len = 0;
+    uint64_t first = lanes_next(stream->lanes, lane);
     if (lanes_advance(stream->lanes, lane, last_offset, &stream->token) != NULL) {
         buf_addc(&stream->token, '\0');
-        stage_mark(stream, record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
-                               last_offset, clock_mono_ns(), &stream->scratch));
+        struct record *gap = record_new_gap(reason, count, from.bytes, stream->token.bytes, lane,
+            last_offset, clock_mono_ns(), &stream->scratch);
+        gap->first = first;
+        stage_mark(stream, gap);
         atomic_fetch_add_explicit(
             &source_counters(stream)->dropped[drop_reason_of(reason)], count, memory_order_relaxed);
     }
@@ -609,6 +660,7 @@ stream_commit(struct stream *stream)
         buf_fini(&stream->scratch);
     }
     atomic_fetch_add_explicit(&stream->tally->records_in, records, memory_order_relaxed);
+    forget_ended(stream);
     wake_listeners(stream);
 }
 
@@ -846,6 +898,12 @@ void
 stream_metrics_lag(struct stream *stream, struct buf *out)
 {
     lanes_metrics_lag(stream->lanes, stream_name(stream), out);
+}
+
+void
+stream_metrics_file_lag(struct stream *stream, struct buf *out)
+{
+    lanes_metrics_file_lag(stream->lanes, stream_name(stream), out);
 }
 
 uint64_t

@@ -23,6 +23,7 @@
     X(EXPIRED, "expired")     /* a resumed subscriber's records had left the ring */               \
     X(TOO_LARGE, "too_large") /* the payload exceeds max_record; never entered the ring */         \
     X(RETENTION, "retention") /* the broker deleted them before they were read */                  \
+    X(MALFORMED, "malformed") /* not what the source's format says */                              \
     X(REPEAT, "repeat")       /* the source read them twice; dropped without a gap */
 
 /* Why connections ended: headgate_disconnects_total. */
@@ -115,6 +116,8 @@ struct stream_start {
     uint64_t skip_until; /* records below this seq are sent only if lanes say so; 0: none */
     uint64_t missed;     /* records that the token asks for and the ring no longer holds */
     uint64_t gone;       /* of these, those of lanes that are no more: nobody has them */
+    bool ahead;          /* the token has lanes that are not known here (yet) */
+    bool unaccounted;    /* the token has a place in a file that is gone, perhaps not at its end */
     bool elsewhere;      /* not all that from asks for is in the ring: the source may have it */
     bool resumed;        /* the token was honoured */
     const char *reason;  /* when resumed is false though a token was given: a literal */
@@ -182,6 +185,8 @@ const char *stream_anew(struct stream *stream);
 
 /* stream_metrics_lag: add headgate_kafka_lag_records samples for each lane. any. */
 void stream_metrics_lag(struct stream *stream, struct buf *out);
+/* stream_metrics_file_lag: the same for headgate_file_lag_bytes. any. */
+void stream_metrics_file_lag(struct stream *stream, struct buf *out);
 uint64_t stream_records_in(const struct stream *stream);
 /* stream_dropped: by reason, over all shards and the source. */
 uint64_t stream_dropped(const struct stream *stream, enum drop_reason reason);

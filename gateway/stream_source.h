@@ -46,6 +46,13 @@ uint32_t stream_lane_add(
 /* stream_lane_resume: a removed lane goes on where it stopped, and what is in the ring of it is its
  * own: no other reader has moved on from what was settled here. */
 void stream_lane_resume(struct stream *stream, uint32_t lane);
+
+/* stream_lane_file: the lane is a file, at path now, and offsets are places in it: source in
+ * envelope=full says so. What a token that does not know the lane has not seen of it begins at
+ * origin. Called again when the file is renamed. A removed lane of this kind is forgotten once its
+ * last record has left the ring: tokens have it no longer, and its index is given to another. */
+void stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin);
+
 /* stream_cursor_start: before the first record and stream_source_up(): positions are cursors, and
  * this is where the stream begins; len 0: before all that the source has. A token's cursor comes
  * back as struct replay's when it is older than the ring. A loss without a cursor (stream_lost)
@@ -80,7 +87,8 @@ void stream_source_committed(struct stream *stream);
  */
 void stream_source_resumed(struct stream *stream);
 
-/* stream_lane_end: the upstream's end offset of the lane, for the lag metric. Thread any. */
+/* stream_lane_end: the upstream's end offset of the lane, for the lag metric, and for tokens that
+ * are ahead of this replica. Thread any. */
 void stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset);
 
 /* stream_lane_next: the next offset that the stream expects: offsets below it are repeats. */

@@ -49,7 +49,7 @@ def test_named_targets_exist():
     with open(os.path.join(ROOT, "Makefile"), encoding="utf-8") as makefile:
         targets = set(re.findall(r"^([a-z0-9-]+):", makefile.read(), re.M))
     sentence = re.search(r"lists the targets: (.*?) among them", README, re.S)[1]
-    named = re.findall(r"`([a-z0-9-]+)`", sentence) + re.findall(r"make ([a-z0-9-]+)", README)
+    named = re.findall(r"`([a-z0-9-]+)`", sentence) + re.findall(r"(?:^ +|`)make ([a-z0-9-]+)", README, re.M)
     assert set(named) <= targets
 
 

@@ -311,6 +311,15 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
 }
 
 void
+stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_t origin)
+{
+    pthread_mutex_lock(&stream->lock);
+    snprintf(stream->lanes[lane].path, sizeof stream->lanes[lane].path, "%s", path);
+    stream->lanes[lane].origin = origin;
+    changed(stream);
+}
+
+void
 stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
 {
     pthread_mutex_lock(&stream->lock);

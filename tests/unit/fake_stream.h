@@ -27,6 +27,8 @@ struct fake_record {
 
 struct fake_lane {
     char group[256];
+    char path[256]; /* of a file */
+    uint64_t origin;
     uint32_t partition;
     uint64_t start, next, end, lost, settled;
     char lost_reason[32];

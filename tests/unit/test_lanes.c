@@ -1,4 +1,5 @@
 /* test_lanes: the position vector, its tokens, and what may become a lane. */
+#include "connector.h"
 #include "lanes.h"
 #include "mem.h"
 #include "token.h"
@@ -297,9 +298,114 @@ START_TEST(the_lag_is_told_for_each_lane_that_is_there)
 }
 END_TEST
 
-UNIT_MAIN("lanes", rows_are_sorted_whatever_the_order_of_adding,
-    an_offset_below_the_next_one_is_a_repeat, the_source_text_names_topic_and_partition,
-    the_start_token_is_where_every_lane_began,
+/* A lane that is a file, read up to next. */
+static uint32_t
+add_file(struct lanes *lanes, const char *id, const char *path, uint64_t next)
+{
+    uint32_t lane = add(lanes, id, 0, 0);
+    lanes_set_file(lanes, lane, path, 0);
+    ck_assert(advance(lanes, lane, next - 1));
+    return lane;
+}
+
+START_TEST(a_file_that_is_gone_leaves_the_tokens_and_its_end_is_known)
+{
+    struct lanes *lanes = lanes_new(NULL);
+    uint32_t a = add_file(lanes, "a", "/log", 100);
+    uint32_t b = add_file(lanes, "b", "/log", 50);
+    struct place before = now(lanes);
+    ck_assert(lanes_remove(lanes, a));
+    lanes_forget(lanes, a);
+    lanes_forget(lanes, a);
+    struct place after = now(lanes);
+    ck_assert_uint_eq(before.n_lanes, 2);
+    ck_assert_uint_eq(after.n_lanes, 1);
+    ck_assert_uint_eq(after.lanes[0].group, token_group_hash("b"));
+    ck_assert_uint_eq(after.lanes[0].next, 50);
+    bool known = false;
+    ck_assert(!lanes_unaccounted(lanes, &after, &known));
+    ck_assert(!known);
+    ck_assert(!lanes_unaccounted(lanes, &before, &known)); /* it had seen all of it */
+    ck_assert(known);
+    for (size_t i = 0; i < before.n_lanes; i++) {
+        before.lanes[i].next = 49;
+    }
+    ck_assert(lanes_unaccounted(lanes, &before, &known));
+    ck_assert_uint_eq(add(lanes, "c", 0, 0), a); /* the index is given to another */
+    ck_assert(advance(lanes, b, 50));
+    free(before.lanes);
+    free(after.lanes);
+    lanes_free(lanes);
+}
+END_TEST
+
+START_TEST(lanes_that_come_and_go_leave_nothing_behind)
+{
+    struct lanes *lanes = lanes_new(NULL);
+    for (int i = 0; i < 3000; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "f%d", i);
+        uint32_t lane = add_file(lanes, id, "/log", 10);
+        ck_assert_uint_lt(lane, 2);
+        ck_assert(!lanes_is_untouched(lanes, lane));
+        ck_assert(lanes_remove(lanes, lane));
+        ck_assert(lanes_is_removed(lanes, lane));
+        lanes_forget(lanes, lane);
+    }
+    struct place place = now(lanes);
+    ck_assert_uint_eq(place.n_lanes, 0);
+    free(place.lanes);
+    struct replay_lane *rows;
+    ck_assert_uint_eq(lanes_replay(lanes, &(struct place){.kind = PLACE_TOKEN}, &rows), 0);
+    free(rows);
+    lanes_free(lanes);
+}
+END_TEST
+
+START_TEST(what_a_token_does_not_know_of_a_file_begins_at_its_origin)
+{
+    struct lanes *lanes = lanes_new(NULL);
+    uint32_t lane = add(lanes, "copy", 0, 70);
+    lanes_set_file(lanes, lane, "/log.1", 70);
+    (void)add_file(lanes, "b", "/log", 50);
+    struct replay_lane *rows;
+    size_t n = lanes_replay(lanes, &(struct place){.kind = PLACE_TOKEN}, &rows);
+    ck_assert_uint_eq(n, 2);
+    for (size_t i = 0; i < n; i++) {
+        bool copy = strcmp(rows[i].group, "copy") == 0;
+        ck_assert_uint_eq(rows[i].next, copy ? 70 : 0);
+        ck_assert_uint_eq(rows[i].end, copy ? 70 : 50);
+    }
+    free(rows);
+    lanes_free(lanes);
+}
+END_TEST
+
+START_TEST(the_lag_of_files_is_told_once_a_path)
+{
+    struct lanes *lanes = lanes_new(NULL);
+    uint32_t a = add_file(lanes, "a", "/log", 100);
+    uint32_t b = add_file(lanes, "b", "/log", 50);
+    uint32_t c = add_file(lanes, "c", "/other", 5);
+    struct buf out;
+    buf_init(&out);
+    lanes_set_end(lanes, a, 110);
+    lanes_set_end(lanes, b, 57);
+    lanes_remove(lanes, c);
+    lanes_metrics_file_lag(lanes, "s", &out);
+    lanes_metrics_lag(lanes, "s", &out);
+    buf_addc(&out, '\0');
+    ck_assert_str_eq(out.bytes, "headgate_file_lag_bytes{stream=\"s\",file=\"/log\"} 17\n");
+    buf_fini(&out);
+    lanes_free(lanes);
+}
+END_TEST
+
+UNIT_MAIN("lanes", a_file_that_is_gone_leaves_the_tokens_and_its_end_is_known,
+    lanes_that_come_and_go_leave_nothing_behind,
+    what_a_token_does_not_know_of_a_file_begins_at_its_origin, the_lag_of_files_is_told_once_a_path,
+    rows_are_sorted_whatever_the_order_of_adding, an_offset_below_the_next_one_is_a_repeat,
+    the_source_text_names_topic_and_partition, the_start_token_is_where_every_lane_began,
     a_reset_lane_starts_anew_and_a_removed_one_keeps_its_place,
     a_subscriber_wants_what_its_token_does_not_know,
     a_place_is_reached_when_every_lane_that_is_there_has_come_to_it,

@@ -112,7 +112,8 @@ START_TEST(the_format_is_what_the_client_likes_best)
         {"GET /any?format=sse", NULL, 200, "text/event-stream", NULL},
     };
     static char lines[] = "/lines", any[] = "/any", name[] = "s";
-    struct config_route routes[] = {{lines, name, FORMAT_NDJSON}, {any, name, FORMAT_AUTO}};
+    struct config_route routes[] = {{.path = lines, .stream = name, .format = FORMAT_NDJSON},
+        {.path = any, .stream = name, .format = FORMAT_AUTO}};
     struct gateway *gateway = fixture_new();
     gateway->config.routes = routes;
     gateway->config.n_routes = 2;

@@ -481,6 +481,70 @@ expect_resume_everywhere(struct stream *tokens, struct stream *stream)
     }
 }
 
+/* A file's lane: offsets are where its lines end. */
+static uint32_t
+add_file(struct stream *stream, const char *id)
+{
+    uint32_t lane = stream_lane_add(stream, id, 0, 0);
+    stream_lane_file(stream, lane, "/log", 0);
+    return lane;
+}
+
+START_TEST(offsets_with_holes_miss_nothing_at_every_record)
+{
+    struct stream *stream = make_stream(1000);
+    uint32_t a = add_file(stream, "a"), b = add_file(stream, "b");
+    for (uint64_t i = 1; i <= 100; i++) {
+        publish(stream, i % 3 == 0 ? b : a, i * 7);
+        if (i % 10 == 0) {
+            stream_room(stream);
+            stream_lost(stream, a, i * 7 + 3, 1, "malformed");
+            stream_commit(stream);
+        }
+    }
+    struct ring_state state = state_of(stream);
+    for (uint64_t seq = 1; seq <= state.head_seq; seq++) {
+        struct place from = place_after(stream, seq);
+        struct stream_start start = locate(stream, &from);
+        ck_assert(start.resumed && !start.elsewhere && !start.unaccounted);
+        ck_assert_uint_eq(start.seq, seq + 1);
+        ck_assert_uint_eq(start.missed, 0);
+        record_unref(start.before);
+        free(from.lanes);
+    }
+    stream_free(stream);
+}
+END_TEST
+
+START_TEST(a_file_that_is_gone_is_forgotten_with_its_last_record)
+{
+    struct stream *stream = make_stream(10);
+    uint32_t a = add_file(stream, "a"), b = add_file(stream, "b");
+    publish(stream, a, 10);
+    struct place half = place_after(stream, 1);
+    publish(stream, a, 20);
+    struct place whole = place_after(stream, 2);
+    stream_lane_remove(stream, a);
+    for (uint64_t i = 1; i <= 20; i++) {
+        publish(stream, b, i * 10);
+        struct place place = place_after(stream, i + 2);
+        /* The record just before the tail is kept too; the one that pushed it out has the row. */
+        ck_assert_uint_eq(place.n_lanes, i <= 11 ? 2 : 1);
+        free(place.lanes);
+    }
+    struct stream_start start = locate(stream, &whole);
+    ck_assert(start.resumed && !start.unaccounted && start.elsewhere);
+    record_unref(start.before);
+    start = locate(stream, &half);
+    ck_assert(start.resumed && start.unaccounted);
+    record_unref(start.before);
+    ck_assert_uint_eq(add_file(stream, "c"), a);
+    free(half.lanes);
+    free(whole.lanes);
+    stream_free(stream);
+}
+END_TEST
+
 START_TEST(a_token_of_this_replica_resumes_exactly_at_every_record)
 {
     for (unsigned seed = 1; seed <= 5; seed++) {
@@ -870,6 +934,8 @@ UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
     a_held_source_is_woken_when_it_may_go_on_and_not_after_its_end, health_and_errors_are_told,
     latest_earliest_and_a_time_choose_where_to_start,
     the_token_before_a_record_is_there_as_long_as_the_record_is,
+    offsets_with_holes_miss_nothing_at_every_record,
+    a_file_that_is_gone_is_forgotten_with_its_last_record,
     a_token_of_this_replica_resumes_exactly_at_every_record,
     a_token_of_another_replica_resumes_exactly_at_every_record,
     what_the_ring_no_longer_holds_is_counted_as_missed,
