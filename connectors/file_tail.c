@@ -43,10 +43,11 @@ identify_all(struct file_tail *tail)
     }
     struct tailed **found;
     size_t n = file_scan_sort(tail, &found);
-    for (size_t i = 0; i < 2 * n; i++) { /* what is copied before its copies */
-        struct tailed *one = found[i % n];
-        if (one->rotated == (i >= n)) {
-            file_follow_identify(tail, one);
+    for (int rotated = 0; rotated <= 1; rotated++) { /* what is copied before its copies */
+        for (size_t i = 0; i < n; i++) {
+            if (found[i]->rotated == (rotated == 1)) {
+                file_follow_identify(tail, found[i]);
+            }
         }
     }
     free(found);
