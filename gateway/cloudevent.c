@@ -343,7 +343,7 @@ add_reference(struct buf *out, struct piece string)
     }
 }
 
-/* From ,"source":{"topic":T,"partition":P,"offset":O} of the text. */
+/* From ,"source":{"topic":T,"partition":P,"offset":O} of the text, or {"file":PATH,"offset":O}. */
 static void
 add_identity(struct buf *out, const struct record *record)
 {
@@ -357,8 +357,10 @@ add_identity(struct buf *out, const struct record *record)
     assert(both);
     (void)both;
     BUF_LITERAL(out, "{\"specversion\":\"1.0\",\"id\":\"");
-    buf_add(out, partition.at, partition.len);
-    buf_addc(out, '/');
+    if (is(name, "partition")) {
+        buf_add(out, partition.at, partition.len);
+        buf_addc(out, '/');
+    }
     buf_addu64(out, record->offset);
     BUF_LITERAL(out, "\",\"source\":\"");
     add_reference(out, (struct piece){topic.at + 1, topic.len - 2});

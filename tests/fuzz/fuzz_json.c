@@ -58,11 +58,14 @@ check_record(struct buf *out, const char *text, size_t len)
         .data_len = len,
         .headers = headers,
         .n_headers = 2};
-    struct record *record = record_new(&in, "AQA", 3, "{\"offset\":", 0, &scratch);
+    struct record *record =
+        record_new(&in, "AQA", 3, "{\"topic\":\"t\",\"partition\":0,\"offset\":", 0, &scratch);
     for (int i = 0; i < ENVELOPE_COUNT && len < JSON_DEPTH_MAX; i++) {
         out->len = 0;
         record_add_envelope(out, record, (enum envelope)i);
-        expect(out->len == record_envelope_len(record, (enum envelope)i));
+        if (i != ENVELOPE_CLOUDEVENTS) {
+            expect(out->len == record_envelope_len(record, (enum envelope)i));
+        }
         expect_json(out->bytes, out->len);
     }
     record_unref(record);

@@ -189,6 +189,18 @@ START_TEST(headers_make_an_event)
 }
 END_TEST
 
-UNIT_MAIN("cloudevent", a_record_becomes_an_event, a_payload_that_is_no_json_is_text_or_base64,
-    a_tombstone_has_no_data, a_key_that_is_no_text_is_no_subject, the_source_is_a_uri_reference,
-    an_event_passes_as_it_is, what_only_looks_like_an_event_is_data, headers_make_an_event)
+START_TEST(a_record_of_a_file_is_known_by_its_path_and_its_place)
+{
+    struct record_input in = input(NULL, "1");
+    char *got = event_of(&in, "{\"file\":\"/var/log/a b.log\",\"offset\":");
+    static const char want[] =
+        "{\"specversion\":\"1.0\",\"id\":\"42\",\"source\":\"/var/log/a%20b.log\",";
+    ck_assert_msg(strncmp(got, want, sizeof want - 1) == 0, "%s", got);
+    free(got);
+}
+END_TEST
+
+UNIT_MAIN("cloudevent", a_record_of_a_file_is_known_by_its_path_and_its_place,
+    a_record_becomes_an_event, a_payload_that_is_no_json_is_text_or_base64, a_tombstone_has_no_data,
+    a_key_that_is_no_text_is_no_subject, the_source_is_a_uri_reference, an_event_passes_as_it_is,
+    what_only_looks_like_an_event_is_data, headers_make_an_event)
