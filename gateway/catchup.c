@@ -128,7 +128,7 @@ can_share(const struct session *session, const struct session *first)
  * cursor. */
 static struct private_stream *
 open_reader(struct catchups *catchups, const struct session *first, const struct place *from,
-    struct err *err)
+    bool *gone, struct err *err)
 {
     const struct outlet *home = first->home;
     struct replay_lane *lanes = NULL;
@@ -142,7 +142,7 @@ open_reader(struct catchups *catchups, const struct session *first, const struct
         replay.cursor_len = from->cursor_len;
     } else if (from->kind == PLACE_TOKEN) {
         replay.kind = REPLAY_LANES;
-        replay.n_lanes = lanes_replay(stream_lanes(home->stream), from, &lanes);
+        replay.n_lanes = lanes_replay(stream_lanes(home->stream), from, &lanes, gone);
         replay.lanes = lanes;
     }
     catchup_config(&config, stream_config(home->stream));
@@ -183,11 +183,15 @@ stop_waiting(struct session *session)
     atomic_fetch_sub(&catchups->n_waiting, 1);
 }
 
-/* The reader may begin before what this session asks for: then it passes that over. */
+/* The reader may begin before what this session asks for: then it passes that over. gone: a file
+ * was forgotten since the session was placed: the reader does not know it. */
 static void
-enter(struct session *session, struct private_stream *reader)
+enter(struct session *session, struct private_stream *reader, bool gone)
 {
     stop_waiting(session);
+    if (gone && !session->hello_due) {
+        session_tell_unaccounted(session);
+    }
     session->catchup = reader;
     move(session, &reader->outlet);
     session->stand = (struct stand){.seq = 1};
@@ -241,7 +245,8 @@ serve(struct catchups *catchups, struct session *first)
 {
     struct err err;
     struct place from = earliest_of(catchups, first);
-    struct private_stream *reader = open_reader(catchups, first, &from, &err);
+    bool gone = false;
+    struct private_stream *reader = open_reader(catchups, first, &from, &gone, &err);
     if (from.n_lanes > 0) {
         free(from.lanes);
     }
@@ -253,10 +258,10 @@ serve(struct catchups *catchups, struct session *first)
     for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
         next = TAILQ_NEXT(session, wait_link);
         if (session != first && can_share(session, first)) {
-            enter(session, reader);
+            enter(session, reader, gone);
         }
     }
-    enter(first, reader);
+    enter(first, reader, gone);
 }
 
 /* Those that waited for a source that is up now: most find their place in the ring, the others wait

@@ -46,7 +46,7 @@ durable_open(struct server *server, struct conn *conn, size_t stream, const stru
     struct replay replay = {
         .kind = begin_at(&params->from), .time_ms = params->from.time_ms, .group = group};
     if (replay.kind == REPLAY_LANES) {
-        replay.n_lanes = lanes_replay(stream_lanes(home->stream), &params->from, &lanes);
+        replay.n_lanes = lanes_replay(stream_lanes(home->stream), &params->from, &lanes, NULL);
         replay.lanes = lanes;
     }
     durable_config(&config, &server->config->streams[stream]);

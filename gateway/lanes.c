@@ -353,11 +353,11 @@ has_row(const struct lanes *lanes, const struct token_lane *row)
     return false;
 }
 
-bool
-lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known)
+/* Under the lock. */
+static bool
+unaccounted(const struct lanes *lanes, const struct place *from, bool *known)
 {
-    bool unaccounted = false;
-    pthread_mutex_lock(&lanes->lock);
+    bool found = false;
     size_t n_graves = lanes->n_graves < LANES_GRAVES ? lanes->n_graves : LANES_GRAVES;
     for (size_t i = 0; i < from->n_lanes && lanes->has_files; i++) {
         const struct token_lane *row = &from->lanes[i];
@@ -367,10 +367,18 @@ lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known)
             *known |= same;
             over |= same && row->next >= lanes->graves[k].end;
         }
-        unaccounted |= !over && !has_row(lanes, row);
+        found |= !over && !has_row(lanes, row);
     }
+    return found;
+}
+
+bool
+lanes_unaccounted(struct lanes *lanes, const struct place *from, bool *known)
+{
+    pthread_mutex_lock(&lanes->lock);
+    bool found = unaccounted(lanes, from, known);
     pthread_mutex_unlock(&lanes->lock);
-    return unaccounted;
+    return found;
 }
 
 void
@@ -711,9 +719,13 @@ lanes_close_removed(struct lanes *lanes, struct place *place)
 }
 
 size_t
-lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows)
+lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows, bool *gone)
 {
+    bool known = false;
     pthread_mutex_lock(&lanes->lock);
+    if (gone != NULL) {
+        *gone = unaccounted(lanes, from, &known);
+    }
     size_t n = 0;
     size_t text_bytes = 0;
     for (size_t i = 0; i < lanes->n; i++) {

@@ -122,9 +122,11 @@ void lanes_close_removed(struct lanes *lanes, struct place *place);
 
 /* lanes_replay: the lanes with their places in the token from, for a connector; those that the
  * token does not know begin at 0, or at their origin. Owns: *rows is the caller's to free, and
- * their groups with it. Returns the count. */
+ * their groups with it. Returns the count; *gone (NULL: not asked) is what lanes_unaccounted says
+ * of from at that moment. */
 struct replay_lane;
-size_t lanes_replay(struct lanes *lanes, const struct place *from, struct replay_lane **rows);
+size_t lanes_replay(
+    struct lanes *lanes, const struct place *from, struct replay_lane **rows, bool *gone);
 
 void lanes_metrics_file_lag(struct lanes *lanes, const char *stream, struct buf *out);
 void lanes_metrics_lag(struct lanes *lanes, const char *stream, struct buf *out);

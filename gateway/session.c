@@ -168,11 +168,19 @@ go_elsewhere(struct session *session, uint64_t gone)
     catchup_ask(session);
 }
 
-/* Nobody knows how much of a file that is gone the client has not seen. */
 static void
 tell_unaccounted(struct session *session, const struct stream_start *start)
 {
     if (start->unaccounted && start->reason == NULL) {
+        session_tell_unaccounted(session);
+    }
+}
+
+void
+session_tell_unaccounted(struct session *session)
+{
+    if (!session->told_unaccounted) {
+        session->told_unaccounted = true;
         session_gap_exact(session, "reset", 0, session->id_before, session->id_before);
     }
 }

@@ -37,6 +37,7 @@ struct session {
     struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
     bool waiting;                   /* for a reader, or for the source to be up */
     bool alone;                     /* it has held up those who shared its reader */
+    bool told_unaccounted;          /* of a file that is gone, see session_tell_unaccounted */
     bool hello_due;                 /* where it begins is not known before the reader knows */
     bool holds;                     /* it is among its outlet's pausers */
     unsigned own_batches;           /* since the last try to hand over */

@@ -88,6 +88,10 @@ char *session_id_take(struct session *session, uint64_t seq, char *id);
 char *session_id_of(struct session *session, const struct record *record);
 struct record *session_record_take(struct session *session, struct record *record);
 
+/* session_tell_unaccounted: once: nobody knows how much of a file that is gone the client has not
+ * seen. */
+void session_tell_unaccounted(struct session *session);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
 

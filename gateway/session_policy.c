@@ -187,6 +187,7 @@ read_elsewhere(struct session *session)
     session_unhold(session);
     free(session->from.lanes);
     session->from = place;
+    session->told_unaccounted = false;
     leave_ring(session);
     catchup_ask(session);
     return true;

@@ -356,7 +356,7 @@ START_TEST(lanes_that_come_and_go_leave_nothing_behind)
     ck_assert_uint_eq(place.n_lanes, 0);
     free(place.lanes);
     struct replay_lane *rows;
-    ck_assert_uint_eq(lanes_replay(lanes, &(struct place){.kind = PLACE_TOKEN}, &rows), 0);
+    ck_assert_uint_eq(lanes_replay(lanes, &(struct place){.kind = PLACE_TOKEN}, &rows, NULL), 0);
     free(rows);
     lanes_free(lanes);
 }
@@ -369,7 +369,7 @@ START_TEST(what_a_token_does_not_know_of_a_file_begins_at_its_origin)
     lanes_set_file(lanes, lane, "/log.1", 70);
     (void)add_file(lanes, "b", "/log", 50);
     struct replay_lane *rows;
-    size_t n = lanes_replay(lanes, &(struct place){.kind = PLACE_TOKEN}, &rows);
+    size_t n = lanes_replay(lanes, &(struct place){.kind = PLACE_TOKEN}, &rows, NULL);
     ck_assert_uint_eq(n, 2);
     for (size_t i = 0; i < n; i++) {
         bool copy = strcmp(rows[i].group, "copy") == 0;
