@@ -569,6 +569,20 @@ row_of(const struct place *place, uint32_t group, uint32_t partition)
     return NULL;
 }
 
+void
+lanes_start_over(struct lanes *lanes, struct place *from, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    if (!lanes->items[index].forgotten) {
+        const struct token_lane *own = &lanes->rows[lanes->items[index].row];
+        const struct token_lane *row = row_of(from, own->group, own->partition);
+        if (row != NULL) {
+            from->lanes[row - from->lanes].next = 0;
+        }
+    }
+    pthread_mutex_unlock(&lanes->lock);
+}
+
 bool
 lanes_wants(struct lanes *lanes, const struct place *from, uint32_t index, uint64_t offset)
 {

@@ -82,6 +82,9 @@ uint32_t lanes_follow(const struct lanes *lanes, struct track *track, uint32_t l
 void lanes_token(struct lanes *lanes, struct buf *token);
 void lanes_start_token(struct lanes *lanes, struct buf *token);
 
+/* lanes_start_over: lane was reset: what from says of it means nothing any more. */
+void lanes_start_over(struct lanes *lanes, struct place *from, uint32_t lane);
+
 /* lanes_wants: a subscriber that resumes at from has not seen offset of lane: it is at or past the
  * token's place, or the token does not know the lane (it appeared later). */
 bool lanes_wants(struct lanes *lanes, const struct place *from, uint32_t lane, uint64_t offset);

@@ -92,6 +92,7 @@ absorb(struct session *session)
         record_unref(conflation->last);
         conflation->last = record_ref(records[n - 1]);
         for (size_t i = 0; i < n; i++) {
+            session_pass_reset(session, records[i]);
             if (session_wants(session, records[i])) {
                 conflate_add_take(conflation->waiting, session_record_take(session, records[i]));
             } else {

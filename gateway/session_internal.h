@@ -108,6 +108,10 @@ bool session_needs_solo(const struct session *session);
 /* session_must_wait: max_rate lets nothing through yet. */
 bool session_must_wait(const struct session *session);
 
+/* session_pass_reset: before session_wants: where record says that its lane was reset, the token of
+ * the resume, which is of what was there before, holds nothing of it back. */
+void session_pass_reset(struct session *session, const struct record *record);
+
 /* session_wants: the record is for it: by its filter, its resume token and its end. */
 bool session_wants(const struct session *session, const struct record *record);
 

@@ -101,6 +101,7 @@ choose(struct session *session, struct record **records, size_t n, uint64_t left
         if (is_its_end(session, records[i])) {
             session->end_seq = records[i]->seq + 1;
         }
+        session_pass_reset(session, records[i]);
         bool past = session->end_seq != 0 && records[i]->seq >= session->end_seq;
         if (left > 0 && !past && session_wants(session, records[i])) {
             left -= left != UINT64_MAX && !records[i]->is_gap;

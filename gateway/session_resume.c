@@ -4,7 +4,9 @@
  * is past the token in every lane. Until then an id is the larger place of both. Shard thread. */
 #include "session_internal.h"
 
+#include "lanes.h"
 #include "mem.h"
+#include "stream_internal.h"
 #include "track.h"
 
 #include <stdlib.h>
@@ -54,6 +56,14 @@ merge(const struct place *from, const struct place *ring, struct place *both)
     }
     *both = (struct place){.kind = PLACE_TOKEN, .lanes = lanes, .n_lanes = n};
     return reached;
+}
+
+void
+session_pass_reset(struct session *session, const struct record *record)
+{
+    if (record->is_gap && record->weight == 0 && resuming(session, record->seq)) {
+        lanes_start_over(stream_lanes(session->feed->outlet->stream), &session->from, record->lane);
+    }
 }
 
 char *

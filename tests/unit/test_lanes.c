@@ -401,7 +401,24 @@ START_TEST(the_lag_of_files_is_told_once_a_path)
 }
 END_TEST
 
-UNIT_MAIN("lanes", a_file_that_is_gone_leaves_the_tokens_and_its_end_is_known,
+START_TEST(a_reset_ends_what_a_token_holds_back)
+{
+    uint32_t lane[2];
+    struct lanes *lanes = lanes_new(NULL);
+    struct token_lane rows[2] = {{token_group_hash("t"), 0, 8}, {token_group_hash("t"), 1, 5}};
+    struct place from = {.kind = PLACE_TOKEN, .lanes = rows, .n_lanes = 2};
+    ck_assert_ptr_null(lanes_add(lanes, "t", 0, 0, &lane[0]));
+    ck_assert_ptr_null(lanes_add(lanes, "t", 1, 0, &lane[1]));
+    ck_assert(!lanes_wants(lanes, &from, lane[0], 7));
+    lanes_start_over(lanes, &from, lane[0]);
+    ck_assert(lanes_wants(lanes, &from, lane[0], 0));
+    ck_assert(!lanes_wants(lanes, &from, lane[1], 4));
+    lanes_free(lanes);
+}
+END_TEST
+
+UNIT_MAIN("lanes", a_reset_ends_what_a_token_holds_back,
+    a_file_that_is_gone_leaves_the_tokens_and_its_end_is_known,
     lanes_that_come_and_go_leave_nothing_behind,
     what_a_token_does_not_know_of_a_file_begins_at_its_origin, the_lag_of_files_is_told_once_a_path,
     rows_are_sorted_whatever_the_order_of_adding, an_offset_below_the_next_one_is_a_repeat,
