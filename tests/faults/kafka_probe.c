@@ -139,6 +139,7 @@ main(int argc, char **argv)
         .topics = {probe.topics, 1},
         .start = argv[3],
         .discover_ms = 1000,
+        .session_timeout_ms = 45000, /* librdkafka compares it also where there is no group */
         .prefetch_bytes = 16 << 20,
         .librdkafka_options = {probe.options, 0}};
     for (int i = 6; i < argc; i++) {
