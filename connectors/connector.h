@@ -112,6 +112,13 @@ struct connector {
     void (*stop)(struct source *source);
 };
 
+/* connector_on_request: whether, with these settings, every request makes the stream anew. */
+static inline bool
+connector_on_request(const struct connector *connector, const void *settings)
+{
+    return connector->on_request != NULL && connector->on_request(settings);
+}
+
 /* connectors_all: NULL-terminated; to add a connector is to add a row in connectors.c. */
 extern const struct connector *const connectors_all[];
 

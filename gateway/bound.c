@@ -57,7 +57,7 @@ bound_stream_bytes(const struct config_stream *stream)
 static bool
 is_on_request(const struct config_stream *stream)
 {
-    return stream->connector->on_request != NULL && stream->connector->on_request(stream->settings);
+    return connector_on_request(stream->connector, stream->settings);
 }
 
 static uint64_t

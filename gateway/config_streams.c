@@ -136,9 +136,8 @@ check_view(
         return;
     }
     const struct connector *connector = stream->connector;
-    if (connector != NULL &&
-        ((connector->capabilities & CONNECTOR_REPLAYS) == 0 ||
-            (connector->on_request != NULL && connector->on_request(stream->settings)))) {
+    if (connector != NULL && ((connector->capabilities & CONNECTOR_REPLAYS) == 0 ||
+                                 connector_on_request(connector, stream->settings))) {
         const struct config_node *view = config_yaml_find(node, "view");
         size_t mark = config_parse_enter(parse, "view");
         config_report_add(parse->report, view->line, view->column, parse->path.bytes,

@@ -148,7 +148,7 @@ stream_start(struct stream *stream, struct err *err)
 {
     static const struct replay from_the_beginning = {.kind = REPLAY_EARLIEST};
     const struct connector *connector = stream->config->connector;
-    if (connector->on_request != NULL && connector->on_request(stream->config->settings)) {
+    if (connector_on_request(connector, stream->config->settings)) {
         stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
         return 0;
     }

@@ -29,7 +29,7 @@ request_config(struct config_stream *config, const struct config_stream *of)
 static bool
 is_on_request(const struct config_stream *config)
 {
-    return config->connector->on_request != NULL && config->connector->on_request(config->settings);
+    return connector_on_request(config->connector, config->settings);
 }
 
 static bool
