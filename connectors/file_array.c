@@ -91,9 +91,11 @@ take_element(struct file_parser *parser, const char *bytes, size_t len, bool due
     if (blank && last && !due) {
         return false;
     }
-    if (json_scan(bytes, len, &start, &end) == JSON_NOT) {
+    enum json_kind kind = json_scan(bytes, len, &start, &end);
+    if (kind == JSON_NOT) {
         return file_parser_bad(parser, "malformed", item);
     }
+    item->is_json_line = kind == JSON_ONE_LINE;
     return file_parser_good(parser, bytes + start, end - start, item);
 }
 

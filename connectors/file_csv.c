@@ -133,6 +133,7 @@ make_row(struct file_parser *parser, struct file_item *item)
         json_add_string(out, parser->held.bytes + value, number_at(&csv->ends, i) - value);
     }
     buf_addc(out, '}');
+    item->is_json_line = true;
     return file_parser_good(parser, out->bytes, out->len, item);
 }
 

@@ -292,6 +292,7 @@ take_chunk(struct file_tail *tail, struct tailed *file, size_t n)
     struct file_item item;
     const char *at = tail->buffer;
     int64_t time_ms = time_of(file);
+    file_stager_arrived(tail->stager, clock_mono_ns());
     bool header = file_parser_wants_header(file->parser);
     while (!file->broken && file_parser_next(file->parser, &at, tail->buffer + n, &item)) {
         if (header && !item.fatal) {

@@ -10,9 +10,11 @@ static bool
 take_json(struct file_parser *parser, const char *line, size_t len, struct file_item *item)
 {
     size_t start, end;
-    if (json_scan(line, len, &start, &end) == JSON_NOT) {
+    enum json_kind kind = json_scan(line, len, &start, &end);
+    if (kind == JSON_NOT) {
         return file_parser_bad(parser, "malformed", item);
     }
+    item->is_json_line = kind == JSON_ONE_LINE;
     return file_parser_good(parser, line + start, end - start, item);
 }
 
@@ -24,6 +26,7 @@ take_text(struct file_parser *parser, const char *line, size_t len, struct file_
     }
     parser->payload.len = 0;
     json_add_string(&parser->payload, line, len);
+    item->is_json_line = true;
     return file_parser_good(parser, parser->payload.bytes, parser->payload.len, item);
 }
 

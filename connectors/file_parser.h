@@ -27,6 +27,7 @@ struct file_item {
     const char *why; /* "too_large" or "malformed": rows of DROP_REASONS */
     uint64_t end;    /* the offset behind it in the file */
     bool fatal;      /* nothing can be made of what follows it */
+    bool is_json_line; /* data is valid JSON on one line, without white space around it */
 };
 
 struct file_parser;

@@ -6,6 +6,7 @@
 #include "../gateway/mem.h"
 #include "../gateway/stream_source.h"
 #include "../gateway/token.h"
+#include "file_bulk.h"
 #include "file_id.h"
 #include "file_names.h"
 #include "file_pace.h"
@@ -46,8 +47,11 @@ struct file_replay {
     uint64_t done, total; /* bytes of files */
     struct file_stager *stager;
     char *buffer;
+    bool bulks; /* whoever reads wants payloads alone, and at any pace */
+    struct file_bulk bulk;
     size_t staged; /* since the last commit */
     uint64_t room; /* that is left of what the stream said */
+    int64_t arrival_ns;
     char failure[256];
 
     /* The file in work. */
@@ -124,7 +128,8 @@ have_room(struct file_replay *replay)
 static bool
 wait_due(struct file_replay *replay, int64_t time_ms)
 {
-    for (;;) {
+    bool paced = replay->pace.per_second > 0 || replay->pace.speed > 0;
+    while (paced) {
         int64_t now = clock_mono_ns();
         int64_t due = file_pace_due(&replay->pace, time_ms, now);
         if (due <= now) {
@@ -136,6 +141,7 @@ wait_due(struct file_replay *replay, int64_t time_ms)
         }
         rest(replay, due - now);
     }
+    return true;
 }
 
 /* ---- one file ---- */
@@ -148,10 +154,57 @@ fail(struct file_replay *replay, const char *what, uint64_t at)
     return false;
 }
 
+/* Pass on the lines that were gathered. False: it is over. */
+static bool
+flush_bulk(struct file_replay *replay)
+{
+    const struct file_bulk *bulk = &replay->bulk;
+    const struct record_lines lines = {
+        replay->lane, bulk->end - 1, bulk->count, bulk->begin, bulk->len};
+    for (int result = bulk->count == 0 ? 0 : -1; result < 0;) {
+        if (!have_room(replay)) {
+            return false;
+        }
+        result = stream_stage_lines(replay->stream, &lines, replay->arrival_ns);
+        replay->room = result < 0 ? 0 : replay->room - 1;
+    }
+    replay->staged += bulk->count > 0;
+    replay->bulk.count = 0;
+    return true;
+}
+
+static bool
+is_in_chunk(const struct file_replay *replay, const struct file_item *item)
+{
+    uintptr_t at = (uintptr_t)item->data, begin = (uintptr_t)replay->buffer;
+    return at >= begin && at - begin < FILE_READ_BYTES;
+}
+
+/* An item that can pass on with its neighbours. What the parser lends ends with its next item.
+ * False: it is over. */
+static bool
+gather(struct file_replay *replay, const struct file_item *item)
+{
+    if (!file_bulk_add(&replay->bulk, item)) {
+        if (!flush_bulk(replay)) {
+            return false;
+        }
+        (void)file_bulk_add(&replay->bulk, item);
+    }
+    return is_in_chunk(replay, item) || flush_bulk(replay);
+}
+
 /* False: the replay ends here. */
 static bool
 take_item(struct file_replay *replay, const struct file_item *item)
 {
+    if (replay->bulks && item->is_json_line &&
+        item->len <= stream_max_record_bytes(replay->stream)) {
+        return gather(replay, item);
+    }
+    if (!flush_bulk(replay)) {
+        return false;
+    }
     bool bad = item->data == NULL;
     if (bad && replay->settings->on_error == FILE_FAIL) {
         return fail(replay, item->why, item->end);
@@ -206,7 +259,7 @@ take_chunk(struct file_replay *replay, size_t n, uint64_t begin, uint64_t end)
             return false;
         }
     }
-    return true;
+    return flush_bulk(replay);
 }
 
 /* The bytes of a chunk that begins before what the parser wants. */
@@ -246,13 +299,17 @@ read_file(struct file_replay *replay, uint64_t begin)
         if (n == 0) {
             struct file_item item;
             return !file_parser_finish(replay->parser, &item) ||
-                   (item.end <= begin && !item.fatal) || take_item(replay, &item);
+                   (item.end <= begin && !item.fatal) ||
+                   (take_item(replay, &item) && flush_bulk(replay));
         }
+        replay->arrival_ns = clock_mono_ns();
+        file_stager_arrived(replay->stager, replay->arrival_ns);
         size_t left = cut_off(replay, at, (size_t)n);
         at += (uint64_t)n;
         if (!take_chunk(replay, left, begin, at)) {
             return false;
         }
+        show(replay);
         tell_progress(replay);
     }
     return false;
@@ -461,6 +518,8 @@ begin(struct file_replay *replay, const struct replay *from, struct err *err)
         return -1;
     }
     take_place(replay, from);
+    replay->bulks = stream_takes_lines(replay->stream) && !replay->by_time &&
+                    replay->pace.per_second <= 0;
     replay->stager = file_stager_new(replay->settings, replay->stream);
     replay->buffer = mem_alloc(FILE_READ_BYTES);
     replay->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -15,6 +15,7 @@ struct file_stager {
     struct stream *stream;
     struct pointer *key, *time; /* NULL: none */
     struct buf text;
+    int64_t arrival_ns;
 };
 
 struct file_stager *
@@ -23,6 +24,7 @@ file_stager_new(const struct file_settings *settings, struct stream *stream)
     struct err err; /* the configuration's check compiled them too */
     struct file_stager *stager = mem_calloc(1, sizeof *stager);
     stager->stream = stream;
+    stager->arrival_ns = clock_mono_ns();
     stager->key = settings->key == NULL ? NULL : pointer_new(settings->key, &err);
     stager->time = settings->time == NULL ? NULL : pointer_new(settings->time, &err);
     return stager;
@@ -37,6 +39,12 @@ file_stager_free(struct file_stager *stager)
         buf_fini(&stager->text);
         free(stager);
     }
+}
+
+void
+file_stager_arrived(struct file_stager *stager, int64_t arrival_ns)
+{
+    stager->arrival_ns = arrival_ns;
 }
 
 /* The value that pointer leads to, as NUL-terminated text in stager->text; NULL: none. */
@@ -93,8 +101,11 @@ file_stage(struct file_stager *stager, uint32_t lane, const struct file_item *it
         stream_lost(stager->stream, lane, last < next ? next : last, 1, item->why);
         return 1;
     }
-    struct record_input in = {.lane = lane, .offset = last, .data = item->data};
-    in.data_len = item->len;
+    struct record_input in = {.lane = lane,
+        .offset = last,
+        .data = item->data,
+        .data_len = item->len,
+        .is_json_line = item->is_json_line};
     int64_t told_ms = file_stage_time(stager, item);
     in.time_ms = told_ms >= 0 ? told_ms : time_ms;
     if (told_ms >= 0 && told_ms < begin_ms) {
@@ -103,5 +114,5 @@ file_stage(struct file_stager *stager, uint32_t lane, const struct file_item *it
     const char *text = text_at(stager, stager->key, item);
     in.key = text;
     in.key_len = text == NULL ? 0 : stager->text.len;
-    return stream_stage(stager->stream, &in, clock_mono_ns()) < 0 ? -1 : 0;
+    return stream_stage(stager->stream, &in, stager->arrival_ns) < 0 ? -1 : 0;
 }

@@ -15,6 +15,9 @@ struct stream;
 struct file_stager *file_stager_new(const struct file_settings *settings, struct stream *stream);
 void file_stager_free(struct file_stager *stager); /* NULL-safe */
 
+/* file_stager_arrived: what is staged from now on was read at arrival_ns. */
+void file_stager_arrived(struct file_stager *stager, int64_t arrival_ns);
+
 /* file_stage_time: what the record's member says; -1: nothing. */
 int64_t file_stage_time(struct file_stager *stager, const struct file_item *item);
 

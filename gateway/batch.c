@@ -123,7 +123,7 @@ batch_encode(const struct format *format, struct stand stand, const char *id_bef
             batch->arrival_ns = records[i]->arrival_ns;
         }
         format->framer->record(&batch->bytes, records[i], format->envelope, first && count == 0);
-        count += !records[i]->is_gap;
+        count += records[i]->is_gap ? 0 : (uint32_t)records[i]->weight;
     }
     end_unit(batch, open ? format : NULL, begin, records[n - 1], count);
     return batch;

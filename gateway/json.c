@@ -1,18 +1,15 @@
 /* json: validate, compact and escape without a tree. Any thread; no state.
  *
  * The scanner has no recursion, so a hostile payload costs no stack: one bit a level says whether
- * that level is an object. Strings are most bytes of most payloads and are skipped a word at a
- * time. */
+ * that level is an object. Strings are most bytes of most payloads and are skipped many at a time
+ * (json_skip.h). */
 #include "json.h"
 
 #include "base64.h"
+#include "json_skip.h"
 
-#include <endian.h>
 #include <stdint.h>
 #include <string.h>
-
-#define ONES UINT64_C(0x0101010101010101)
-#define HIGHS (ONES * 0x80)
 
 /* What a byte can begin where a value is expected; every other byte is 0. */
 enum { STARTS_NOTHING, STARTS_STRING, STARTS_OBJECT, STARTS_ARRAY, STARTS_NUMBER, STARTS_WORD };
@@ -38,42 +35,13 @@ static const uint8_t starts[256] = {
 };
 
 struct scan {
+    const uint8_t *first;
     const uint8_t *at;
     const uint8_t *end;
     bool newline; /* a CR or LF was skipped inside the text */
     unsigned depth;
     uint64_t objects[JSON_DEPTH_MAX / 64]; /* bit d: the container at depth d + 1 is an object */
 };
-
-static inline uint64_t
-load_word(const uint8_t *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return le64toh(word); /* so that the lowest bits are the first byte everywhere */
-}
-
-/* The high bit of each byte that equals c. Bytes above the first hit may be false: a borrow. */
-static inline uint64_t
-bytes_equal(uint64_t word, uint8_t c)
-{
-    uint64_t diff = word ^ (ONES * c);
-    return (diff - ONES) & ~diff & HIGHS;
-}
-
-/* The high bit of each byte below 0x20, quote or backslash; exact up to the first hit. */
-static inline uint64_t
-bytes_special(uint64_t word)
-{
-    uint64_t control = (word - ONES * 0x20) & ~word & HIGHS;
-    return control | bytes_equal(word, '"') | bytes_equal(word, '\\');
-}
-
-static inline size_t
-first_byte(uint64_t mask)
-{
-    return (size_t)__builtin_ctzll(mask) / 8;
-}
 
 static inline bool
 is_tail(uint8_t c)
@@ -122,7 +90,7 @@ json_utf8_valid(const void *bytes, size_t len)
     const uint8_t *at = bytes;
     const uint8_t *end = at + len;
     while (at < end) {
-        while (end - at >= 8 && (load_word(at) & HIGHS) == 0) {
+        while (end - at >= 8 && (json_load_word(at) & JSON_HIGHS) == 0) {
             at += 8;
         }
         if (at == end) {
@@ -159,30 +127,12 @@ take_escape(const uint8_t *at, const uint8_t *end)
     return at + 6;
 }
 
-/* The first byte from at that is not plain ASCII text of a string; end when there is none. */
-static inline const uint8_t *
-skip_plain(const uint8_t *at, const uint8_t *end)
-{
-    while (end - at >= 8) {
-        uint64_t word = load_word(at);
-        uint64_t mask = bytes_special(word) | (word & HIGHS);
-        if (mask != 0) {
-            return at + first_byte(mask);
-        }
-        at += 8;
-    }
-    while (at < end && *at >= 0x20 && *at < 0x80 && *at != '"' && *at != '\\') {
-        at++;
-    }
-    return at;
-}
-
 /* at is behind the opening quote; returns what follows the closing one, or NULL. */
 static inline const uint8_t *
-take_string(const uint8_t *at, const uint8_t *end)
+take_string(const uint8_t *first, const uint8_t *at, const uint8_t *end)
 {
     for (;;) {
-        at = skip_plain(at, end);
+        at = json_skip_plain(first, at, end);
         if (at == end) {
             return NULL;
         }
@@ -279,7 +229,7 @@ take_key(struct scan *scan)
     if (!take_byte(scan, '"')) {
         return false;
     }
-    const uint8_t *after = take_string(scan->at, scan->end);
+    const uint8_t *after = take_string(scan->first, scan->at, scan->end);
     if (after == NULL) {
         return false;
     }
@@ -334,7 +284,7 @@ take_value(struct scan *scan)
     const uint8_t *after = NULL;
     switch (starts[*scan->at]) {
     case STARTS_STRING:
-        after = take_string(scan->at + 1, scan->end);
+        after = take_string(scan->first, scan->at + 1, scan->end);
         break;
     case STARTS_NUMBER:
         after = take_number(scan->at, scan->end);
@@ -382,7 +332,7 @@ json_scan(const char *text, size_t len, size_t *start, size_t *end)
 {
     struct scan scan;
     const uint8_t *first = (const uint8_t *)text;
-    scan.at = first;
+    scan.first = scan.at = first;
     scan.end = first + len;
     scan.depth = 0;
     memset(scan.objects, 0, sizeof scan.objects);
@@ -459,10 +409,10 @@ static const uint8_t *
 skip_unescaped(const uint8_t *at, const uint8_t *end)
 {
     while (end - at >= 8) {
-        uint64_t word = load_word(at);
-        uint64_t mask = bytes_special(word) | bytes_equal(word, 0x7F);
+        uint64_t word = json_load_word(at);
+        uint64_t mask = json_bytes_special(word) | json_bytes_equal(word, 0x7F);
         if (mask != 0) {
-            return at + first_byte(mask);
+            return at + json_first_byte(mask);
         }
         at += 8;
     }

@@ -9,148 +9,39 @@
 #include "cloudevent.h"
 #include "json.h"
 #include "mem.h"
+#include "record_headers.h"
 #include "track.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Headers up to this many are put in order on the stack. */
-#define FIELDS_ON_STACK 32
-
-/* One header and its place in the object: the values of a repeated name stand in one array, where
- * the name stood first. */
-struct field {
-    const struct record_header *header;
-    size_t next;   /* the next header of the same name; SIZE_MAX: none */
-    bool repeated; /* not the first of its name */
+/* What the payload is, and where the value in it begins and ends. */
+struct payload {
+    enum json_kind kind;
+    size_t start, end;
 };
 
-/* What a name's next bytes become in the output: itself or U+FFFD. Returns what it takes of it. */
-static size_t
-name_step(const char *at, size_t len, const char **shown, size_t *shown_len)
+static struct payload
+look_at(const struct record_input *in)
 {
-    size_t step = json_utf8_length(at, len);
-    *shown = step == 0 ? JSON_REPLACEMENT : at;
-    *shown_len = step == 0 ? sizeof JSON_REPLACEMENT - 1 : step;
-    return step == 0 ? 1 : step;
-}
-
-/* Orders names by what is shown of them: two that differ only in bad bytes are one member. */
-static int
-compare_names(const struct record_header *a, const struct record_header *b)
-{
-    size_t at_a = 0, at_b = 0;
-    while (at_a < a->name_len && at_b < b->name_len) {
-        const char *shown_a, *shown_b;
-        size_t len_a, len_b;
-        at_a += name_step(a->name + at_a, a->name_len - at_a, &shown_a, &len_a);
-        at_b += name_step(b->name + at_b, b->name_len - at_b, &shown_b, &len_b);
-        int order = memcmp(shown_a, shown_b, len_a < len_b ? len_a : len_b);
-        if (order != 0) {
-            return order;
-        }
-        if (len_a != len_b) {
-            return len_a < len_b ? -1 : 1;
-        }
+    struct payload payload = {JSON_NOT, 0, 0};
+    if (in->is_json_line) {
+        payload = (struct payload){JSON_ONE_LINE, 0, in->data_len};
+    } else if (in->data != NULL) {
+        payload.kind = json_scan(in->data, in->data_len, &payload.start, &payload.end);
     }
-    return (at_a < a->name_len) - (at_b < b->name_len);
-}
-
-static int
-compare_fields(const void *left, const void *right)
-{
-    const struct field *a = *(const struct field *const *)left;
-    const struct field *b = *(const struct field *const *)right;
-    int order = compare_names(a->header, b->header);
-    return order != 0 ? order : (a->header > b->header) - (a->header < b->header);
-}
-
-/* Links the headers of the same name. Sorted, not compared pair by pair: a producer may send as
- * many headers as fit into a message. order is room for n pointers. */
-static void
-link_fields(
-    struct field *fields, struct field **order, const struct record_header *headers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        fields[i] = (struct field){&headers[i], SIZE_MAX, false};
-        order[i] = &fields[i];
-    }
-    qsort(order, n, sizeof *order, compare_fields);
-    for (size_t i = 1; i < n; i++) {
-        if (compare_names(order[i - 1]->header, order[i]->header) == 0) {
-            order[i - 1]->next = (size_t)(order[i] - fields);
-            order[i]->repeated = true;
-        }
-    }
-}
-
-static void
-add_header_value(struct buf *out, const struct record_header *header)
-{
-    if (header->value == NULL) {
-        BUF_LITERAL(out, "null");
-    } else {
-        json_add_bytes(out, header->value, header->value_len);
-    }
-}
-
-/* "name":value or "name":[value,...], with a comma before it when it is not the first. */
-static void
-add_field(struct buf *out, const struct field *fields, const struct field *field, bool first)
-{
-    if (!first) {
-        buf_addc(out, ',');
-    }
-    json_add_lossy(out, field->header->name, field->header->name_len);
-    buf_addc(out, ':');
-    if (field->next == SIZE_MAX) {
-        add_header_value(out, field->header);
-        return;
-    }
-    buf_addc(out, '[');
-    for (;;) {
-        add_header_value(out, field->header);
-        if (field->next == SIZE_MAX) {
-            break;
-        }
-        buf_addc(out, ',');
-        field = &fields[field->next];
-    }
-    buf_addc(out, ']');
-}
-
-static void
-add_headers(struct buf *out, const struct record_header *headers, size_t n)
-{
-    struct field fields_on_stack[FIELDS_ON_STACK];
-    struct field *order_on_stack[FIELDS_ON_STACK];
-    bool many = n > FIELDS_ON_STACK;
-    struct field *fields = many ? mem_calloc(n, sizeof *fields) : fields_on_stack;
-    struct field **order = many ? mem_calloc(n, sizeof *order) : order_on_stack;
-    BUF_LITERAL(out, ",\"headers\":{");
-    link_fields(fields, order, headers, n);
-    for (size_t i = 0; i < n; i++) {
-        if (!fields[i].repeated) {
-            add_field(out, fields, &fields[i], i == 0);
-        }
-    }
-    buf_addc(out, '}');
-    if (many) {
-        free(order);
-        free(fields);
-    }
+    return payload;
 }
 
 /* Appends ,"data":D or ,"data_base64":"..." and says where D is. */
 static void
-add_data(struct buf *out, const struct record_input *in, struct record *record)
+add_data(struct buf *out, const struct record_input *in, const struct payload *payload,
+    struct record *record)
 {
-    size_t start = 0, end = 0;
-    enum json_kind kind = JSON_NOT;
-    if (in->data != NULL) {
-        kind = json_scan(in->data, in->data_len, &start, &end);
-    }
+    enum json_kind kind = payload->kind;
+    const char *value = kind == JSON_NOT ? in->data : (const char *)in->data + payload->start;
+    size_t len = payload->end - payload->start;
     record->data_is_json = kind != JSON_NOT;
     record->is_tombstone = in->data == NULL;
     bool text = in->data == NULL || kind != JSON_NOT || json_utf8_valid(in->data, in->data_len);
@@ -159,9 +50,9 @@ add_data(struct buf *out, const struct record_input *in, struct record *record)
     if (in->data == NULL) {
         BUF_LITERAL(out, "null");
     } else if (kind == JSON_ONE_LINE) {
-        buf_add(out, (const char *)in->data + start, end - start);
+        buf_add(out, value, len);
     } else if (kind == JSON_MULTILINE) {
-        json_compact(out, (const char *)in->data + start, end - start);
+        json_compact(out, value, len);
     } else if (text) {
         json_add_string(out, in->data, in->data_len);
     } else {
@@ -175,8 +66,8 @@ add_data(struct buf *out, const struct record_input *in, struct record *record)
 }
 
 static void
-add_head(struct buf *out, const struct record_input *in, const char *id, size_t id_len,
-    struct record *record)
+add_head(struct buf *out, const struct record_input *in, const struct payload *payload,
+    const char *id, size_t id_len, struct record *record)
 {
     if (id_len == 0) {
         BUF_LITERAL(out, "{\"id\":null,\"time\":\"");
@@ -197,7 +88,7 @@ add_head(struct buf *out, const struct record_input *in, const char *id, size_t 
         json_add_bytes(out, in->key, in->key_len);
         record->key_len = (uint32_t)out->len - record->key_off;
     }
-    add_data(out, in, record);
+    add_data(out, in, payload, record);
     record->head_len = (uint32_t)out->len;
 }
 
@@ -225,6 +116,76 @@ allocate(const struct record *fields, const struct buf *text, const char *type)
     return record;
 }
 
+/* ---- what most records are: one line of JSON, no headers, no type ----
+ *
+ * Their length is known before, so they are written where they stay. */
+
+#define KEY_MARK "\",\"key\":"
+#define DATA_MARK ",\"data\":"
+#define SOURCE_MARK ",\"source\":"
+#define NO_HEADERS ",\"headers\":{}"
+#define NO_ID "{\"id\":null,\"time\":\""
+#define ID_MARK "{\"id\":\""
+#define TIME_MARK "\",\"time\":\""
+
+static char *
+put(char *to, const void *bytes, size_t len)
+{
+    memcpy(to, bytes, len);
+    return to + len;
+}
+
+#define PUT(to, literal) put((to), (literal), sizeof(literal) - 1)
+
+static struct record *
+new_line(const struct record *fields, const struct record_input *in, const struct payload *payload,
+    const char *id, size_t id_len, const char *source_prefix, struct buf *scratch)
+{
+    scratch->len = 0;
+    buf_addu64(scratch, in->offset);
+    size_t digits = scratch->len;
+    if (in->key == NULL) {
+        BUF_LITERAL(scratch, "null");
+    } else {
+        json_add_bytes(scratch, in->key, in->key_len);
+    }
+    size_t key = scratch->len - digits, prefix = strlen(source_prefix);
+    size_t data = payload->end - payload->start;
+    size_t fixed = sizeof KEY_MARK DATA_MARK NO_HEADERS SOURCE_MARK "}" - 1 + CLOCK_TIME_LEN;
+    size_t head = id_len == 0 ? sizeof NO_ID - 1 : sizeof ID_MARK TIME_MARK - 1 + id_len;
+    size_t len = head + fixed + key + data + prefix + digits;
+    assert(len <= UINT32_MAX);
+    struct record *record = mem_alloc(sizeof *record + len);
+    *record = *fields;
+    atomic_init(&record->refs, 1);
+    record->text_len = (uint32_t)len;
+    record->data_is_json = true;
+    char *at = record->text;
+    if (id_len == 0) {
+        at = PUT(at, NO_ID);
+    } else {
+        at = put(PUT(at, ID_MARK), id, id_len);
+        at = PUT(at, TIME_MARK);
+        record->id_off = sizeof ID_MARK - 1;
+        record->id_len = (uint32_t)id_len;
+    }
+    clock_format_rfc3339(at, record->time_ms);
+    at = PUT(at + CLOCK_TIME_LEN, KEY_MARK);
+    record->key_off = (uint32_t)(at - record->text);
+    record->key_len = in->key == NULL ? 0 : (uint32_t)key;
+    at = PUT(put(at, scratch->bytes + digits, key), DATA_MARK);
+    record->data_off = (uint32_t)(at - record->text);
+    record->data_len = (uint32_t)data;
+    at = put(at, (const char *)in->data + payload->start, data);
+    record->head_len = (uint32_t)(at - record->text);
+    at = PUT(at, NO_HEADERS);
+    record->headers_end = record->type_end = (uint32_t)(at - record->text);
+    at = put(PUT(at, SOURCE_MARK), source_prefix, prefix);
+    at = PUT(put(at, scratch->bytes, digits), "}");
+    assert(at == record->text + len);
+    return record;
+}
+
 struct record *
 record_new(const struct record_input *in, const char *id, size_t id_len, const char *source_prefix,
     int64_t arrival_ns, struct buf *scratch)
@@ -237,12 +198,16 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
         .weight = 1,
         .time_ms = in->time_ms >= 0 ? in->time_ms : wall_ms_of(arrival_ns),
         .arrival_ns = arrival_ns};
+    const struct payload payload = look_at(in);
+    if (payload.kind == JSON_ONE_LINE && in->n_headers == 0 && in->type == NULL) {
+        return new_line(&fields, in, &payload, id, id_len, source_prefix, scratch);
+    }
     scratch->len = 0;
-    add_head(scratch, in, id, id_len, &fields);
+    add_head(scratch, in, &payload, id, id_len, &fields);
     if (in->n_headers == 0) {
         BUF_LITERAL(scratch, ",\"headers\":{}");
     } else {
-        add_headers(scratch, in->headers, in->n_headers);
+        record_add_headers(scratch, in->headers, in->n_headers);
     }
     fields.headers_end = (uint32_t)scratch->len;
     if (in->type != NULL) {
@@ -255,6 +220,35 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
     buf_addu64(scratch, in->offset);
     buf_addc(scratch, '}');
     return allocate(&fields, scratch, in->type);
+}
+
+struct record *
+record_new_lines(const struct record_lines *lines, const char *id, size_t id_len, uint64_t first,
+    int64_t arrival_ns)
+{
+    size_t len = id_len + lines->len;
+    assert(len <= UINT32_MAX && id_len > 0);
+    struct record *record = mem_alloc(sizeof *record + len);
+    *record = (struct record){.is_lines = true,
+        .has_time = true,
+        .data_is_json = true,
+        .id_len = (uint32_t)id_len,
+        .lane = lines->lane,
+        .offset = lines->last_offset,
+        .first = first,
+        .weight = lines->count,
+        .time_ms = wall_ms_of(arrival_ns),
+        .arrival_ns = arrival_ns,
+        .data_off = (uint32_t)id_len,
+        .data_len = (uint32_t)lines->len,
+        .head_len = (uint32_t)len,
+        .headers_end = (uint32_t)len,
+        .type_end = (uint32_t)len,
+        .text_len = (uint32_t)len};
+    atomic_init(&record->refs, 1);
+    memcpy(record->text, id, id_len);
+    memcpy(record->text + id_len, lines->bytes, lines->len);
+    return record;
 }
 
 static struct record *
@@ -427,6 +421,7 @@ record_add_envelope(struct buf *out, const struct record *record, enum envelope 
         buf_add(out, record->text, record->text_len);
         return;
     }
+    assert(!record->is_lines || envelope == ENVELOPE_DATA);
     switch (envelope) {
     case ENVELOPE_DATA:
         buf_add(out, record->text + record->data_off, record->data_len);

@@ -16,6 +16,8 @@
  * UTF-8 are "data_base64":"..."; the data slice is then that JSON string.
  * A gap record (record_new_gap) takes a place in the ring for records that the source itself lost;
  * its text is the whole control message and every envelope shows that.
+ * Lines (record_new_lines) are several records in one, for a subscriber that wants no more of them
+ * than their payloads: their text is an id and the data slice, and only envelope=data shows them.
  *
  * In a stream of many lanes the id is null in most records; their track knows where they stand.
  *
@@ -62,11 +64,24 @@ struct record_input {
      * it, at most TOKEN_CURSOR_MAX bytes (a longer one makes it too large). Else NULL. */
     const void *cursor;
     size_t cursor_len;
+    /* data is one JSON text, found so by json_scan: JSON_ONE_LINE, without white space around it.
+     * It is taken at its word. */
+    bool is_json_line;
+};
+
+/* Several records of a lane whose payloads are each such a text, for who takes these alone. */
+struct record_lines {
+    uint32_t lane;
+    uint64_t last_offset; /* of the last one */
+    uint64_t count;       /* of records, at least 1 */
+    const char *bytes;    /* lent: the payloads, a line feed between each two */
+    size_t len;
 };
 
 struct record {
     atomic_uint refs;
     bool is_gap;
+    bool is_lines; /* several records in one: only who takes envelope=data over NDJSON sees it */
     bool has_headers;
     bool has_time;       /* false only for a gap */
     bool data_is_json;   /* the payload was JSON and is in the text as it was: not a tombstone, not
@@ -81,7 +96,7 @@ struct record {
     uint64_t first;   /* the lane's next offset before it: what lies between is no record */
     uint64_t seq;     /* the ring's sequence number, from 1 */
     uint64_t ordinal; /* produced records up to and with this one, those lost by the source too */
-    uint64_t weight;  /* what it adds to ordinal: 1, or the count of a gap */
+    uint64_t weight;  /* what it adds to ordinal: 1, or the count of a gap, or of lines */
     uint64_t bytes_before;     /* charged bytes of all records before it */
     int64_t time_ms;           /* what "time" says */
     int64_t arrival_ns;        /* CLOCK_MONOTONIC when the source had it */
@@ -99,6 +114,11 @@ struct record {
  * Errors  none. */
 struct record *record_new(const struct record_input *in, const char *id, size_t id_len,
     const char *source_prefix, int64_t arrival_ns, struct buf *scratch);
+
+/* record_new_lines: id, not empty, is the resume token behind the last of them, first the lane's
+ * next offset before the first. Cost  O(bytes). */
+struct record *record_new_lines(const struct record_lines *lines, const char *id, size_t id_len,
+    uint64_t first, int64_t arrival_ns);
 
 /* record_set_track_take: before it is shared. Owns: the reference. */
 void record_set_track_take(struct record *record, struct track *track, uint32_t step);

@@ -72,6 +72,34 @@ check_record(struct buf *out, const char *text, size_t len)
     buf_fini(&scratch);
 }
 
+/* Two ways lead to a record: what it says before its headers, and of its source, is the same. */
+static void
+check_alike(const char *text, size_t len)
+{
+    static const char *const source = "{\"topic\":\"t\",\"partition\":0,\"offset\":";
+    struct buf scratch;
+    buf_init(&scratch);
+    const struct record_header header = {"h", 1, NULL, 0};
+    struct record_input in = {
+        .key = text, .key_len = len / 2, .data = text, .data_len = len, .offset = len};
+    struct record *one = record_new(&in, "AQA", 3, source, 0, &scratch);
+    in.headers = &header;
+    in.n_headers = 1;
+    struct record *two = record_new(&in, "AQA", 3, source, 0, &scratch);
+    size_t time_at = sizeof "{\"id\":\"AQA\",\"time\":\"" - 1, behind = time_at + 24;
+    expect(one->head_len == two->head_len && one->key_off == two->key_off &&
+           one->key_len == two->key_len && one->data_off == two->data_off &&
+           one->data_len == two->data_len && one->data_is_json == two->data_is_json);
+    expect(memcmp(one->text, two->text, time_at) == 0 &&
+           memcmp(one->text + behind, two->text + behind, one->head_len - behind) == 0);
+    expect(one->text_len - one->type_end == two->text_len - two->type_end &&
+           memcmp(one->text + one->type_end, two->text + two->type_end,
+               one->text_len - one->type_end) == 0);
+    record_unref(one);
+    record_unref(two);
+    buf_fini(&scratch);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -84,6 +112,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_writers(&out, text, size);
     check_record(&out, text, size);
+    check_alike(text, size);
     free(text);
     buf_fini(&out);
     return 0;

@@ -20,7 +20,7 @@ struct stream {
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
     int64_t cost_ns;
-    bool discard, up, disorder, ended, alone, unsettled;
+    bool discard, up, disorder, ended, alone, unsettled, lines;
     const char *failure, *anew;
     uint64_t done, total;
     size_t ups, downs, commits, repeats, shares, shared_lanes, source_commits, n_lanes, n_staged;
@@ -101,6 +101,14 @@ fake_stream_set_settling(struct stream *stream, bool settling)
 {
     pthread_mutex_lock(&stream->lock);
     stream->unsettled = !settling;
+    changed(stream);
+}
+
+void
+fake_stream_set_lines(struct stream *stream, bool lines)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->lines = lines;
     changed(stream);
 }
 
@@ -440,6 +448,55 @@ keep(const struct record_input *in, int64_t arrival_ns)
     return record;
 }
 
+/* Under the lock. */
+static void
+add(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
+{
+    size_t n = stream->n_records + stream->n_staged;
+    if (n == stream->cap && !stream->discard) {
+        stream->cap = stream->cap == 0 ? 1024 : stream->cap * 2;
+        stream->records = mem_realloc(stream->records, stream->cap * sizeof *stream->records);
+    }
+    if (!stream->discard) {
+        stream->records[n] = keep(in, arrival_ns);
+    }
+    stream->n_staged++;
+}
+
+bool
+stream_takes_lines(const struct stream *stream)
+{
+    return stream->lines;
+}
+
+int
+stream_stage_lines(
+    struct stream *stream, const struct record_lines *lines, int64_t arrival_ns)
+{
+    const char *at = lines->bytes, *end = lines->bytes + lines->len;
+    uint64_t count = 0;
+    pthread_mutex_lock(&stream->lock);
+    struct fake_lane *lane = &stream->lanes[lines->lane];
+    if (stream->room_left == 0) {
+        pthread_mutex_unlock(&stream->lock);
+        return -1;
+    }
+    while (at <= end) {
+        const char *feed = memchr(at, '\n', (size_t)(end - at));
+        const char *to = feed == NULL ? end : feed;
+        struct record_input in = {.lane = lines->lane, .offset = lines->last_offset, .data = at};
+        in.data_len = (size_t)(to - at);
+        add(stream, &in, arrival_ns);
+        count++;
+        at = to + 1;
+    }
+    stream->disorder |= count != lines->count || lines->last_offset < lane->next || lane->removed;
+    stream->room_left--;
+    lane->next = lines->last_offset + 1;
+    pthread_mutex_unlock(&stream->lock);
+    return 1;
+}
+
 int
 stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
 {
@@ -454,15 +511,7 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
         stream->repeats++;
         staged = 0;
     } else {
-        size_t n = stream->n_records + stream->n_staged;
-        if (n == stream->cap && !stream->discard) {
-            stream->cap = stream->cap == 0 ? 1024 : stream->cap * 2;
-            stream->records = mem_realloc(stream->records, stream->cap * sizeof *stream->records);
-        }
-        if (!stream->discard) {
-            stream->records[n] = keep(in, arrival_ns);
-        }
-        stream->n_staged++;
+        add(stream, in, arrival_ns);
         stream->room_left--;
         stream->disorder |= lane->removed;
         lane->next = in->offset + 1;

@@ -53,6 +53,9 @@ void fake_stream_set_cost(struct stream *stream, int64_t ns);
 void fake_stream_set_alone(struct stream *stream, bool alone);
 void fake_stream_set_settling(struct stream *stream, bool settling);
 
+/* fake_stream_set_lines: it takes lines: each is kept as a record, with the offset of the last. */
+void fake_stream_set_lines(struct stream *stream, bool lines);
+
 size_t fake_stream_count(struct stream *stream); /* committed records */
 size_t fake_stream_lanes(struct stream *stream);
 size_t fake_stream_errors(struct stream *stream, const char *reason);

@@ -2,8 +2,10 @@
 #include "json.h"
 #include "unit.h"
 
+#include <glob.h>
 #include <jansson.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 /* One case; the length is given where the text holds a NUL. */
@@ -182,6 +184,256 @@ START_TEST(random_texts_are_judged_as_jansson_judges_them)
 }
 END_TEST
 
+/* ---- the grammar once more, plainly: byte by byte and by recursion ---- */
+
+struct plain {
+    const uint8_t *at, *end;
+    unsigned depth;
+    bool newline;
+};
+
+static bool plain_value(struct plain *plain);
+
+static void
+plain_space(struct plain *plain)
+{
+    while (plain->at < plain->end && strchr(" \t\r\n", *plain->at) != NULL && *plain->at != 0) {
+        plain->newline |= *plain->at == '\n' || *plain->at == '\r';
+        plain->at++;
+    }
+}
+
+static bool
+plain_take(struct plain *plain, const char *set)
+{
+    bool there = plain->at < plain->end && *plain->at != 0 && strchr(set, *plain->at) != NULL;
+    plain->at += there;
+    return there;
+}
+
+static bool
+plain_string(struct plain *plain)
+{
+    if (!plain_take(plain, "\"")) {
+        return false;
+    }
+    while (plain->at < plain->end && *plain->at != '"') {
+        size_t left = (size_t)(plain->end - plain->at);
+        if (plain_take(plain, "\\")) {
+            if (plain_take(plain, "u")) {
+                for (int i = 0; i < 4; i++) {
+                    if (!plain_take(plain, "0123456789abcdefABCDEF")) {
+                        return false;
+                    }
+                }
+            } else if (!plain_take(plain, "\"\\/bfnrt")) {
+                return false;
+            }
+            continue;
+        }
+        size_t step = json_utf8_length((const char *)plain->at, left);
+        if (step == 0 || *plain->at < 0x20) {
+            return false;
+        }
+        plain->at += step;
+    }
+    return plain_take(plain, "\"");
+}
+
+static bool
+plain_digits(struct plain *plain)
+{
+    const uint8_t *from = plain->at;
+    while (plain_take(plain, "0123456789")) {
+    }
+    return plain->at > from;
+}
+
+static bool
+plain_number(struct plain *plain)
+{
+    (void)plain_take(plain, "-");
+    if (!plain_take(plain, "0") && !plain_digits(plain)) {
+        return false;
+    }
+    if (plain_take(plain, ".") && !plain_digits(plain)) {
+        return false;
+    }
+    if (plain_take(plain, "eE")) {
+        (void)plain_take(plain, "+-");
+        return plain_digits(plain);
+    }
+    return true;
+}
+
+static bool
+plain_container(struct plain *plain, bool object)
+{
+    const char *close = object ? "}" : "]";
+    if (++plain->depth > JSON_DEPTH_MAX) {
+        return false;
+    }
+    plain_space(plain);
+    if (!plain_take(plain, close)) {
+        do {
+            plain_space(plain);
+            if (object) {
+                if (!plain_string(plain)) {
+                    return false;
+                }
+                plain_space(plain);
+                if (!plain_take(plain, ":")) {
+                    return false;
+                }
+            }
+            if (!plain_value(plain)) {
+                return false;
+            }
+            plain_space(plain);
+        } while (plain_take(plain, ","));
+        if (!plain_take(plain, close)) {
+            return false;
+        }
+    }
+    plain->depth--;
+    return true;
+}
+
+static bool
+plain_value(struct plain *plain)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    plain_space(plain);
+    size_t left = (size_t)(plain->end - plain->at);
+    if (left == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < COUNT(words); i++) {
+        size_t len = strlen(words[i]);
+        if (left >= len && memcmp(plain->at, words[i], len) == 0) {
+            plain->at += len;
+            return true;
+        }
+    }
+    if (*plain->at == '"') {
+        return plain_string(plain);
+    }
+    bool object = *plain->at == '{';
+    return plain_take(plain, "{[") ? plain_container(plain, object) : plain_number(plain);
+}
+
+static enum json_kind
+plain_scan(const char *text, size_t len, size_t *start, size_t *end)
+{
+    const uint8_t *first = (const uint8_t *)text;
+    struct plain plain = {first, first + len, 0, false};
+    plain_space(&plain);
+    plain.newline = false;
+    *start = (size_t)(plain.at - first);
+    if (!plain_value(&plain)) {
+        return JSON_NOT;
+    }
+    enum json_kind kind = plain.newline ? JSON_MULTILINE : JSON_ONE_LINE;
+    *end = (size_t)(plain.at - first);
+    plain_space(&plain);
+    return plain.at == plain.end ? kind : JSON_NOT;
+}
+
+static enum json_kind
+expect_alike(const char *text, size_t len)
+{
+    size_t start = 0, end = 0, plain_start = 0, plain_end = 0;
+    enum json_kind kind = scan_copy(text, len, &start, &end);
+    enum json_kind plain = plain_scan(text, len, &plain_start, &plain_end);
+    if (kind != plain || (kind != JSON_NOT && (start != plain_start || end != plain_end))) {
+        ck_abort_msg("%d, plainly %d: %.*s", (int)kind, (int)plain, (int)len, text);
+    }
+    return kind;
+}
+
+/* A random value: texts that are valid, long, and full of what the fast paths stop at. */
+static void
+add_random(struct buf *out, unsigned *seed, int depth)
+{
+    static const char *const atoms[] = {"0", "-1.5e-7", "true", "null", "1234567890123", "\"\"",
+        "\"\\u00e9\\\"\\\\\"", "\"\xC3\xA9\xF0\x9F\x98\x80\"", "\"\x7F\""};
+    static const char *const spaces[] = {"", "", "", "", " ", "\t ", "\n", "\r\n"};
+    int kind = rand_r(seed) % (depth > 0 ? 4 : 2);
+    buf_adds(out, spaces[rand_r(seed) % 8]);
+    if (kind == 0) {
+        buf_adds(out, atoms[(size_t)rand_r(seed) % COUNT(atoms)]);
+    } else if (kind == 1) {
+        buf_addc(out, '"');
+        for (int i = rand_r(seed) % 40; i > 0; i--) {
+            buf_adds(out, rand_r(seed) % 30 == 0 ? "\\n" : "x");
+        }
+        buf_addc(out, '"');
+    } else {
+        buf_addc(out, kind == 2 ? '{' : '[');
+        for (int i = 0, n = rand_r(seed) % 5; i < n; i++) {
+            buf_adds(out, i == 0 ? "" : ",");
+            buf_adds(out, kind == 2 ? "\"name\" :" : "");
+            add_random(out, seed, depth - 1);
+        }
+        buf_addc(out, kind == 2 ? '}' : ']');
+    }
+    buf_adds(out, spaces[rand_r(seed) % 8]);
+}
+
+START_TEST(random_texts_and_their_damages_are_judged_as_a_plain_reader_does)
+{
+    static const char damage[] = "\"\\{}[],: \n\r0e.-\x00\x1F\x7F\x80\xC3xu";
+    unsigned seed = 5;
+    size_t n_valid = 0;
+    struct buf text;
+    buf_init(&text);
+    for (int i = 0; i < 20000; i++) {
+        text.len = 0;
+        add_random(&text, &seed, 4);
+        if (expect_alike(text.bytes, text.len) == JSON_NOT) {
+            ck_abort_msg("%.*s", (int)text.len, text.bytes);
+        }
+        for (int k = 0; k < 5; k++) {
+            size_t at = (size_t)rand_r(&seed) % text.len;
+            char was = text.bytes[at];
+            text.bytes[at] = damage[(size_t)rand_r(&seed) % (sizeof damage - 1)];
+            n_valid += expect_alike(text.bytes, text.len) != JSON_NOT;
+            (void)expect_alike(text.bytes, at);
+            text.bytes[at] = k % 2 == 0 ? was : text.bytes[at];
+        }
+    }
+    buf_fini(&text);
+    ck_assert_uint_gt(n_valid, 1000);
+}
+END_TEST
+
+/* What fuzzers have found of all parsers, each cut at every place. */
+static void
+judge_file(const char *path)
+{
+    char bytes[4096];
+    FILE *file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    size_t len = fread(bytes, 1, sizeof bytes, file);
+    (void)fclose(file);
+    for (size_t from = 0; from < len && from < 64; from++) {
+        (void)expect_alike(bytes + from, len - from);
+        (void)expect_alike(bytes, len - from);
+    }
+}
+
+START_TEST(what_fuzzers_found_is_judged_as_a_plain_reader_does)
+{
+    glob_t found;
+    ck_assert_int_eq(glob("tests/fuzz/corpus/*/*", 0, NULL, &found), 0);
+    ck_assert_uint_gt(found.gl_pathc, 100);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        judge_file(found.gl_pathv[i]);
+    }
+    globfree(&found);
+}
+END_TEST
+
 START_TEST(compact_takes_only_insignificant_space_out)
 {
     const char *text =
@@ -351,7 +603,9 @@ END_TEST
 UNIT_MAIN("json", every_valid_text_is_taken, every_invalid_text_is_refused,
     every_prefix_of_a_container_is_refused, the_slice_leaves_outer_white_space_out,
     an_inner_line_end_is_told, depth_is_bounded_for_arrays_and_objects,
-    random_texts_are_judged_as_jansson_judges_them, compact_takes_only_insignificant_space_out,
+    random_texts_are_judged_as_jansson_judges_them,
+    random_texts_and_their_damages_are_judged_as_a_plain_reader_does,
+    what_fuzzers_found_is_judged_as_a_plain_reader_does, compact_takes_only_insignificant_space_out,
     compact_keeps_the_value_of_random_trees, every_code_point_but_surrogates_is_utf8,
     a_bad_byte_is_found_at_every_place, strings_hold_no_control_character,
     short_escapes_are_used_where_there_are_some, lossy_strings_replace_each_bad_byte,
