@@ -164,6 +164,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
 FAKES_test_file_tail := fake_stream
+FAKES_test_file_bulk := fake_stream
 FAKES_test_file_replay := fake_stream
 FAKES_test_kafka := fake_stream
 FAKES_test_kafka_group := fake_stream
@@ -323,7 +324,7 @@ fuzz-replay: $(REPLAY_BINS)
 # Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
 BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \
   $(B)/gateway/mem.o
-BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare
+BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare $(B)/bench/lines
 
 .PHONY: bench bench-tools
 .SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)

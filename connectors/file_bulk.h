@@ -1,5 +1,5 @@
-/* file_bulk: neighbours in a chunk of a file that are JSON as they stand there, one a line, gathered
- * so that they go on as one piece (stream_stage_lines). No thread of its own. */
+/* file_bulk: neighbours in a chunk of a file that are JSON as they stand there, one a line,
+ * gathered so that they go on as one piece (stream_stage_lines). No thread of its own. */
 #ifndef HEADGATE_FILE_BULK_H
 #define HEADGATE_FILE_BULK_H
 

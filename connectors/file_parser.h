@@ -24,9 +24,9 @@ enum file_format { FILE_NDJSON, FILE_TEXT, FILE_CSV, FILE_JSON_ARRAY };
 struct file_item {
     const char *data; /* lent until the next call; NULL: no record, see why */
     size_t len;
-    const char *why; /* "too_large" or "malformed": rows of DROP_REASONS */
-    uint64_t end;    /* the offset behind it in the file */
-    bool fatal;      /* nothing can be made of what follows it */
+    const char *why;   /* "too_large" or "malformed": rows of DROP_REASONS */
+    uint64_t end;      /* the offset behind it in the file */
+    bool fatal;        /* nothing can be made of what follows it */
     bool is_json_line; /* data is valid JSON on one line, without white space around it */
 };
 

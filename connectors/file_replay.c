@@ -518,8 +518,8 @@ begin(struct file_replay *replay, const struct replay *from, struct err *err)
         return -1;
     }
     take_place(replay, from);
-    replay->bulks = stream_takes_lines(replay->stream) && !replay->by_time &&
-                    replay->pace.per_second <= 0;
+    replay->bulks =
+        stream_takes_lines(replay->stream) && !replay->by_time && replay->pace.per_second <= 0;
     replay->stager = file_stager_new(replay->settings, replay->stream);
     replay->buffer = mem_alloc(FILE_READ_BYTES);
     replay->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -112,6 +112,9 @@ private_open(struct privates *privates, const struct private_options *options, s
     stream_make_private(stream->stream,
         options->on_request && !options->durable ? options->home->stream : NULL,
         options->durable ? options->home->stream : NULL);
+    if (options->lines) {
+        stream_take_lines(stream->stream);
+    }
     stream_set_waker(stream->stream, 0, (struct stream_waker){shard_wake, privates->shard});
     stream_listen(stream->stream, 0, true);
     outlet_init(&stream->outlet, privates->shard, stream->stream, 0);

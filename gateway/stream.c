@@ -59,6 +59,12 @@ stream_make_private(struct stream *stream, struct stream *tally, struct stream *
     stream->group_tally = group_tally;
 }
 
+void
+stream_take_lines(struct stream *stream)
+{
+    stream->takes_lines = true;
+}
+
 int
 stream_start_at(struct stream *stream, const struct replay *replay, struct err *err)
 {

@@ -80,6 +80,8 @@ int stream_start_at(struct stream *stream, const struct replay *replay, struct e
  * only; what it counts is counted for the stream tally where that is not NULL; its errors and what
  * its consumer group does for the stream group_tally. */
 void stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally);
+/* stream_take_lines: before the start: see stream_takes_lines. */
+void stream_take_lines(struct stream *stream);
 /* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
 void stream_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */

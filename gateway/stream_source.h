@@ -104,6 +104,13 @@ uint64_t stream_lane_next(const struct stream *stream, uint32_t lane);
 #define STREAM_KEY_HEADERS_MAX (UINT32_C(1) << 20)
 int stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns);
 
+/* stream_takes_lines: the one subscriber of the stream takes payloads alone, one a line: what are
+ * JSON texts of a line each may come as struct record_lines. Does not change. any.
+ * stream_stage_lines: as stream_stage, of all of them at once, in one place of stream_room(); none
+ * is a repeat, and none longer than stream_max_record_bytes(). Cost  one copy. */
+bool stream_takes_lines(const struct stream *stream);
+int stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns);
+
 /* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this
  * stream (reason: "too_large", "retention", ...: a literal). Every subscriber gets a gap in its
  * place; counted in headgate_records_dropped_total. Takes one place of stream_room(), and is taken

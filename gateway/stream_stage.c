@@ -135,6 +135,28 @@ stream_stage(struct stream *stream, const struct record_input *in, int64_t arriv
     return 1;
 }
 
+bool
+stream_takes_lines(const struct stream *stream)
+{
+    return stream->takes_lines;
+}
+
+int
+stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns)
+{
+    assert(stream->takes_lines);
+    if (stream->room_records == 0 || stream->room_bytes == 0) {
+        return -1;
+    }
+    uint64_t first = lanes_next(stream->lanes, lines->lane);
+    assert(lines->last_offset >= first);
+    stream->token.len = 0;
+    (void)lanes_advance(stream->lanes, lines->lane, lines->last_offset, &stream->token);
+    stream_stage_mark(
+        stream, record_new_lines(lines, stream->token.bytes, stream->token.len, first, arrival_ns));
+    return 1;
+}
+
 static enum drop_reason
 drop_reason_of(const char *reason)
 {
@@ -200,7 +222,7 @@ stream_commit(struct stream *stream)
     }
     uint64_t records = 0;
     for (size_t i = 0; i < stream->n_staged; i++) {
-        records += !stream->staged[i]->is_gap;
+        records += stream->staged[i]->is_gap ? 0 : stream->staged[i]->weight;
         if (stream->table != NULL) {
             record_ref(stream->staged[i]);
         }

@@ -68,7 +68,7 @@ struct stream {
     atomic_uint_fast64_t consumer_shares, consumer_commits;
     struct error_count errors[STREAM_ERROR_REASONS_MAX];
 
-    bool is_private;
+    bool is_private, takes_lines;
     atomic_bool resumed;
     struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
     struct stream *group_tally; /* of a durable consumer: the stream that it is of; else NULL */

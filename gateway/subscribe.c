@@ -357,10 +357,18 @@ replay_of(const struct params *params, struct replay *replay, struct replay_lane
     };
 }
 
+/* Nothing of a record is seen but its payload, and none is chosen, counted or timed. */
+static bool
+wants_lines(const struct params *params, const struct framer *framer)
+{
+    return framer == &framer_ndjson && params->envelope == ENVELOPE_DATA &&
+           params->filter == NULL && !params->has_limit && params->max_rate == 0;
+}
+
 /* Make the stream that the request asks for. NULL: refusal says why not. */
 static struct private_stream *
 open_request(struct server *server, struct conn *conn, size_t stream, const struct params *params,
-    struct refusal *refusal)
+    const struct framer *framer, struct refusal *refusal)
 {
     struct config_stream config;
     struct replay replay;
@@ -380,6 +388,7 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
             .home = shard_outlet(conn->shard, stream),
             .replay = &replay,
             .on_request = true,
+            .lines = wants_lines(params, framer),
             .budget = &server->requests,
         },
         &err);
@@ -395,11 +404,11 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
 /* The private stream of a durable consumer, or of a request. NULL: refusal says why not. */
 static struct private_stream *
 open_own(struct server *server, struct conn *conn, size_t stream, const struct params *params,
-    struct refusal *refusal)
+    const struct framer *framer, struct refusal *refusal)
 {
     struct err err = {.code = ERR_NONE};
     if (params->consumer[0] == '\0') {
-        return open_request(server, conn, stream, params, refusal);
+        return open_request(server, conn, stream, params, framer, refusal);
     }
     struct private_stream *made = durable_open(server, conn, stream, params, &err);
     if (made == NULL) {
@@ -437,7 +446,7 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     struct outlet *outlet = shard_outlet(conn->shard, stream);
     struct private_stream *made = NULL;
     if (params->consumer[0] != '\0' || is_on_request(&server->config->streams[stream])) {
-        made = open_own(server, conn, stream, params, &refusal);
+        made = open_own(server, conn, stream, params, framer, &refusal);
         if (made == NULL) {
             refuse(conn, request, &refusal, cors);
             buf_fini(&head);

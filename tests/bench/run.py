@@ -6,10 +6,11 @@ import os
 import sys
 
 import rows
+import rows_files
 import rows_shaping
 import servers
 
-ALL = rows.ALL + rows_shaping.ALL
+ALL = rows.ALL + rows_shaping.ALL + rows_files.ALL
 
 
 class Options:

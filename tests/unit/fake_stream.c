@@ -470,8 +470,7 @@ stream_takes_lines(const struct stream *stream)
 }
 
 int
-stream_stage_lines(
-    struct stream *stream, const struct record_lines *lines, int64_t arrival_ns)
+stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns)
 {
     const char *at = lines->bytes, *end = lines->bytes + lines->len;
     uint64_t count = 0;

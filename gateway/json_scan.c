@@ -1,0 +1,357 @@
+/* json_scan: the grammar of RFC 8259 without a tree and without recursion: a hostile payload costs
+ * no stack, one bit a level says whether that level is an object. Any thread; no state.
+ *
+ * A text that is a container ends with its closing bracket (white space apart), so whatever is read
+ * before a closing bracket is taken lies within the text: only then, and in the rare paths, is the
+ * end looked at. */
+#include "json.h"
+
+#include "json_block.h"
+
+#include <stdint.h>
+#include <string.h>
+
+struct scan {
+    const uint8_t *first; /* of the text */
+    const uint8_t *at;
+    const uint8_t *end;
+    struct json_block block; /* base <= at */
+    bool newline;            /* a CR or LF was skipped inside the text */
+    bool object;             /* the innermost container is one */
+    unsigned depth;
+    uint64_t objects[JSON_DEPTH_MAX / 64]; /* bit d: the container at depth d + 1 is an object */
+};
+
+/* The steps of the scanner are one function to the compiler: its state stays in registers. */
+#define STEP static inline __attribute__((always_inline))
+
+static bool
+is_hex(uint8_t c)
+{
+    return (uint8_t)(c - '0') < 10 || (uint8_t)((c | 0x20) - 'a') < 6;
+}
+
+/* at is on a backslash; returns what follows the escape, or NULL. */
+static const uint8_t *
+take_escape(const uint8_t *at, const uint8_t *end)
+{
+    if (end - at < 2 || at[1] == '\0') {
+        return NULL;
+    }
+    if (at[1] != 'u') {
+        return strchr("\"\\/bfnrt", at[1]) == NULL ? NULL : at + 2;
+    }
+    if (end - at < 6 || !is_hex(at[2]) || !is_hex(at[3]) || !is_hex(at[4]) || !is_hex(at[5])) {
+        return NULL;
+    }
+    return at + 6;
+}
+
+/* What stands at at in a string is no plain text: what follows it, or NULL. */
+static const uint8_t *
+take_special(const uint8_t *at, const uint8_t *end)
+{
+    if (at == end || *at < 0x20) {
+        return NULL;
+    }
+    if (*at == '\\') {
+        return take_escape(at, end);
+    }
+    size_t step = json_utf8_length((const char *)at, (size_t)(end - at));
+    return step == 0 ? NULL : at + step;
+}
+
+/* Move the block until it has at. */
+STEP void
+turn_to(struct scan *scan, const uint8_t *at)
+{
+    while (at - scan->block.base >= JSON_BLOCK_BYTES) {
+        json_block_load(&scan->block, scan->first, scan->block.base + JSON_BLOCK_BYTES, scan->end);
+    }
+}
+
+/* The first byte from at that is not plain ASCII text of a string; end when there is none. */
+STEP const uint8_t *
+skip_plain(struct scan *scan, const uint8_t *at)
+{
+    turn_to(scan, at);
+    uint64_t special = scan->block.special >> (at - scan->block.base);
+    while (special == 0) {
+        at = scan->block.base + JSON_BLOCK_BYTES;
+        json_block_load(&scan->block, scan->first, at, scan->end);
+        special = scan->block.special;
+    }
+    return at + __builtin_ctzll(special);
+}
+
+/* at is behind the opening quote; returns what follows the closing one, or NULL. */
+STEP const uint8_t *
+take_string(struct scan *scan, const uint8_t *at)
+{
+    for (;;) {
+        at = skip_plain(scan, at);
+        if (at < scan->end && *at == '"') {
+            return at + 1;
+        }
+        at = take_special(at, scan->end);
+        if (at == NULL) {
+            return NULL;
+        }
+    }
+}
+
+/* Skips digits; NULL when there is none. */
+static const uint8_t *
+take_digits(const uint8_t *at, const uint8_t *end)
+{
+    const uint8_t *first = at;
+    while (at < end && (uint8_t)(*at - '0') < 10) {
+        at++;
+    }
+    return at == first ? NULL : at;
+}
+
+static const uint8_t *
+take_any_number(const uint8_t *at, const uint8_t *end)
+{
+    if (*at == '-') {
+        at++;
+    }
+    if (at < end && *at == '0') {
+        at++;
+    } else if ((at = take_digits(at, end)) == NULL) {
+        return NULL;
+    }
+    if (at < end && *at == '.' && (at = take_digits(at + 1, end)) == NULL) {
+        return NULL;
+    }
+    if (at < end && (*at | 0x20) == 'e') {
+        at++;
+        if (at < end && (*at == '+' || *at == '-')) {
+            at++;
+        }
+        return take_digits(at, end);
+    }
+    return at;
+}
+
+/* In a container: digits, perhaps a point and digits, are found without a loop: how many there are
+ * is nothing that a processor can foresee. What the block does not have whole goes the long way. */
+STEP const uint8_t *
+take_number(struct scan *scan, const uint8_t *at)
+{
+    turn_to(scan, at);
+    unsigned place = (unsigned)(at - scan->block.base);
+    uint64_t others = scan->block.others >> place;
+    unsigned len = others == 0 ? JSON_BLOCK_BYTES : (unsigned)__builtin_ctzll(others);
+    if (len > 0 && place + len < JSON_BLOCK_BYTES && (*at != '0' || len == 1)) {
+        if (at[len] == '.') {
+            others = others >> len >> 1;
+            unsigned part = others == 0 ? 0 : (unsigned)__builtin_ctzll(others);
+            len = part == 0 ? JSON_BLOCK_BYTES : len + 1 + part;
+        }
+        if (place + len < JSON_BLOCK_BYTES && (at[len] | 0x20) != 'e') {
+            return at + len;
+        }
+    }
+    return take_any_number(at, scan->end);
+}
+
+static const uint8_t *
+take_word(const uint8_t *at, const uint8_t *end)
+{
+    size_t left = (size_t)(end - at);
+    if (*at == 'f') {
+        return left >= 5 && memcmp(at, "false", 5) == 0 ? at + 5 : NULL;
+    }
+    return left >= 4 && memcmp(at, *at == 't' ? "true" : "null", 4) == 0 ? at + 4 : NULL;
+}
+
+/* The first byte from at that is no white space. */
+static const uint8_t *
+skip_spaces(const uint8_t *at, const uint8_t *end, bool *newline)
+{
+    for (; at < end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r'); at++) {
+        *newline |= *at == '\n' || *at == '\r';
+    }
+    return at;
+}
+
+/* In a container: the next byte that is no white space; at is on it. */
+STEP uint8_t
+peek(struct scan *scan)
+{
+    uint8_t c = *scan->at;
+    if (c <= ' ') {
+        bool newline = false;
+        scan->at = skip_spaces(scan->at, scan->end, &newline);
+        scan->newline |= newline;
+        c = *scan->at;
+    }
+    return c;
+}
+
+STEP bool
+take_key(struct scan *scan)
+{
+    if (peek(scan) != '"') {
+        return false;
+    }
+    const uint8_t *after = take_string(scan, scan->at + 1);
+    if (after == NULL) {
+        return false;
+    }
+    scan->at = after;
+    if (peek(scan) != ':') {
+        return false;
+    }
+    scan->at++;
+    return true;
+}
+
+STEP bool
+push(struct scan *scan, bool object)
+{
+    unsigned level = scan->depth;
+    if (level == JSON_DEPTH_MAX) {
+        return false;
+    }
+    uint64_t bit = UINT64_C(1) << level % 64;
+    scan->objects[level / 64] =
+        object ? scan->objects[level / 64] | bit : scan->objects[level / 64] & ~bit;
+    scan->depth = level + 1;
+    scan->object = object;
+    return true;
+}
+
+STEP void
+pop(struct scan *scan)
+{
+    scan->depth--;
+    unsigned level = scan->depth - (scan->depth > 0);
+    scan->object = (scan->objects[level / 64] >> level % 64 & 1) != 0;
+}
+
+enum taken { TAKEN_BAD, TAKEN_VALUE, TAKEN_OPENING };
+
+/* at is on '{' or '['. An empty container is a value; else its first value is expected next. */
+STEP enum taken
+take_opening(struct scan *scan, bool object)
+{
+    scan->at++;
+    if (!push(scan, object)) {
+        return TAKEN_BAD;
+    }
+    if (peek(scan) == (object ? '}' : ']')) {
+        scan->at++;
+        pop(scan);
+        return TAKEN_VALUE;
+    }
+    return !object || take_key(scan) ? TAKEN_OPENING : TAKEN_BAD;
+}
+
+STEP enum taken
+take_value(struct scan *scan)
+{
+    const uint8_t *after = NULL;
+    uint8_t c = peek(scan);
+    if (c == '"') {
+        after = take_string(scan, scan->at + 1);
+    } else if ((uint8_t)(c - '0') < 10 || c == '-') {
+        after = take_number(scan, scan->at);
+    } else if (c == '{' || c == '[') {
+        return take_opening(scan, c == '{');
+    } else if (c == 't' || c == 'f' || c == 'n') {
+        after = take_word(scan->at, scan->end);
+    }
+    scan->at = after;
+    return after == NULL ? TAKEN_BAD : TAKEN_VALUE;
+}
+
+/* After a value: closes what ends here. True with depth 0 at the end of the text, true with a depth
+ * where the next value is expected. */
+STEP bool
+take_after_value(struct scan *scan)
+{
+    while (scan->depth != 0) {
+        if (scan->at == scan->end) { /* behind a closing bracket */
+            return false;
+        }
+        uint8_t c = peek(scan);
+        if (c == ',') {
+            scan->at++;
+            return !scan->object || take_key(scan);
+        }
+        if (c != (scan->object ? '}' : ']')) {
+            return false;
+        }
+        scan->at++;
+        pop(scan);
+    }
+    return true;
+}
+
+/* [first, end) begins with an opening bracket and ends with a closing one. */
+static enum json_kind
+scan_container(const uint8_t *first, const uint8_t *end)
+{
+    struct scan scan;
+    scan.first = scan.at = first;
+    scan.end = end;
+    scan.newline = scan.object = false;
+    scan.depth = 0;
+    memset(scan.objects, 0, sizeof scan.objects);
+    json_block_load(&scan.block, first, first, end);
+    do {
+        enum taken taken = take_value(&scan);
+        if (taken == TAKEN_BAD || (taken == TAKEN_VALUE && !take_after_value(&scan))) {
+            return JSON_NOT;
+        }
+    } while (scan.depth != 0);
+    if (scan.at != end) {
+        return JSON_NOT;
+    }
+    return scan.newline ? JSON_MULTILINE : JSON_ONE_LINE;
+}
+
+static enum json_kind
+scan_scalar(const uint8_t *first, const uint8_t *end)
+{
+    struct scan scan = {.first = first, .end = end};
+    const uint8_t *after = NULL;
+    if (*first == '"') {
+        json_block_load(&scan.block, first, first, end);
+        after = take_string(&scan, first + 1);
+    } else if ((uint8_t)(*first - '0') < 10 || *first == '-') {
+        after = take_any_number(first, end);
+    } else if (*first == 't' || *first == 'f' || *first == 'n') {
+        after = take_word(first, end);
+    }
+    return after == end ? JSON_ONE_LINE : JSON_NOT;
+}
+
+enum json_kind
+json_scan(const char *text, size_t len, size_t *start, size_t *end)
+{
+    const uint8_t *first = (const uint8_t *)text;
+    const uint8_t *to = first + len;
+    bool newline = false;
+    const uint8_t *from = skip_spaces(first, to, &newline);
+    while (to > from && (to[-1] == ' ' || to[-1] == '\t' || to[-1] == '\n' || to[-1] == '\r')) {
+        to--;
+    }
+    if (from == to) {
+        return JSON_NOT;
+    }
+    enum json_kind kind = JSON_NOT;
+    if (*from != '{' && *from != '[') {
+        kind = scan_scalar(from, to);
+    } else if (to[-1] == '}' || to[-1] == ']') {
+        kind = scan_container(from, to);
+    }
+    if (kind != JSON_NOT) {
+        *start = (size_t)(from - first);
+        *end = (size_t)(to - first);
+    }
+    return kind;
+}
