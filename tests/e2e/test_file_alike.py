@@ -59,6 +59,11 @@ def read(gateway, kind, token=None):
     return [text.removesuffix(b",") for text in lines[1:-2] if text], None
 
 
+def without_ids(rows):
+    """A token has the files whose records are in the ring, so that its text depends on where a read began."""
+    return [row[row.index(b',"time":'):] if row.startswith(b'{"id":') else row for row in rows]
+
+
 def test_the_same_rows_over_every_transport_from_any_token(gateways, tmp_path):
     lines = [line(n) for n in range(ROWS)]
     for name, part in (("a", lines[:ROWS // 3]), ("b", lines[ROWS // 3:])):
@@ -70,14 +75,15 @@ def test_the_same_rows_over_every_transport_from_any_token(gateways, tmp_path):
     tokens = [json.loads(row)["id"] for row in rows]
     data = [lines[n].strip() for n in good]  # as it stands in the file
     assert all(row.endswith(b',"data":' + text + b"}") for row, text in zip(rows, data))
+    rows = without_ids(rows)
     wanted = {"data": data, "json": rows, **dict.fromkeys(TRANSPORTS, rows)}
     for kind, texts in wanted.items():
-        assert read(gateway, kind)[0] == texts, kind
+        assert without_ids(read(gateway, kind)[0]) == texts, kind
     kinds = list(wanted)
     for number in range(POINTS):
         at, kind = random.randrange(len(rows)), kinds[number % len(kinds)]
         found, gaps = read(gateway, kind, tokens[at])
-        assert found == wanted[kind][at + 1:], (kind, at)
+        assert without_ids(found) == wanted[kind][at + 1:], (kind, at)
         assert gaps in (None, sum(map(is_bad, range(good[at] + 1, ROWS)))), (kind, at)
 
 

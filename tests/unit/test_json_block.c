@@ -2,6 +2,7 @@
 #include "json_block.h"
 #include "unit.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static void
@@ -12,7 +13,8 @@ expect(const struct json_block *block, const uint8_t *end, const char *what)
         bool over = at >= end;
         bool special = over || *at < 0x20 || *at > 0x7F || *at == '"' || *at == '\\';
         bool other = over || *at < '0' || *at > '9';
-        if ((block->special >> i & 1) != special || (block->others >> i & 1) != other) {
+        bool is_special = (block->special >> i & 1) != 0, is_other = (block->others >> i & 1) != 0;
+        if (is_special != special || is_other != other) {
             ck_abort_msg("%s, byte %zu: %02x", what, i, over ? 0u : *at);
         }
     }
