@@ -136,25 +136,28 @@ take_any_number(const uint8_t *at, const uint8_t *end)
 }
 
 /* In a container: digits, perhaps a point and digits, are found without a loop: how many there are
- * is nothing that a processor can foresee. What the block does not have whole goes the long way. */
+ * is nothing that a processor can foresee. Long numbers, exponents and what stands near the end go
+ * the long way. */
 STEP const uint8_t *
-take_number(struct scan *scan, const uint8_t *at)
+take_number(const struct scan *scan, const uint8_t *at)
 {
-    turn_to(scan, at);
-    unsigned place = (unsigned)(at - scan->block.base);
-    uint64_t others = scan->block.others >> place;
-    unsigned len = others == 0 ? JSON_BLOCK_BYTES : (unsigned)__builtin_ctzll(others);
-    if (len > 0 && place + len < JSON_BLOCK_BYTES && (*at != '0' || len == 1)) {
-        if (at[len] == '.') {
-            others = others >> len >> 1;
-            unsigned part = others == 0 ? 0 : (unsigned)__builtin_ctzll(others);
-            len = part == 0 ? JSON_BLOCK_BYTES : len + 1 + part;
-        }
-        if (place + len < JSON_BLOCK_BYTES && (at[len] | 0x20) != 'e') {
-            return at + len;
+    if (scan->end - at < JSON_DIGITS_BYTES) {
+        return take_any_number(at, scan->end);
+    }
+    unsigned others = json_others(at) | 1u << JSON_DIGITS_BYTES;
+    unsigned len = (unsigned)__builtin_ctz(others);
+    if (len == 0 || len == JSON_DIGITS_BYTES || (*at == '0' && len > 1)) {
+        return take_any_number(at, scan->end);
+    }
+    if (at[len] == '.') {
+        others = others >> len >> 1;
+        unsigned part = (unsigned)__builtin_ctz(others);
+        len += 1 + part;
+        if (part == 0 || len >= JSON_DIGITS_BYTES) {
+            return take_any_number(at, scan->end);
         }
     }
-    return take_any_number(at, scan->end);
+    return (at[len] | 0x20) != 'e' ? at + len : take_any_number(at, scan->end);
 }
 
 static const uint8_t *
@@ -194,15 +197,8 @@ peek(struct scan *scan)
 STEP bool
 take_key(struct scan *scan)
 {
-    if (peek(scan) != '"') {
-        return false;
-    }
-    const uint8_t *after = take_string(scan, scan->at + 1);
-    if (after == NULL) {
-        return false;
-    }
-    scan->at = after;
-    if (peek(scan) != ':') {
+    if (peek(scan) != '"' || (scan->at = take_string(scan, scan->at + 1)) == NULL ||
+        peek(scan) != ':') {
         return false;
     }
     scan->at++;
@@ -224,15 +220,21 @@ push(struct scan *scan, bool object)
     return true;
 }
 
-STEP void
-pop(struct scan *scan)
-{
-    scan->depth--;
-    unsigned level = scan->depth - (scan->depth > 0);
-    scan->object = (scan->objects[level / 64] >> level % 64 & 1) != 0;
-}
+enum taken { TAKEN_BAD, TAKEN_VALUE, TAKEN_OPENING, TAKEN_ALL };
 
-enum taken { TAKEN_BAD, TAKEN_VALUE, TAKEN_OPENING };
+/* at is on the bracket that closes the innermost container, which is a value then. */
+STEP enum taken
+take_closing(struct scan *scan)
+{
+    scan->at++;
+    scan->depth--;
+    if (scan->depth == 0) {
+        return TAKEN_ALL;
+    }
+    unsigned level = scan->depth - 1;
+    scan->object = (scan->objects[level / 64] >> level % 64 & 1) != 0;
+    return scan->at == scan->end ? TAKEN_BAD : TAKEN_VALUE;
+}
 
 /* at is on '{' or '['. An empty container is a value; else its first value is expected next. */
 STEP enum taken
@@ -243,9 +245,7 @@ take_opening(struct scan *scan, bool object)
         return TAKEN_BAD;
     }
     if (peek(scan) == (object ? '}' : ']')) {
-        scan->at++;
-        pop(scan);
-        return TAKEN_VALUE;
+        return take_closing(scan);
     }
     return !object || take_key(scan) ? TAKEN_OPENING : TAKEN_BAD;
 }
@@ -268,27 +268,21 @@ take_value(struct scan *scan)
     return after == NULL ? TAKEN_BAD : TAKEN_VALUE;
 }
 
-/* After a value: closes what ends here. True with depth 0 at the end of the text, true with a depth
- * where the next value is expected. */
-STEP bool
+/* After a value: closes what ends here, up to where the next value is expected. */
+STEP enum taken
 take_after_value(struct scan *scan)
 {
-    while (scan->depth != 0) {
-        if (scan->at == scan->end) { /* behind a closing bracket */
-            return false;
-        }
+    for (;;) {
         uint8_t c = peek(scan);
         if (c == ',') {
             scan->at++;
-            return !scan->object || take_key(scan);
+            return !scan->object || take_key(scan) ? TAKEN_OPENING : TAKEN_BAD;
         }
-        if (c != (scan->object ? '}' : ']')) {
-            return false;
+        enum taken taken = c == (scan->object ? '}' : ']') ? take_closing(scan) : TAKEN_BAD;
+        if (taken != TAKEN_VALUE) {
+            return taken;
         }
-        scan->at++;
-        pop(scan);
     }
-    return true;
 }
 
 /* [first, end) begins with an opening bracket and ends with a closing one. */
@@ -302,13 +296,14 @@ scan_container(const uint8_t *first, const uint8_t *end)
     scan.depth = 0;
     memset(scan.objects, 0, sizeof scan.objects);
     json_block_load(&scan.block, first, first, end);
-    do {
-        enum taken taken = take_value(&scan);
-        if (taken == TAKEN_BAD || (taken == TAKEN_VALUE && !take_after_value(&scan))) {
-            return JSON_NOT;
+    enum taken taken = TAKEN_OPENING;
+    while (taken == TAKEN_OPENING) {
+        taken = take_value(&scan);
+        if (taken == TAKEN_VALUE) {
+            taken = take_after_value(&scan);
         }
-    } while (scan.depth != 0);
-    if (scan.at != end) {
+    }
+    if (taken == TAKEN_BAD || scan.at != end) {
         return JSON_NOT;
     }
     return scan.newline ? JSON_MULTILINE : JSON_ONE_LINE;
