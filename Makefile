@@ -94,7 +94,7 @@ $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE
 # openjdk-17-jre-headless); accept is the acceptance run in full size. They need python3-pytest,
 # python3-websockets, python3-confluent-kafka, kcat, prometheus; node, npm and chromium for some.
 
-.PHONY: kafka e2e e2e-kafka smoke accept e2e-tools
+.PHONY: kafka e2e e2e-kafka smoke accept accept-files e2e-tools
 E2E_TOOLS := build/e2e/mockbroker build/e2e/sub build/e2e/lws_naive
 E2E_TESTS := tests/e2e
 E2E = HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(RUN_$(VARIANT)) $(PYTHON) -m pytest -q $(E2E_TESTS) $(E2E_ARGS)
@@ -132,6 +132,10 @@ smoke: E2E_TESTS := $(SMOKE_TESTS)
 
 accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 	E2E_SCALE=full $(E2E) --backend kafka -m accept
+
+accept-files: $(B)/headgate $(E2E_TOOLS) ## files as they were accepted: 200 rotations, 1,000 resumes
+	E2E_SCALE=full HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(PYTHON) -m pytest -q \
+	  tests/e2e/test_file_rotation.py tests/e2e/test_file_alike.py
 
 # --- chaos: two replicas, a real Apache Kafka and a swarm of subscribers that check every record by its
 # place, while replicas are killed and the broker is restarted. chaos-short is what every change must

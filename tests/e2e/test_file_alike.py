@@ -78,7 +78,9 @@ def test_the_same_rows_over_every_transport_from_any_token(gateways, tmp_path):
     rows = without_ids(rows)
     wanted = {"data": data, "json": rows, **dict.fromkeys(TRANSPORTS, rows)}
     for kind, texts in wanted.items():
+        sent = gateway.metric("records_out_total", stream="s")
         assert without_ids(read(gateway, kind)[0]) == texts, kind
+        gateway.wait_metric("records_out_total", sent + len(rows), stream="s")
     kinds = list(wanted)
     for number in range(POINTS):
         at, kind = random.randrange(len(rows)), kinds[number % len(kinds)]

@@ -347,9 +347,36 @@ START_TEST(a_batch_stands_behind_what_its_filter_passed_over)
 }
 END_TEST
 
+START_TEST(lines_are_counted_one_by_one_and_stand_behind_the_last)
+{
+    const struct format format = {
+        .framer = &framer_ndjson, .envelope = ENVELOPE_DATA, .chunked = true};
+    static const char text[] = "{\"a\":1}\n[2]\nnull";
+    const struct record_lines lines = {0, 30, 3, text, sizeof text - 1};
+    struct record *record = record_new_lines(&lines, "behind", 6, 10, 5);
+    ck_assert_uint_eq(record->first, 10);
+    ck_assert_uint_eq(record->offset, 30);
+    ck_assert(record_has_id(record, "behind", 6));
+    record->seq = 7;
+    record->ordinal = 9;
+    struct batch *batch =
+        batch_encode(&format, (struct stand){.seq = 7}, "before", 6, &record, 1, false);
+    size_t len;
+    ck_assert_uint_eq(batch->n_units, 1);
+    ck_assert_uint_eq(batch->units[0].records, 3);
+    ck_assert_uint_eq(batch->units[0].stand.ordinal, 9);
+    ck_assert_int_eq(memcmp(batch_id(batch, 1, &len), "behind", 6), 0);
+    buf_addc(&batch->bytes, '\0');
+    ck_assert_str_eq(batch->bytes.bytes, "00000011\r\n{\"a\":1}\n[2]\nnull\n\r\n");
+    batch_unref(batch);
+    record_unref(record);
+}
+END_TEST
+
 UNIT_MAIN("batch", a_batch_is_its_records_one_after_the_other,
     a_cut_at_every_byte_gives_the_right_unit_stand_and_id,
     a_frame_is_a_unit_and_a_chunk_holds_a_few_small_records,
     a_gap_that_a_transport_has_no_place_for_leaves_no_byte,
     only_the_first_record_of_an_array_has_no_comma_before_it,
-    a_batch_stands_behind_what_its_filter_passed_over)
+    a_batch_stands_behind_what_its_filter_passed_over,
+    lines_are_counted_one_by_one_and_stand_behind_the_last)

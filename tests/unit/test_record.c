@@ -490,11 +490,47 @@ START_TEST(any_bytes_make_one_line_and_come_back)
 }
 END_TEST
 
-UNIT_MAIN("record", json_passes_as_it_is, json_of_several_lines_becomes_one, text_becomes_a_string,
-    json_too_deep_becomes_a_string, an_empty_payload_is_an_empty_string, a_tombstone_is_marked,
-    a_null_payload_is_no_tombstone, other_bytes_are_base64, a_key_is_null_text_or_marked_bytes,
-    headers_and_type_follow_the_data, a_type_stands_without_headers,
-    names_that_differ_in_bad_bytes_are_one_member, very_many_headers_keep_their_order,
-    without_a_time_the_arrival_counts, the_id_slice_is_the_token,
-    a_gap_shows_its_message_in_every_envelope, a_copy_with_another_id_is_the_same_else,
-    references_are_counted, any_bytes_make_one_line_and_come_back)
+/* What a connector has checked makes the record that an unchecked payload makes, and the one
+ * without headers what the one with headers is made of. */
+START_TEST(a_checked_line_is_encoded_like_any_other)
+{
+    static const char *const texts[] = {"{}", "[1, 2]", "\"a\\u0000\"", "-0.5e7", "null",
+        "{\"a\":{\"b\":\"0123456789012345678901234567890123456789012345678901234567890123\"}}"};
+    static const char *const keys[] = {NULL, "", "k", "a\"\n", "\xFF"};
+    const struct record_header header = {"h", 1, "v", 1};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts * 5; i++) {
+        struct record_input in = input(texts[i / 5]);
+        in.key = keys[i % 5];
+        in.key_len = in.key == NULL ? 0 : strlen(keys[i % 5]);
+        in.offset = i * 12345678901;
+        struct record *plain = make(&in);
+        in.is_json_line = true;
+        struct record *line = make(&in);
+        in.headers = &header;
+        in.n_headers = 1;
+        struct record *headed = make(&in);
+        ck_assert_uint_eq(plain->text_len, line->text_len);
+        ck_assert_mem_eq(plain->text, line->text, line->text_len);
+        ck_assert_uint_eq(headed->head_len, line->head_len);
+        ck_assert_mem_eq(headed->text, line->text, line->head_len);
+        ck_assert(headed->key_off == line->key_off && headed->key_len == line->key_len);
+        ck_assert(headed->data_off == line->data_off && headed->data_len == line->data_len);
+        size_t rest = line->text_len - line->type_end;
+        ck_assert_uint_eq(headed->text_len - headed->type_end, rest);
+        ck_assert_mem_eq(headed->text + headed->type_end, line->text + line->type_end, rest);
+        record_unref(plain);
+        record_unref(line);
+        record_unref(headed);
+    }
+}
+END_TEST
+
+UNIT_MAIN("record", a_checked_line_is_encoded_like_any_other, json_passes_as_it_is,
+    json_of_several_lines_becomes_one, text_becomes_a_string, json_too_deep_becomes_a_string,
+    an_empty_payload_is_an_empty_string, a_tombstone_is_marked, a_null_payload_is_no_tombstone,
+    other_bytes_are_base64, a_key_is_null_text_or_marked_bytes, headers_and_type_follow_the_data,
+    a_type_stands_without_headers, names_that_differ_in_bad_bytes_are_one_member,
+    very_many_headers_keep_their_order, without_a_time_the_arrival_counts,
+    the_id_slice_is_the_token, a_gap_shows_its_message_in_every_envelope,
+    a_copy_with_another_id_is_the_same_else, references_are_counted,
+    any_bytes_make_one_line_and_come_back)
