@@ -163,6 +163,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
+FAKES_test_downloads := fake_stream
 FAKES_test_file_tail := fake_stream
 FAKES_test_file_replay := fake_stream
 FAKES_test_kafka := fake_stream

@@ -165,6 +165,19 @@ static const struct config_key requests_keys[] = {
 static const struct config_section requests_section = {
     "requests", sizeof(struct config), requests_keys, COUNT_OF(requests_keys)};
 
+static const struct config_key downloads_keys[] = {
+    {.name = "watchers",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, download_watchers),
+        .least = 0,
+        .most = 100000,
+        .fallback = "256",
+        .prose = "How many may watch the progress of downloads at once; a further one gets 503."},
+};
+
+static const struct config_section downloads_section = {
+    "downloads", sizeof(struct config), downloads_keys, COUNT_OF(downloads_keys)};
+
 static const struct config_key drain_keys[] = {
     {.name = "grace",
         .kind = CONFIG_DURATION,
@@ -301,6 +314,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &requests_section,
         .prose = "Streams that a request makes for itself: replays of files, queries."},
+    {.name = "downloads",
+        .kind = CONFIG_SECTION,
+        .child = &downloads_section,
+        .prose = "Routes of kind download."},
     {.name = "drain",
         .kind = CONFIG_SECTION,
         .child = &drain_section,
