@@ -120,9 +120,12 @@ forget_if_idle(struct downloads *downloads, struct watched *watched)
 static void
 forget_old(struct downloads *downloads, int64_t now_ms)
 {
-    struct watched *oldest;
-    while ((oldest = TAILQ_FIRST(&downloads->ended)) != NULL &&
-           (downloads->n_ended > DOWNLOADS_KEPT || now_ms - oldest->ended_ms > KEPT_MS)) {
+    struct watched *oldest, *next;
+    for (oldest = TAILQ_FIRST(&downloads->ended);
+         oldest != NULL &&
+         (downloads->n_ended > DOWNLOADS_KEPT || now_ms - oldest->ended_ms > KEPT_MS);
+         oldest = next) {
+        next = TAILQ_NEXT(oldest, ended_link);
         unkeep(downloads, oldest);
         forget_if_idle(downloads, oldest);
     }
@@ -317,11 +320,7 @@ downloads_free(struct downloads *downloads)
     if (downloads == NULL) {
         return;
     }
-    struct watched *watched;
-    while ((watched = TAILQ_FIRST(&downloads->ended)) != NULL) {
-        unkeep(downloads, watched);
-        forget_if_idle(downloads, watched);
-    }
+    forget_old(downloads, INT64_MAX);
     assert(downloads->n_watched == 0);
     pthread_mutex_destroy(&downloads->lock);
     free(downloads);
