@@ -105,6 +105,23 @@ def test_records_keep_coming_while_many_catch_up(kafka, gateways, subs):
         assert len(set(results[i])) == COUNT - i * 50 - 1 + 200
 
 
+def test_who_comes_later_goes_with_a_reader_that_runs_already(kafka, gateways):
+    """There is one reader, and its first subscriber has stopped reading: the second one is served all the same."""
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways({"threads": 1, "catchup": {"readers": 1}}, s={"source": kafka.source(topic), **SMALL})
+    kafka.burst(topic, COUNT, partitions=PARTITIONS, size=1000)
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    first = gateway.subscribe("s", "ndjson", envelope="full", rcvbuf=4096, **{"from": "earliest"})
+    seen = first.records(1000)
+    token = json.loads(seen[-1].text)["id"]
+    assert gateway.metric("catchup_readers") == 1
+    second = gateway.subscribe("s", "ndjson", envelope="full", **{"from": token})
+    places = [place(message) for message in second.records(COUNT - 1000)]
+    assert_whole([place(message) for message in seen] + places, COUNT)
+    assert gateway.metric("catchup_waiting") == 0
+    assert_whole([place(message) for message in seen + first.records(COUNT - 1000)], COUNT)
+
+
 def test_without_readers_the_gap_is_told(kafka, gateways):
     topic = kafka.topic(PARTITIONS)
     gateway = gateways({"catchup": {"readers": 0}}, s={"source": kafka.source(topic), **SMALL})
