@@ -107,6 +107,7 @@ struct config {
     uint64_t catchup_readers;   /* private streams for what has left the rings, over all threads */
     enum catchup_full catchup_full; /* who comes while all of them are taken */
     uint64_t request_streams;       /* private streams that requests made, over all threads */
+    uint64_t request_stall_ms;      /* of one: without a byte that the subscriber takes */
     uint64_t download_watchers;     /* who watches a download, over all threads */
     uint64_t drain_grace_ms;        /* SIGTERM: /readyz fails, still serving and accepting */
     uint64_t drain_timeout_ms; /* then goodbyes; everything is closed at the latest after this */

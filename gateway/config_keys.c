@@ -160,6 +160,15 @@ static const struct config_key requests_keys[] = {
         .most = 100000,
         .fallback = "64",
         .prose = "How many of them there may be at once; a further request gets 503."},
+    {.name = "stall",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, request_stall_ms),
+        .least = 100,
+        .most = 24 * HOUR,
+        .fallback = "5m",
+        .prose = "How long the subscriber of one may take nothing of what waits for it before it "
+                 "is disconnected; its token resumes. In place of slow.pause_limit: it holds back "
+                 "no one but itself."},
 };
 
 static const struct config_section requests_section = {

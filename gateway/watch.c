@@ -109,7 +109,6 @@ watch_config(struct config_stream *config, struct downloads **downloads)
         .slow_allow = UINT32_C(1) << SLOW_PAUSE,
         .queue_records = RING_RECORDS / 2,
         .queue_bytes = RING_BYTES / 2,
-        .pause_limit_ms = UINT64_C(3600000),
     };
 }
 
