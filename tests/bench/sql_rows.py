@@ -60,10 +60,11 @@ def main():
     options = parser.parse_args()
     server = postgres.Postgres(max_wal_size="4GB", shared_buffers="512MB")
     with tempfile.TemporaryDirectory() as directory:
+        gateway = harness.Gateway(directory, {"streams": {"t": {"source": {"sql": {
+            "postgres": server.dsn, "query": QUERY, "key": "id", "page": options.page}}}}})
         try:
             server.sql(TABLE.format(options.rows))
-            gateway = harness.Gateway(directory, {"streams": {"t": {"source": {"sql": {
-                "postgres": server.dsn, "query": QUERY, "key": "id", "page": options.page}}}}}).start()
+            gateway.start()
             curl = ["curl", "-sSfN", f"http://127.0.0.1:{gateway.port}/streams/t?envelope=data"]
             psql = [os.path.join(server.bin, "psql"), "-X", "-q", "-d", server.dsn, "-c",
                     f"\\copy (select row_to_json(r) from ({QUERY} order by id) r) to stdout"]
@@ -79,8 +80,8 @@ def main():
                     "rss_early_mib": round(early / 2**20, 1), "rss_most_mib": round(most / 2**20, 1),
                     "records_out": gateway.metric("records_out_total", stream="t")}), flush=True)
             print(json.dumps({"bench": "sql", "ratio_median": round(statistics.median(ratios), 3)}))
-            gateway.stop()
         finally:
+            gateway.stop()
             server.close()
 
 

@@ -124,19 +124,14 @@ def test_a_gateway_that_is_restarted_costs_a_reconnect_and_no_row(postgres, gate
 
 def test_who_takes_nothing_for_too_long_loses_its_place_and_can_resume(postgres, gateways):  # noqa: F811
     wide_rows(postgres, 2500)
-    gateway = gateways({"limits": {"send_buffer": "16KiB"}, "requests": {"stall": "1s"}},
+    gateway = gateways({"limits": {"send_buffer": "16KiB"}, "requests": {"stall": "3s"}},
                        walk=walk_of(postgres, "select * from t", page=100))
     sub = gateway.subscribe("walk", "sse", rcvbuf=16384)
     first = sub.records(10)
     gateway.wait_metric("request_streams", 0)
     assert gateway.metric("disconnects_total", stream="walk", reason="too_slow") == 1
-    gateway.stop()
-    gateway.config["requests"] = {"stall": "5s"}
-    with open(gateway.path, "w", encoding="utf-8") as file:
-        json.dump(gateway.config, file)
-    gateway.start()
     again = gateway.subscribe("walk", "sse", rcvbuf=16384, **{"from": json.loads(first[-1].text)["id"]})
-    rest, until = [], time.monotonic() + 7
+    rest, until = [], time.monotonic() + 4
     while time.monotonic() < until:  # slow, but steady: it keeps its place for longer than that
         rest += again.records(10)
         time.sleep(0.1)
