@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import ssl
 import subprocess
@@ -9,6 +10,7 @@ import time
 
 import pytest
 
+from conftest import needs
 from harness import wait_for
 from wire import TRANSPORTS, Ended, Http, Subscription
 
@@ -226,3 +228,15 @@ def test_over_tls_too(gateways, files, tmp_path):
     assert len(http.get(f"{PATH}?progress={name}").body()) == SIZE
     told, ended = until_end(sub)
     assert told[-2:] == [{"event": "progress", "done": SIZE, "total": SIZE}, {"event": "end"}] and ended.clean
+
+
+def test_a_browser_resumes_what_was_cut_and_its_page_watches(gateway, files, node, tmp_path):
+    needs("chromium", "chromium")
+    name = new_id()
+    told = json.loads(node("chromium_download.js", str(gateway.port), "data.bin", str(tmp_path / "got"), name))
+    assert (tmp_path / "got").read_bytes() == (files / "data.bin").read_bytes()
+    first, second = told["requests"][:2]
+    assert "range" not in first
+    assert re.fullmatch(r"bytes=[1-9]\d*-", second["range"]) and second["ifRange"].startswith('"')
+    watched = told["watched"]
+    assert watched[-2:] == [{"event": "progress", "done": SIZE, "total": SIZE}, {"event": "end"}]
