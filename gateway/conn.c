@@ -22,9 +22,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How long a finished connection waits for the peer's FIN, so that unread input does not make the
- * kernel answer with a reset that overtakes our last bytes. */
-#define LINGER_MS 2000
 #define REPLY_WRITE_MS 10000
 /* A peer whose TCP has acknowledged nothing for this long is gone, not slow: zero-window probes are
  * at most two minutes apart. */
@@ -139,7 +136,7 @@ shut_down(struct conn *conn)
     if (conn->tls && !conn_tls_end(conn)) {
         return; /* conn_writable tries again */
     }
-    conn->deadline_ms = shard_now_ms(conn->shard) + LINGER_MS;
+    conn->deadline_ms = shard_now_ms(conn->shard) + CONN_LINGER_MS;
     if (shutdown(conn->fd, SHUT_WR) != 0) {
         conn_kill(conn);
     }

@@ -23,6 +23,10 @@ struct session;
 struct shard;
 struct transfer;
 
+/* How long a finished connection waits for the peer's FIN, so that unread input does not make the
+ * kernel answer with a reset that overtakes our last bytes. */
+#define CONN_LINGER_MS 2000
+
 /* A part of an open regular file. */
 struct conn_file {
     int fd;

@@ -120,6 +120,9 @@ conn_file_tick(struct conn *conn, int64_t now_ms)
     if (!conn->has_file && waiting == 0) {
         transfer_end(conn->transfer, true);
         conn->transfer = NULL;
+        if (conn->state == CONN_LINGER) {
+            conn->deadline_ms = now_ms + CONN_LINGER_MS;
+        }
     } else if (conn->state == CONN_LINGER && waiting < conn->unacked_bytes) {
         conn->deadline_ms = now_ms + (int64_t)shard_config(conn->shard)->write_timeout_ms;
     }
