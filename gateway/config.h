@@ -85,6 +85,7 @@ struct config_route {
     char *path;   /* starts with '/'; a part {NAME} stands for any one part, else an exact match */
     char *stream; /* NULL: a download */
     enum stream_format format; /* FORMAT_AUTO: negotiated */
+    int envelope;              /* enum envelope: where the request names none */
     int kind;                  /* enum route_kind */
     char *directory;           /* of a download */
 };

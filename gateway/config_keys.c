@@ -569,6 +569,7 @@ static const struct config_key stream_keys[] = {
 const struct config_section config_keys_stream = {
     "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};
 
+static const char *const envelope_choices[] = {"record", "data", "full", "cloudevents", NULL};
 static const char *const route_kinds[] = {"stream", "download", NULL};
 
 static const struct config_key route_keys[] = {
@@ -594,6 +595,12 @@ static const struct config_key route_keys[] = {
         .fallback = "auto",
         .choices = format_choices,
         .prose = "The transport. auto: chosen by the request, as at /streams/NAME."},
+    {.name = "envelope",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_route, envelope),
+        .fallback = "record",
+        .choices = envelope_choices,
+        .prose = "What a message holds where the request does not say: data is the payload alone."},
 };
 const struct config_section config_keys_route = {
     "routes.PATH", sizeof(struct config_route), route_keys, COUNT_OF(route_keys)};

@@ -497,7 +497,13 @@ parse_params(struct params *params, const struct server *server, struct conn *co
     if (what->file != NULL) {
         return params_add_own(params, WATCH_FILE, what->file, err);
     }
-    return what->route == NULL ? 0 : route_params(what->route, what->path, params, err);
+    if (what->route == NULL) {
+        return 0;
+    }
+    if (!params->has_envelope) {
+        params->envelope = (enum envelope)what->route->envelope;
+    }
+    return route_params(what->route, what->path, params, err);
 }
 
 void

@@ -20,6 +20,11 @@ async function* lines(path, accept) {
   }
 }
 
+// The rows alone. A failure cuts the body short, and is an error of fetch.
+async function* readRows(path) {
+  for await (const line of lines(path, "*/*")) if (line !== "") yield JSON.parse(line);
+}
+
 // Records; the control messages among them have "event".
 async function* readNdjson(path) {
   for await (const line of lines(path, "application/x-ndjson")) {
@@ -55,14 +60,14 @@ async function readFile(path) {
 }
 
 const say = (result) => console.log(JSON.stringify(result));
-const rows = await all(readNdjson("/stream/data?after=10"));
+const rows = await all(readRows("/stream/data?after=10"));
 say({ path: "/stream/data", rows: rows.length, first: rows[0] });
 const events = await all(readSse("/stream/events?from=earliest&limit=3"));
 say({ path: "/stream/events", texts: events.map((event) => event.text) });
 const users = await all(readNdjson("/stream/users?country=fr"));
 say({ path: "/stream/users", rows: users.length, first: users[0] });
 say({ path: "/stream/file/report.csv", sha256: await readFile("/stream/file/report.csv") });
-const points = await (await get("/stream/large-array?envelope=data", "application/json")).json();
+const points = await (await get("/stream/large-array", "application/json")).json();
 say({ path: "/stream/large-array", rows: points.length, last: points.at(-1) });
 const tokens = await all(readSse("/api/generate?answer=headgate&speed=4"));
 say({ path: "/api/generate", text: tokens.map((token) => token.token).join("") });

@@ -58,7 +58,7 @@ def messages(text):
 
 def test_curl(served, tmp_path):
     report = (served.data / "files" / "report.csv").read_bytes()
-    every, last, live, french, fetch, resume, array, answer = READ.strip().splitlines()
+    last, every, live, french, fetch, resume, array, answer = READ.strip().splitlines()
     told = messages(served.run(every))
     assert sum("data" in message for message in told) == 5000
     assert (told[0]["event"], told[-1]) == ("hello", {"event": "end"})

@@ -89,6 +89,16 @@ def test_a_query_that_fails_before_its_first_row_is_no_empty_array(database, gat
             json.loads(body)
 
 
+def test_a_route_says_what_a_message_holds_where_the_request_does_not(gateways):
+    gateway = gateways(
+        {"routes": {"/rows": {"stream": "s", "envelope": "data"}, "/array": {"stream": "s", "format": "json", "envelope": "full"}}},
+        s={"source": {"synthetic": {"on_request": True, "count": 2, "rate": 0}}})
+    assert [list(json.loads(line))[0] for line in gateway.get("/rows").body().splitlines()] == ["n", "n"]
+    assert b'"event":"hello"' in gateway.get("/rows?envelope=record").body()
+    assert [list(record)[-1] for record in json.loads(gateway.get("/array").body())] == ["source", "source"]
+    assert json.loads(gateway.get("/array?envelope=data").body())[1]["n"] == 1
+
+
 # ---- a client that goes away
 
 def begin(gateway, target, transport):
