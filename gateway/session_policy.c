@@ -296,6 +296,20 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
     }
 }
 
+/* Who has the stream to itself holds back no one else, but its source and its place. */
+static void
+check_stall(struct session *session, int64_t now_ms)
+{
+    uint64_t limit_ms = shard_config(session->conn->shard)->request_stall_ms;
+    bool waits = session_owes(session) || (session->blocked && session->state == SESSION_BEHIND);
+    if (waits && (uint64_t)(now_ms - session->sent_ms) > limit_ms) {
+        session_end(session, &(struct ending){.why = DISCONNECT_TOO_SLOW,
+                                 .code = 4001,
+                                 .reason = "too slow: took nothing for longer than requests.stall",
+                                 .event = "closing"});
+    }
+}
+
 void
 session_check_limits(struct session *session, int64_t now_ms)
 {
@@ -308,6 +322,10 @@ session_check_limits(struct session *session, int64_t now_ms)
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     if (session->durable != NULL) {
         return; /* it holds back no one but itself */
+    }
+    if (session->feed->outlet->on_request) {
+        check_stall(session, now_ms);
+        return;
     }
     if (session->holds) {
         check_hold(session, &ring, now_ms);
