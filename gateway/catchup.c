@@ -542,6 +542,7 @@ catchup_hand_over(struct session *session)
     }
     session_tell_gone(session, start.gone);
     session->caught_up = false; /* being behind is not its slowness yet */
+    session->alone = false;
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {
         session_hold(session);
