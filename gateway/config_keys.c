@@ -165,6 +165,37 @@ static const struct config_key requests_keys[] = {
 static const struct config_section requests_section = {
     "requests", sizeof(struct config), requests_keys, COUNT_OF(requests_keys)};
 
+/* In the order of enum coding, from CODING_GZIP on. */
+static const char *const coding_choices[] = {"gzip", "zstd", "permessage-deflate", NULL};
+
+static const struct config_key compression_keys[] = {
+    {.name = "codings",
+        .kind = CONFIG_ENUM_SET,
+        .offset = offsetof(struct config, codings),
+        .fallback = "[gzip, zstd, permessage-deflate]",
+        .choices = coding_choices,
+        .prose = "What is offered: gzip and zstd to SSE, NDJSON and JSON where Accept-Encoding "
+                 "takes it, permessage-deflate to a WebSocket that offers it. []: nothing is "
+                 "compressed."},
+    {.name = "level",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, compression_level),
+        .least = 1,
+        .most = 9,
+        .fallback = "4",
+        .prose = "1 is the fastest, 9 the smallest, for all of them."},
+    {.name = "min",
+        .kind = CONFIG_BYTES,
+        .offset = offsetof(struct config, compression_least_bytes),
+        .least = 1,
+        .most = MIB,
+        .fallback = "200",
+        .prose = "What is smaller is sent as it is: a message of a WebSocket, or what arrived "
+                 "together for the others. So is what is larger than 1MiB."},
+};
+static const struct config_section compression_section = {
+    "compression", sizeof(struct config), compression_keys, COUNT_OF(compression_keys)};
+
 static const struct config_key drain_keys[] = {
     {.name = "grace",
         .kind = CONFIG_DURATION,
@@ -301,6 +332,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &requests_section,
         .prose = "Streams that a request makes for itself: replays of files, queries."},
+    {.name = "compression",
+        .kind = CONFIG_SECTION,
+        .child = &compression_section,
+        .prose = "Compression, for the clients that ask for it; once for all that share a stream."},
     {.name = "drain",
         .kind = CONFIG_SECTION,
         .child = &drain_section,
@@ -524,6 +559,12 @@ static const struct config_key stream_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &slow_section,
         .prose = "Subscribers that read more slowly than records arrive."},
+    {.name = "compression",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct config_stream, compressed),
+        .fallback = "true",
+        .prose = "Whether it may be compressed. Say false where records hold a secret beside what "
+                 "an attacker can choose, whose size on the wire would tell of it."},
     {.name = "consumers",
         .kind = CONFIG_SECTION,
         .child = &consumers_section,

@@ -11,6 +11,9 @@
 
 /* Batches sent before other events of the shard get a turn. */
 #define ADVANCE_BUDGET 8
+/* The caches of an outlet: as many batches as the formats have that are not compressed. */
+#define CACHED_BATCHES UINT64_C(80)
+#define CACHED_BATCH_BYTES (UINT64_C(256) << 10)
 
 void
 outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, size_t slot)
@@ -22,12 +25,28 @@ outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, s
 }
 
 static void
+uncache(struct feed *feed, unsigned i)
+{
+    if (feed->cache[i] != NULL) {
+        feed->outlet->cached_bytes -= feed->cache[i]->bytes.cap;
+        batch_unref(feed->cache[i]);
+        feed->cache[i] = NULL;
+    }
+}
+
+static void
+drop_cache(struct feed *feed)
+{
+    for (unsigned i = 0; i < FEED_CACHE; i++) {
+        uncache(feed, i);
+    }
+}
+
+static void
 feed_free(struct feed *feed)
 {
     assert(TAILQ_EMPTY(&feed->live) && TAILQ_EMPTY(&feed->solo));
-    for (int i = 0; i < FEED_CACHE; i++) {
-        batch_unref(feed->cache[i]);
-    }
+    drop_cache(feed);
     filter_unref(feed->format.filter);
     buf_fini(&feed->id);
     free(feed);
@@ -51,7 +70,7 @@ static bool
 same_format(const struct format *a, const struct format *b)
 {
     return a->framer == b->framer && a->envelope == b->envelope && a->chunked == b->chunked &&
-           filter_same(a->filter, b->filter);
+           a->coding == b->coding && filter_same(a->filter, b->filter);
 }
 
 struct feed *
@@ -102,15 +121,6 @@ feed_exit(struct feed *feed)
 }
 
 static void
-drop_cache(struct feed *feed)
-{
-    for (int i = 0; i < FEED_CACHE; i++) {
-        batch_unref(feed->cache[i]);
-        feed->cache[i] = NULL;
-    }
-}
-
-static void
 release_to_own_pace(struct feed *feed)
 {
     struct session *session;
@@ -130,6 +140,21 @@ send_batch(struct feed *feed, struct batch *batch)
     }
 }
 
+struct batch *
+outlet_encode(
+    struct outlet *outlet, const struct run *run, struct record *const *records, size_t n)
+{
+    struct batch *batch =
+        batch_encode(run->format, run->stand, run->id_before, run->id_len, records, n, run->first);
+    if (run->format->coding != CODING_IDENTITY) {
+        struct coding_counters *counters = &outlet->counters->coded[run->format->coding];
+        counter_add(&counters->pieces, batch->compressed);
+        counter_add(&counters->from_bytes, batch->raw_bytes);
+        counter_add(&counters->to_bytes, batch->bytes.len);
+    }
+    return batch;
+}
+
 static struct batch *
 encode_next(struct feed *feed)
 {
@@ -139,12 +164,29 @@ encode_next(struct feed *feed)
     if (n == 0) {
         return NULL;
     }
-    struct batch *batch =
-        batch_encode(&feed->format, feed->stand, feed->id.bytes, feed->id.len, records, n, false);
+    struct batch *batch = outlet_encode(feed->outlet,
+        &(struct run){&feed->format, feed->stand, feed->id.bytes, feed->id.len, false}, records, n);
     for (size_t i = 0; i < n; i++) {
         record_unref(records[i]);
     }
     return batch;
+}
+
+/* Room for bytes more in the outlet's caches: what those keep that send to no one goes first. */
+static bool
+make_room(const struct feed *feed, size_t bytes)
+{
+    struct outlet *outlet = feed->outlet;
+    uint64_t limit = outlet_cache_limit_bytes(stream_config(outlet->stream));
+    for (struct feed *other = outlet->feeds; other != NULL; other = other->next) {
+        if (outlet->cached_bytes + bytes <= limit) {
+            break;
+        }
+        if (other != feed && TAILQ_EMPTY(&other->live)) {
+            drop_cache(other);
+        }
+    }
+    return outlet->cached_bytes + bytes <= limit;
 }
 
 static void
@@ -159,7 +201,12 @@ keep(struct feed *feed, struct batch *batch)
         batch_unref(batch);
         return;
     }
-    batch_unref(feed->cache[feed->cache_at]);
+    uncache(feed, feed->cache_at);
+    if (!make_room(feed, batch->bytes.cap)) {
+        batch_unref(batch);
+        return;
+    }
+    feed->outlet->cached_bytes += batch->bytes.cap;
     feed->cache[feed->cache_at] = batch;
     feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;
 }
@@ -285,6 +332,13 @@ outlet_pin_limit_bytes(const struct config_stream *config)
     uint64_t quarter = config->ring_bytes / 4;
     uint64_t least_useful = 4 * config->max_record_bytes;
     return quarter > least_useful ? quarter : least_useful;
+}
+
+uint64_t
+outlet_cache_limit_bytes(const struct config_stream *config)
+{
+    uint64_t largest = config->max_record_bytes;
+    return CACHED_BATCHES * (largest > CACHED_BATCH_BYTES ? largest : CACHED_BATCH_BYTES);
 }
 
 bool

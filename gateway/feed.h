@@ -47,6 +47,7 @@ struct outlet {
     bool on_request; /* of a stream that a request made: who subscribes begins at its beginning,
                         and ends with it */
     uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
+    uint64_t cached_bytes; /* of those that its feeds keep */
     bool hold_stale;       /* the hold must be computed again before the shard sleeps */
 };
 
@@ -57,6 +58,21 @@ void outlet_fini(struct outlet *outlet); /* no session may be left */
  * holds limits.filters filtered feeds already. A filtered feed is the caller's to feed_enter at
  * once: it lives only while it has sessions. */
 struct feed *outlet_feed(struct outlet *outlet, const struct format *format, bool moving);
+
+/* outlet_encode: batch_encode, counted where it compresses. */
+struct run {
+    const struct format *format;
+    struct stand stand;
+    const char *id_before; /* the token at stand */
+    size_t id_len;
+    bool first;
+};
+struct batch *outlet_encode(
+    struct outlet *outlet, const struct run *run, struct record *const *records, size_t n);
+
+/* outlet_cache_limit_bytes: what the feeds of one outlet keep of batches at most, whatever formats
+ * there are; beyond, what a feed sent last is not kept, and who is just behind reads for itself. */
+uint64_t outlet_cache_limit_bytes(const struct config_stream *config);
 
 /* feed_enter, feed_exit: a session begins on it, and is gone from it. feed_exit may free feed. */
 void feed_enter(struct feed *feed);
