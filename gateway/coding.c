@@ -289,8 +289,10 @@ coding_sum_of(const char *bytes, size_t len)
 void
 coding_sum_append(struct coding_sum *sum, const struct coding_sum *piece)
 {
-    sum->crc = (uint32_t)crc32_combine_op(sum->crc, piece->crc, piece->op);
-    sum->len += piece->len;
+    if (piece->op != 0) { /* with that it would never return */
+        sum->crc = (uint32_t)crc32_combine_op(sum->crc, piece->crc, piece->op);
+        sum->len += piece->len;
+    }
 }
 
 void

@@ -47,7 +47,7 @@ struct buf *coder_raw(struct coder *coder);
  * Blocks no; O(bytes): some 10 ms for the largest. */
 bool coder_add(struct coder *coder, enum coding coding, struct buf *out);
 
-/* The uncompressed bytes of a piece, or of a body so far. Zeroed: none. */
+/* The uncompressed bytes of a piece, or of a body so far. Zeroed: none, as of a unit without one. */
 struct coding_sum {
     uint32_t crc;
     uint32_t len; /* modulo 2^32, as gzip has it */

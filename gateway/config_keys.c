@@ -182,14 +182,14 @@ static const struct config_key compression_keys[] = {
         .offset = offsetof(struct config, compression_level),
         .least = 1,
         .most = 9,
-        .fallback = "4",
+        .fallback = "1",
         .prose = "1 is the fastest, 9 the smallest, for all of them."},
     {.name = "min",
         .kind = CONFIG_BYTES,
         .offset = offsetof(struct config, compression_least_bytes),
         .least = 1,
         .most = MIB,
-        .fallback = "200",
+        .fallback = "512",
         .prose = "What is smaller is sent as it is: a message of a WebSocket, or what arrived "
                  "together for the others. So is what is larger than 1MiB."},
 };

@@ -75,9 +75,11 @@ read_wishes(const struct http_request *request)
 bool
 http_encoding_choose(const struct http_request *request, uint32_t offered, enum coding *coding)
 {
-    static const enum coding order[] = {CODING_GZIP, CODING_ZSTD};
     struct wishes wishes = read_wishes(request);
     int identity = wishes.quality[CODING_IDENTITY];
+    bool named = wishes.quality[CODING_ZSTD] != UNSAID;
+    const enum coding order[] = {
+        named ? CODING_ZSTD : CODING_GZIP, named ? CODING_GZIP : CODING_ZSTD};
     int best = identity == UNSAID ? wishes.others : identity;
     bool refused = best == 0;
     *coding = CODING_IDENTITY;

@@ -9,8 +9,9 @@
 #define CODING_BIT(coding) (UINT32_C(1) << (coding))
 
 /* http_encoding_choose: of the codings in offered (CODING_BIT each) the one that Accept-Encoding
- * likes best; among equals gzip, zstd, identity in this order. Without the header, or an empty one,
- * it is identity: not all that send none can decode. Malformed members are ignored, "x-gzip" is
+ * likes best; among equals zstd where it is named, gzip, zstd where only "*" means it, identity.
+ * zstd costs a third of gzip, but not all that say "*" have it. Without the header, or with an empty
+ * one, it is identity: not all that send none can decode. Malformed members are ignored, "x-gzip" is
  * gzip. Falls back to identity, unless that is refused ("identity;q=0", "*;q=0"): then false. */
 bool http_encoding_choose(
     const struct http_request *request, uint32_t offered, enum coding *coding);

@@ -102,7 +102,7 @@ START_TEST(the_format_is_what_the_client_likes_best)
         {"GET /streams/s", "Accept: */*\r\n", 200, "application/x-ndjson", NULL},
         {"GET /streams/s", "Accept: text/html, text/event-stream;q=0.1\r\n", 200,
             "text/event-stream", NULL},
-        {"GET /streams/s", "Accept: text/html\r\n", 406, "Vary: Accept\r\n", "Accept:"},
+        {"GET /streams/s", "Accept: text/html\r\n", 406, "Vary: Accept, Accept-Encoding\r\n", "Accept:"},
         {"GET /streams/s?follow=false", "Accept: application/json\r\n", 200, "application/json",
             NULL},
         {"GET /streams/s", "Accept: application/json\r\n", 406, NULL, NULL},
