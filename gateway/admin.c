@@ -60,8 +60,8 @@ by_transport(const struct server *server, struct buf *out, const char *name, siz
 
 /* One family of what was compressed; field is an offset in struct coding_counters. */
 static void
-by_coding(const struct server *server, struct buf *out, const char *name, const char *help,
-    size_t field)
+by_coding(
+    const struct server *server, struct buf *out, const char *name, const char *help, size_t field)
 {
     struct buf labels;
     buf_init(&labels);

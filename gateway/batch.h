@@ -1,10 +1,10 @@
 /* batch: a run of records encoded once in one format, shared by every subscriber that needs it.
  *
  * A batch is cut into units: the smallest pieces that a connection can be left in the middle of. A
- * unit is one frame (WebSocket), or one HTTP chunk of a few small records, or one compressed piece. When a socket takes only
- * part of a batch, the rest of the current unit must follow; everything after it is still free to
- * be dropped. Each unit knows where a subscriber stands that has all of it. Thread  shard: a batch
- * belongs to one shard and its reference count is plain. */
+ * unit is one frame (WebSocket), or one HTTP chunk of a few small records, or one compressed piece.
+ * When a socket takes only part of a batch, the rest of the current unit must follow; everything
+ * after it is still free to be dropped. Each unit knows where a subscriber stands that has all of
+ * it. Thread  shard: a batch belongs to one shard and its reference count is plain. */
 #ifndef HEADGATE_BATCH_H
 #define HEADGATE_BATCH_H
 
@@ -36,11 +36,11 @@ struct stand {
 };
 
 struct unit {
-    uint32_t end;       /* offset in bytes of its end */
-    uint32_t id_end;    /* end of its id in ids; it starts where the unit before ends */
-    uint32_t step;      /* in track: where its id is not in ids */
-    uint32_t records;   /* records (not gaps) from the batch's start to its end */
-    struct stand stand; /* after it */
+    uint32_t end;          /* offset in bytes of its end */
+    uint32_t id_end;       /* end of its id in ids; it starts where the unit before ends */
+    uint32_t step;         /* in track: where its id is not in ids */
+    uint32_t records;      /* records (not gaps) from the batch's start to its end */
+    struct stand stand;    /* after it */
     struct coding_sum sum; /* of gzip: its uncompressed bytes */
     struct track
         *track; /* NULL: its id is in ids. A reference, but not if the unit before has it */
@@ -56,7 +56,7 @@ struct batch {
     uint32_t first_id_end;
     struct unit *units;
     size_t n_units, cap_units;
-    int64_t arrival_ns; /* of the first record in it */
+    int64_t arrival_ns;  /* of the first record in it */
     uint32_t compressed; /* pieces; of a coded one */
     uint64_t raw_bytes;  /* before compression; of a coded one */
 };
@@ -93,8 +93,7 @@ void chunk_end(struct buf *out, size_t begin);
  * chunk where it has chunks, compressed where it is. piece_end adds its bytes to sum. Messages of a
  * WebSocket stay as they are. */
 size_t piece_begin(const struct format *format, struct buf *out);
-void piece_end(
-    const struct format *format, struct buf *out, size_t begin, struct coding_sum *sum);
+void piece_end(const struct format *format, struct buf *out, size_t begin, struct coding_sum *sum);
 
 /* body_open, body_close: what a coded body has before and behind all pieces; sum is of all pieces.
  */

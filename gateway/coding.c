@@ -22,10 +22,10 @@ const char *const coding_names[CODING_COUNT] = {"identity", "gzip", "zstd", "per
 #define ZSTD_WINDOW_LOG 18
 /* A buffer that one large record made is not kept. */
 #define KEEP_BYTES (256u * 1024u)
-#define STORED_MOST 65535u              /* of a stored block, RFC 1951 section 3.2.4 */
-#define RAW_FRAME_MOST (128u * 1024u)   /* of a zstd block, RFC 8878 section 3.1.1.2.4 */
-#define SYNC_BYTES 5                    /* of the empty stored block that ends a piece, at most */
-#define SYNC_TAIL 4                     /* of it, what RFC 7692 section 7.2.1 takes away */
+#define STORED_MOST 65535u            /* of a stored block, RFC 1951 section 3.2.4 */
+#define RAW_FRAME_MOST (128u * 1024u) /* of a zstd block, RFC 8878 section 3.1.1.2.4 */
+#define SYNC_BYTES 5                  /* of the empty stored block that ends a piece, at most */
+#define SYNC_TAIL 4                   /* of it, what RFC 7692 section 7.2.1 takes away */
 #define RSV1 0x40u
 
 struct coder {
@@ -163,8 +163,7 @@ zstd_of(struct coder *coder)
     if (coder->zstd == NULL) {
         coder->zstd = ZSTD_createCCtx();
         if (coder->zstd != NULL) {
-            ZSTD_CCtx_setParameter(
-                coder->zstd, ZSTD_c_compressionLevel, coder->options.level);
+            ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_compressionLevel, coder->options.level);
             ZSTD_CCtx_setParameter(coder->zstd, ZSTD_c_windowLog, ZSTD_WINDOW_LOG);
         }
     }

@@ -2,11 +2,11 @@
  *
  * A body is a row of pieces. Each is compressed by itself, with no reference to what was sent
  * before, and ends at a byte that a decoder shows everything up to: so a piece can be shared, left
- * out, or followed by any other, whatever the connection was sent before. Of gzip (RFC 1952) a piece
- * is some blocks of one deflate stream that a connection begins with a head and ends with a trailer;
- * its checksum is combined from those of the pieces. Of zstd (RFC 8878) a piece is a frame. Of
- * permessage-deflate (RFC 7692) it is one message, without context takeover.
- * Thread  shard: a coder belongs to one; the functions on sums are for any. */
+ * out, or followed by any other, whatever the connection was sent before. Of gzip (RFC 1952) a
+ * piece is some blocks of one deflate stream that a connection begins with a head and ends with a
+ * trailer; its checksum is combined from those of the pieces. Of zstd (RFC 8878) a piece is a
+ * frame. Of permessage-deflate (RFC 7692) it is one message, without context takeover. Thread
+ * shard: a coder belongs to one; the functions on sums are for any. */
 #ifndef HEADGATE_CODING_H
 #define HEADGATE_CODING_H
 
@@ -47,7 +47,8 @@ struct buf *coder_raw(struct coder *coder);
  * Blocks no; O(bytes): some 10 ms for the largest. */
 bool coder_add(struct coder *coder, enum coding coding, struct buf *out);
 
-/* The uncompressed bytes of a piece, or of a body so far. Zeroed: none, as of a unit without one. */
+/* The uncompressed bytes of a piece, or of a body so far. Zeroed: none, as of a unit without one.
+ */
 struct coding_sum {
     uint32_t crc;
     uint32_t len; /* modulo 2^32, as gzip has it */
@@ -58,7 +59,8 @@ struct coding_sum {
 struct coding_sum coding_sum_of(const char *bytes, size_t len);
 void coding_sum_append(struct coding_sum *sum, const struct coding_sum *piece);
 
-/* coding_open, coding_close: what is before all pieces of a body, and after them. May be nothing. */
+/* coding_open, coding_close: what is before all pieces of a body, and after them. May be nothing.
+ */
 void coding_open(enum coding coding, struct buf *out);
 void coding_close(enum coding coding, const struct coding_sum *sum, struct buf *out);
 

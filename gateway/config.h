@@ -109,9 +109,9 @@ struct config {
     enum catchup_full catchup_full; /* who comes while all of them are taken */
     uint64_t request_streams;       /* private streams that requests made, over all threads */
     uint64_t drain_grace_ms;        /* SIGTERM: /readyz fails, still serving and accepting */
-    uint64_t drain_timeout_ms; /* then goodbyes; everything is closed at the latest after this */
-    uint32_t codings;        /* bit 0: gzip, and so on: CODING_BIT of the coding behind it */
-    uint64_t compression_level;       /* 1 to 9 */
+    uint64_t drain_timeout_ms;  /* then goodbyes; everything is closed at the latest after this */
+    uint32_t codings;           /* bit 0: gzip, and so on: CODING_BIT of the coding behind it */
+    uint64_t compression_level; /* 1 to 9 */
     uint64_t compression_least_bytes; /* a smaller message or piece is not compressed */
     struct config_tokens tokens;
     struct config_strings cors_origins; /* exact origins, or "*" */

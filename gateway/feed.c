@@ -141,8 +141,7 @@ send_batch(struct feed *feed, struct batch *batch)
 }
 
 struct batch *
-outlet_encode(
-    struct outlet *outlet, const struct run *run, struct record *const *records, size_t n)
+outlet_encode(struct outlet *outlet, const struct run *run, struct record *const *records, size_t n)
 {
     struct batch *batch =
         batch_encode(run->format, run->stand, run->id_before, run->id_len, records, n, run->first);

@@ -121,8 +121,8 @@ bool session_wants(const struct session *session, const struct record *record);
 uint64_t session_send_records(struct session *session, struct record **records, size_t n);
 
 /* session_encode: records as a batch of its own from its stand on. */
-struct batch *session_encode(struct session *session, const struct format *format,
-    struct record *const *records, size_t n);
+struct batch *session_encode(
+    struct session *session, const struct format *format, struct record *const *records, size_t n);
 
 /* session_send_next: send one batch from its stand: a cached one, or one of its own. False: there
  * is nothing to read now. */

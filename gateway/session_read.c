@@ -132,8 +132,8 @@ pass_over(struct session *session, const struct record *last)
 }
 
 struct batch *
-session_encode(struct session *session, const struct format *format,
-    struct record *const *records, size_t n)
+session_encode(
+    struct session *session, const struct format *format, struct record *const *records, size_t n)
 {
     return outlet_encode(session->feed->outlet,
         &(struct run){

@@ -22,8 +22,7 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     static struct http_request request;
     enum coding coding, again;
     request.n_headers = 1;
-    request.headers[0] =
-        (struct http_header){{"Accept-Encoding", 15}, {(const char *)bytes, len}};
+    request.headers[0] = (struct http_header){{"Accept-Encoding", 15}, {(const char *)bytes, len}};
     bool taken = http_encoding_choose(&request, both, &coding);
     must(coding == CODING_IDENTITY || (taken && (both & CODING_BIT(coding)) != 0));
     must(taken || memchr(bytes, '0', len) != NULL);

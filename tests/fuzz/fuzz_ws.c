@@ -1,6 +1,6 @@
 /* fuzz_ws: a client's frames. The first byte chooses how the rest is cut into pieces, and with its
- * highest bit that permessage-deflate was negotiated; whole and in pieces must give the same events, texts are UTF-8 to a second judge, and nothing is held between
- * messages. */
+ * highest bit that permessage-deflate was negotiated; whole and in pieces must give the same
+ * events, texts are UTF-8 to a second judge, and nothing is held between messages. */
 #include "ws.h"
 
 #include <stdlib.h>

@@ -47,8 +47,8 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     if (accepted) {
         bool window = line.len > strlen(ANSWER "\r\n");
         buf_addc(&line, '\0');
-        must(strcmp(line.bytes, window ? ANSWER "; server_max_window_bits=15\r\n" : ANSWER "\r\n") ==
-             0);
+        must(strcmp(line.bytes,
+                 window ? ANSWER "; server_max_window_bits=15\r\n" : ANSWER "\r\n") == 0);
         must(!window || has(text, len, "server_max_window_bits"));
     }
     buf_fini(&line);

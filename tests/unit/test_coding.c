@@ -419,7 +419,7 @@ START_TEST(coder_holds_no_more_than_it_says)
 }
 END_TEST
 
-UNIT_MAIN("coding", any_row_of_pieces_is_a_body_and_each_is_shown_at_once, empty_body_is_a_whole_one,
-    message_is_one_frame_compressed_only_where_that_is_smaller,
+UNIT_MAIN("coding", any_row_of_pieces_is_a_body_and_each_is_shown_at_once,
+    empty_body_is_a_whole_one, message_is_one_frame_compressed_only_where_that_is_smaller,
     coded_batch_says_what_the_plain_one_says, gap_that_is_not_shown_makes_no_piece,
     coder_holds_no_more_than_it_says)

@@ -16,8 +16,8 @@ chosen(uint32_t offered, const char *first, const char *second)
     const char *const values[] = {first, second};
     for (size_t i = 0; i < 2; i++) {
         if (values[i] != NULL) {
-            request.headers[request.n_headers++] = (struct http_header){
-                {"accept-encoding", 15}, {values[i], strlen(values[i])}};
+            request.headers[request.n_headers++] =
+                (struct http_header){{"accept-encoding", 15}, {values[i], strlen(values[i])}};
         }
     }
     return http_encoding_choose(&request, offered, &coding) ? (int)coding : REFUSED;

@@ -22,8 +22,8 @@ check_offer(const char *first, const char *second, const char *answer)
     struct buf line;
     const char *const values[] = {first, second};
     for (size_t i = 0; i < 2 && values[i] != NULL; i++) {
-        request.headers[request.n_headers++] = (struct http_header){
-            {"Sec-WebSocket-Extensions", 24}, {values[i], strlen(values[i])}};
+        request.headers[request.n_headers++] =
+            (struct http_header){{"Sec-WebSocket-Extensions", 24}, {values[i], strlen(values[i])}};
     }
     buf_init(&line);
     bool accepted = ws_deflate_accept(&request, &line);
@@ -75,8 +75,7 @@ static void
 compress_to(struct buf *out, const char *bytes, size_t len, int flush)
 {
     z_stream stream = {.zalloc = NULL};
-    ck_assert_int_eq(
-        deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
+    ck_assert_int_eq(deflateInit2(&stream, 9, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY), Z_OK);
     size_t room = deflateBound(&stream, len) + 16;
     stream.next_in = (Bytef *)(uintptr_t)bytes;
     stream.avail_in = (uInt)len;
@@ -138,7 +137,8 @@ START_TEST(what_is_not_deflate_or_not_whole_is_refused)
     ck_assert_int_eq(INFLATED("\xf2\x48\xcd\xc9", ""), 1007);
     ck_assert_int_eq(INFLATED("\xf2\x00\x11\x00\x00", ""), 1007); /* HellHell's reference alone */
     ck_assert_int_eq(INFLATED("\x07", ""), 1007);
-    ck_assert_int_eq(INFLATED("\xf3\x48\xcd\xc9\xc9\x07\x00", ""), 1007); /* nothing behind BFINAL */
+    ck_assert_int_eq(
+        INFLATED("\xf3\x48\xcd\xc9\xc9\x07\x00", ""), 1007); /* nothing behind BFINAL */
 }
 END_TEST
 
