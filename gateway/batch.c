@@ -180,7 +180,7 @@ is_full(const struct work *work, const struct format *format)
 {
     size_t len = work->into->len - work->begin;
     if (is_coded_body(format)) {
-        return len >= CODING_PIECE_BYTES;
+        return len >= coder_piece_bytes(format->coder, format->coding);
     }
     return !format->chunked || len >= CHUNK_BYTES;
 }
@@ -263,8 +263,9 @@ seq_before(const struct batch *batch, size_t i)
     return i == 0 ? batch->stand.seq : batch->units[i - 1].stand.seq;
 }
 
-size_t
-batch_unit_from(const struct batch *batch, uint64_t seq)
+/* The first unit that begins at seq or beyond; n_units: none. */
+static size_t
+first_from(const struct batch *batch, uint64_t seq)
 {
     size_t low = 0;
     size_t high = batch->n_units;
@@ -276,7 +277,21 @@ batch_unit_from(const struct batch *batch, uint64_t seq)
             low = middle + 1;
         }
     }
-    return low < batch->n_units && seq_before(batch, low) == seq ? low : batch->n_units;
+    return low;
+}
+
+size_t
+batch_unit_from(const struct batch *batch, uint64_t seq)
+{
+    size_t unit = first_from(batch, seq);
+    return unit < batch->n_units && seq_before(batch, unit) == seq ? unit : batch->n_units;
+}
+
+uint64_t
+batch_unit_beyond(const struct batch *batch, uint64_t seq)
+{
+    size_t unit = first_from(batch, seq + 1);
+    return unit < batch->n_units ? seq_before(batch, unit) : UINT64_MAX;
 }
 
 size_t

@@ -78,6 +78,9 @@ size_t batch_unit_at(const struct batch *batch, size_t at);
 /* batch_unit_from: the index of the unit that begins at seq, or n_units when none does. */
 size_t batch_unit_from(const struct batch *batch, uint64_t seq);
 
+/* batch_unit_beyond: the least seq beyond seq at which a unit begins; UINT64_MAX: none. */
+uint64_t batch_unit_beyond(const struct batch *batch, uint64_t seq);
+
 /* batch_unit_start: offset of unit i's first byte. */
 size_t batch_unit_start(const struct batch *batch, size_t i);
 

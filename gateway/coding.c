@@ -33,6 +33,7 @@ struct coder {
     z_stream small, large; /* state NULL: not yet made */
     ZSTD_CCtx *zstd;       /* NULL: not yet made */
     struct buf raw;
+    size_t piece_bytes[CODING_COUNT]; /* 0: nothing was compressed yet */
 };
 
 struct coder *
@@ -259,13 +260,32 @@ add_piece(struct coder *coder, enum coding coding, struct buf *out, bool compres
     return false;
 }
 
+size_t
+coder_piece_bytes(const struct coder *coder, enum coding coding)
+{
+    return coder->piece_bytes[coding] == 0 ? CODING_PIECE_MOST : coder->piece_bytes[coding];
+}
+
+/* Learn from a piece of raw_len bytes that became coded_len. */
+static void
+learn(struct coder *coder, enum coding coding, size_t raw_len, size_t coded_len)
+{
+    uint64_t bytes = (uint64_t)CODING_PIECE_BYTES * raw_len / coded_len;
+    bytes = bytes < CODING_PIECE_BYTES ? CODING_PIECE_BYTES : bytes;
+    coder->piece_bytes[coding] = bytes > CODING_PIECE_MOST ? CODING_PIECE_MOST : (size_t)bytes;
+}
+
 bool
 coder_add(struct coder *coder, enum coding coding, struct buf *out)
 {
     assert(coder->raw.len > 0);
+    size_t begin = out->len;
     bool compress =
         coder->raw.len >= coder->options.least_bytes && coder->raw.len <= CODING_MOST_BYTES;
     bool compressed = add_piece(coder, coding, out, compress);
+    if (coder->raw.len >= CODING_PIECE_BYTES) { /* small ones say nothing of large ones */
+        learn(coder, coding, coder->raw.len, out->len - begin);
+    }
     if (coder->raw.cap > KEEP_BYTES) {
         buf_fini(&coder->raw);
     }

@@ -29,14 +29,19 @@ struct coding_options {
 
 /* A larger piece is not compressed either: it would hold up the others of the shard. */
 #define CODING_MOST_BYTES (UINT64_C(1) << 20)
-/* Small records share a piece up to this size. */
-#define CODING_PIECE_BYTES (32u * 1024u)
+/* Small records share a piece: as much as the last ratio makes CODING_PIECE_BYTES of, at most
+ * CODING_PIECE_MOST. A connection that stalls owes the rest of one. */
+#define CODING_PIECE_BYTES 6144u
+#define CODING_PIECE_MOST (32u * 1024u)
 /* What a coder holds, at most, beside the piece in work. */
 #define CODING_STATE_BYTES (UINT64_C(8) << 20)
 
 struct coder;
 struct coder *coder_new(const struct coding_options *options);
 void coder_free(struct coder *coder); /* NULL-safe */
+
+/* coder_piece_bytes: how much to compress together. */
+size_t coder_piece_bytes(const struct coder *coder, enum coding coding);
 
 /* coder_raw: an empty buffer for what coder_add is to compress; lent until then. */
 struct buf *coder_raw(struct coder *coder);

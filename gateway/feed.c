@@ -25,12 +25,12 @@ outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, s
 }
 
 static void
-uncache(struct feed *feed, unsigned i)
+uncache(struct feed *feed, struct batch **slot)
 {
-    if (feed->cache[i] != NULL) {
-        feed->outlet->cached_bytes -= feed->cache[i]->bytes.cap;
-        batch_unref(feed->cache[i]);
-        feed->cache[i] = NULL;
+    if (*slot != NULL) {
+        feed->outlet->cached_bytes -= (*slot)->bytes.cap;
+        batch_unref(*slot);
+        *slot = NULL;
     }
 }
 
@@ -38,7 +38,10 @@ static void
 drop_cache(struct feed *feed)
 {
     for (unsigned i = 0; i < FEED_CACHE; i++) {
-        uncache(feed, i);
+        uncache(feed, &feed->cache[i]);
+    }
+    for (unsigned i = 0; i < FEED_BEHIND; i++) {
+        uncache(feed, &feed->behind[i]);
     }
 }
 
@@ -188,6 +191,19 @@ make_room(const struct feed *feed, size_t bytes)
     return outlet->cached_bytes + bytes <= limit;
 }
 
+/* Into one of the feed's slots, if there is room. */
+static void
+put_take(struct feed *feed, struct batch **slot, struct batch *batch)
+{
+    uncache(feed, slot);
+    if (!make_room(feed, batch->bytes.cap)) {
+        batch_unref(batch);
+        return;
+    }
+    feed->outlet->cached_bytes += batch->bytes.cap;
+    *slot = batch;
+}
+
 static void
 keep(struct feed *feed, struct batch *batch)
 {
@@ -200,14 +216,35 @@ keep(struct feed *feed, struct batch *batch)
         batch_unref(batch);
         return;
     }
-    uncache(feed, feed->cache_at);
-    if (!make_room(feed, batch->bytes.cap)) {
-        batch_unref(batch);
-        return;
-    }
-    feed->outlet->cached_bytes += batch->bytes.cap;
-    feed->cache[feed->cache_at] = batch;
+    put_take(feed, &feed->cache[feed->cache_at], batch);
     feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;
+}
+
+static bool
+keeps_behind(const struct feed *feed)
+{
+    return feed->format.coding != CODING_IDENTITY && feed->format.filter == NULL;
+}
+
+void
+feed_keep_behind(struct feed *feed, struct batch *batch)
+{
+    if (keeps_behind(feed)) {
+        put_take(feed, &feed->behind[feed->behind_at], batch_ref(batch));
+        feed->behind_at = (feed->behind_at + 1) % FEED_BEHIND;
+    }
+}
+
+uint64_t
+feed_next_kept(const struct feed *feed, uint64_t seq)
+{
+    uint64_t next = UINT64_MAX;
+    for (unsigned i = 0; i < FEED_CACHE + FEED_BEHIND && keeps_behind(feed); i++) {
+        const struct batch *batch = i < FEED_CACHE ? feed->cache[i] : feed->behind[i - FEED_CACHE];
+        uint64_t at = batch == NULL ? UINT64_MAX : batch_unit_beyond(batch, seq);
+        next = at < next ? at : next;
+    }
+    return next;
 }
 
 static void
@@ -313,8 +350,8 @@ feed_leave(struct feed *feed, struct session *session)
 struct batch *
 feed_find(struct feed *feed, uint64_t seq, size_t *unit)
 {
-    for (int i = 0; i < FEED_CACHE; i++) {
-        struct batch *batch = feed->cache[i];
+    for (unsigned i = 0; i < FEED_CACHE + FEED_BEHIND; i++) {
+        struct batch *batch = i < FEED_CACHE ? feed->cache[i] : feed->behind[i - FEED_CACHE];
         if (batch != NULL && seq >= batch->stand.seq) {
             *unit = batch_unit_from(batch, seq);
             if (*unit < batch->n_units) {

@@ -12,6 +12,7 @@
 #include "session.h"
 
 #define FEED_CACHE 4
+#define FEED_BEHIND 4
 #define BATCH_RECORDS 512
 #define BATCH_BYTES (64u * 1024u)
 
@@ -30,6 +31,8 @@ struct feed {
     struct session_list solo;        /* LIVE too, but each pumped by itself */
     struct batch *cache[FEED_CACHE]; /* empty in a filtered feed: there may be many of them */
     unsigned cache_at;
+    struct batch *behind[FEED_BEHIND]; /* of a coded feed: what those who are behind read */
+    unsigned behind_at;
     bool advancing;
     uint64_t resets; /* of the stream's table, that its LIVE sessions know of */
 };
@@ -98,6 +101,13 @@ bool feed_advance(struct feed *feed);
  * there, or can be made to. False: it must read on by itself first. */
 bool feed_join(struct feed *feed, struct session *session);
 void feed_leave(struct feed *feed, struct session *session);
+
+/* feed_keep_behind: batch, which one read by itself, is for others too who come there: compressing
+ * it is dear. feed_next_kept: the least seq beyond seq at which a unit of a kept batch begins;
+ * UINT64_MAX: none. Who reads no further meets it, and those who are behind go on together. Both do
+ * nothing for feeds that are not coded, or are filtered. */
+void feed_keep_behind(struct feed *feed, struct batch *batch);
+uint64_t feed_next_kept(const struct feed *feed, uint64_t seq);
 
 /* feed_find: a cached batch with a unit that begins at seq, and which. NULL: none. Lent. */
 struct batch *feed_find(struct feed *feed, uint64_t seq, size_t *unit);

@@ -18,6 +18,10 @@ read_end(const struct session *session)
     if (!session->solo && session->stand.seq < session->feed->stand.seq) {
         end = session->feed->stand.seq;
     }
+    if (!session->solo && session->keep_end == 0) {
+        uint64_t kept = feed_next_kept(session->feed, session->stand.seq);
+        end = kept < end ? kept : end;
+    }
     if (session->keep_end != 0 && session->keep_end < end) {
         end = session->keep_end;
     }
@@ -207,6 +211,9 @@ send_own(struct session *session)
         format.filter = NULL; /* choose has asked it */
     }
     struct batch *batch = session_encode(session, &format, records, kept);
+    if (!session->solo && session->sent_any) { /* before that its id is that of its request */
+        feed_keep_behind(session->feed, batch);
+    }
     if (session->durable != NULL) {
         durable_sending(session, records[kept - 1]);
     }

@@ -561,7 +561,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     } else if (request->has_body) {
         refuse_with(&refusal, 400, "a subscription has no request body");
         refuse(conn, request, &refusal, cors);
-    } else if (request->method == HTTP_HEAD) {
+    } else if (request->method == HTTP_HEAD && chosen != FORMAT_WS) {
         struct format format = format_of(conn, request, chosen, coding);
         answer_head(conn, request, &format, cors);
     } else if (!check_catchup(server, shard_outlet(conn->shard, stream), &params, &refusal)) {

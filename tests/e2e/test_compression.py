@@ -142,6 +142,23 @@ def test_a_hundred_share_one_compression(gateways, transport, headers, coding):
     assert 18 <= more_pieces <= more_produced + 2, (more_pieces, more_produced, more_sent)
 
 
+@each_coded
+def test_those_who_read_on_from_the_ring_share_too(gateways, transport, headers, coding):
+    """Only where each begins it compresses by itself: a sixth of what is there."""
+    gateway = finished(gateways)
+
+    def pieces():
+        return gateway.metric("compressions_total", stream="s", coding=coding)
+
+    counts = []
+    for _ in range(20):
+        sub = gateway.subscribe("s", transport, headers=headers, **{"from": "earliest"})
+        assert len(sub.records(400)) == 400
+        counts.append(pieces())
+    alone = counts[0]
+    assert 0 < alone <= counts[-1] < 20 * alone / 2
+
+
 @pytest.mark.parametrize("transport", ("json", "ndjson"))
 @pytest.mark.parametrize("coding", ("gzip", "zstd"))
 def test_failure_cuts_the_body_so_that_nobody_takes_it_for_whole(gateways, transport, coding):

@@ -328,8 +328,9 @@ check_batch(struct record **records, struct format format, const struct batch *p
     ck_assert_uint_eq(batch->raw_bytes, plain_of->bytes.len);
     ck_assert_uint_eq(
         batch->units[batch->n_units - 1].records, plain_of->units[plain_of->n_units - 1].records);
-    /* Small records share pieces; one is made of each 32 KiB and of what is left. */
-    ck_assert_uint_eq(batch->n_units, batch->raw_bytes / (CODING_PIECE_BYTES + 1000) + 1);
+    /* Small records share pieces, as many as make one of some 6 KiB. */
+    ck_assert_uint_ge(batch->n_units, batch->raw_bytes / (CODING_PIECE_MOST + 1000) + 1);
+    ck_assert_uint_le(batch->n_units, batch->raw_bytes / (2 * CODING_PIECE_BYTES) + 1);
     ck_assert_uint_eq(batch->compressed, batch->n_units);
     part.len = 0;
     coding_close(format.coding, &sum, &part);
@@ -364,6 +365,28 @@ START_TEST(coded_batch_says_what_the_plain_one_says)
     }
     coder_free(coder);
     buf_fini(&scratch);
+}
+END_TEST
+
+START_TEST(pieces_are_as_large_as_the_last_ratio_makes_useful)
+{
+    struct coder *coder = coder_at(1);
+    struct buf out;
+    buf_init(&out);
+    ck_assert_uint_eq(coder_piece_bytes(coder, CODING_GZIP), CODING_PIECE_MOST);
+    for (int noise = 1; noise >= 0; noise--) {
+        fill(coder_raw(coder), 20000, 1, noise == 1);
+        ck_assert_int_eq(coder_add(coder, CODING_GZIP, &out), noise == 0);
+        size_t bytes = coder_piece_bytes(coder, CODING_GZIP);
+        ck_assert(noise == 1 ? bytes == CODING_PIECE_BYTES : bytes > 2 * CODING_PIECE_BYTES);
+        ck_assert_uint_le(bytes, CODING_PIECE_MOST);
+        buf_add(coder_raw(coder), "small", 5);
+        coder_add(coder, CODING_GZIP, &out);
+        ck_assert_uint_eq(coder_piece_bytes(coder, CODING_GZIP), bytes);
+    }
+    ck_assert_uint_eq(coder_piece_bytes(coder, CODING_ZSTD), CODING_PIECE_MOST);
+    buf_fini(&out);
+    coder_free(coder);
 }
 END_TEST
 
@@ -421,5 +444,5 @@ END_TEST
 
 UNIT_MAIN("coding", any_row_of_pieces_is_a_body_and_each_is_shown_at_once,
     empty_body_is_a_whole_one, message_is_one_frame_compressed_only_where_that_is_smaller,
-    coded_batch_says_what_the_plain_one_says, gap_that_is_not_shown_makes_no_piece,
-    coder_holds_no_more_than_it_says)
+    coded_batch_says_what_the_plain_one_says, pieces_are_as_large_as_the_last_ratio_makes_useful,
+    gap_that_is_not_shown_makes_no_piece, coder_holds_no_more_than_it_says)
