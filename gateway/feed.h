@@ -12,7 +12,7 @@
 #include "session.h"
 
 #define FEED_CACHE 4
-#define FEED_BEHIND 4
+#define FEED_BEHIND 16 /* 1 MiB of records: the default slow.queue.bytes */
 #define BATCH_RECORDS 512
 #define BATCH_BYTES (64u * 1024u)
 
