@@ -274,6 +274,14 @@ def test_websocket_takes_compressed_messages_and_refuses_bombs(gateways):
     assert close_code(ws) == 1002, "it was not negotiated"
 
 
+def test_head_does_not_open_a_websocket(gateways):
+    gateway = streams(gateways)
+    http = Http(gateway.port).request("HEAD", "/streams/s", {
+        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", **OFFER})
+    assert http.status == 405 and http.headers["allow"] == "GET"
+
+
 # ---- clients that others wrote ----
 
 
