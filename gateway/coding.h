@@ -34,7 +34,7 @@ struct coding_options {
 #define CODING_PIECE_BYTES 6144u
 #define CODING_PIECE_MOST (32u * 1024u)
 /* What a coder holds, at most, beside the piece in work. */
-#define CODING_STATE_BYTES (UINT64_C(8) << 20)
+#define CODING_STATE_BYTES (UINT64_C(5) << 20)
 
 struct coder;
 struct coder *coder_new(const struct coding_options *options);
