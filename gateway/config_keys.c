@@ -165,37 +165,6 @@ static const struct config_key requests_keys[] = {
 static const struct config_section requests_section = {
     "requests", sizeof(struct config), requests_keys, COUNT_OF(requests_keys)};
 
-/* In the order of enum coding, from CODING_GZIP on. */
-static const char *const coding_choices[] = {"gzip", "zstd", "permessage-deflate", NULL};
-
-static const struct config_key compression_keys[] = {
-    {.name = "codings",
-        .kind = CONFIG_ENUM_SET,
-        .offset = offsetof(struct config, codings),
-        .fallback = "[gzip, zstd, permessage-deflate]",
-        .choices = coding_choices,
-        .prose = "What is offered: gzip and zstd to SSE, NDJSON and JSON where Accept-Encoding "
-                 "takes it, permessage-deflate to a WebSocket that offers it. []: nothing is "
-                 "compressed."},
-    {.name = "level",
-        .kind = CONFIG_COUNT,
-        .offset = offsetof(struct config, compression_level),
-        .least = 1,
-        .most = 9,
-        .fallback = "1",
-        .prose = "1 is the fastest, 9 the smallest, for all of them."},
-    {.name = "min",
-        .kind = CONFIG_BYTES,
-        .offset = offsetof(struct config, compression_least_bytes),
-        .least = 1,
-        .most = MIB,
-        .fallback = "512",
-        .prose = "What is smaller is sent as it is: a message of a WebSocket, or what arrived "
-                 "together for the others. So is what is larger than 1MiB."},
-};
-static const struct config_section compression_section = {
-    "compression", sizeof(struct config), compression_keys, COUNT_OF(compression_keys)};
-
 static const struct config_key drain_keys[] = {
     {.name = "grace",
         .kind = CONFIG_DURATION,
@@ -334,7 +303,7 @@ static const struct config_key root_keys[] = {
         .prose = "Streams that a request makes for itself: replays of files, queries."},
     {.name = "compression",
         .kind = CONFIG_SECTION,
-        .child = &compression_section,
+        .child = &config_keys_compression,
         .prose = "Compression, for the clients that ask for it; once for all that share a stream."},
     {.name = "drain",
         .kind = CONFIG_SECTION,

@@ -11,9 +11,6 @@
 
 /* Batches sent before other events of the shard get a turn. */
 #define ADVANCE_BUDGET 8
-/* The caches of an outlet: as many batches as the formats have that are not compressed. */
-#define CACHED_BATCHES UINT64_C(80)
-#define CACHED_BATCH_BYTES (UINT64_C(256) << 10)
 
 void
 outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, size_t slot)
@@ -25,31 +22,10 @@ outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, s
 }
 
 static void
-uncache(struct feed *feed, struct batch **slot)
-{
-    if (*slot != NULL) {
-        feed->outlet->cached_bytes -= (*slot)->bytes.cap;
-        batch_unref(*slot);
-        *slot = NULL;
-    }
-}
-
-static void
-drop_cache(struct feed *feed)
-{
-    for (unsigned i = 0; i < FEED_CACHE; i++) {
-        uncache(feed, &feed->cache[i]);
-    }
-    for (unsigned i = 0; i < FEED_BEHIND; i++) {
-        uncache(feed, &feed->behind[i]);
-    }
-}
-
-static void
 feed_free(struct feed *feed)
 {
     assert(TAILQ_EMPTY(&feed->live) && TAILQ_EMPTY(&feed->solo));
-    drop_cache(feed);
+    feed_cache_drop(feed);
     filter_unref(feed->format.filter);
     buf_fini(&feed->id);
     free(feed);
@@ -111,7 +87,11 @@ void
 feed_exit(struct feed *feed)
 {
     assert(feed->n_sessions > 0 && (!feed->advancing || feed->outlet->is_private));
-    if (--feed->n_sessions > 0 || feed->format.filter == NULL || feed->outlet->is_private) {
+    if (--feed->n_sessions > 0) {
+        return;
+    }
+    feed_cache_drop(feed); /* nobody is behind */
+    if (feed->format.filter == NULL || feed->outlet->is_private) {
         return;
     }
     struct feed **link = &feed->outlet->feeds;
@@ -174,36 +154,6 @@ encode_next(struct feed *feed)
     return batch;
 }
 
-/* Room for bytes more in the outlet's caches: what those keep that send to no one goes first. */
-static bool
-make_room(const struct feed *feed, size_t bytes)
-{
-    struct outlet *outlet = feed->outlet;
-    uint64_t limit = outlet_cache_limit_bytes(stream_config(outlet->stream));
-    for (struct feed *other = outlet->feeds; other != NULL; other = other->next) {
-        if (outlet->cached_bytes + bytes <= limit) {
-            break;
-        }
-        if (other != feed && TAILQ_EMPTY(&other->live)) {
-            drop_cache(other);
-        }
-    }
-    return outlet->cached_bytes + bytes <= limit;
-}
-
-/* Into one of the feed's slots, if there is room. */
-static void
-put_take(struct feed *feed, struct batch **slot, struct batch *batch)
-{
-    uncache(feed, slot);
-    if (!make_room(feed, batch->bytes.cap)) {
-        batch_unref(batch);
-        return;
-    }
-    feed->outlet->cached_bytes += batch->bytes.cap;
-    *slot = batch;
-}
-
 static void
 keep(struct feed *feed, struct batch *batch)
 {
@@ -216,35 +166,7 @@ keep(struct feed *feed, struct batch *batch)
         batch_unref(batch);
         return;
     }
-    put_take(feed, &feed->cache[feed->cache_at], batch);
-    feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;
-}
-
-static bool
-keeps_behind(const struct feed *feed)
-{
-    return feed->format.coding != CODING_IDENTITY && feed->format.filter == NULL;
-}
-
-void
-feed_keep_behind(struct feed *feed, struct batch *batch)
-{
-    if (keeps_behind(feed)) {
-        put_take(feed, &feed->behind[feed->behind_at], batch_ref(batch));
-        feed->behind_at = (feed->behind_at + 1) % FEED_BEHIND;
-    }
-}
-
-uint64_t
-feed_next_kept(const struct feed *feed, uint64_t seq)
-{
-    uint64_t next = UINT64_MAX;
-    for (unsigned i = 0; i < FEED_CACHE + FEED_BEHIND && keeps_behind(feed); i++) {
-        const struct batch *batch = i < FEED_CACHE ? feed->cache[i] : feed->behind[i - FEED_CACHE];
-        uint64_t at = batch == NULL ? UINT64_MAX : batch_unit_beyond(batch, seq);
-        next = at < next ? at : next;
-    }
-    return next;
+    feed_cache_take(feed, batch);
 }
 
 static void
@@ -322,7 +244,7 @@ feed_join(struct feed *feed, struct session *session)
         return false;
     }
     if (empty) {
-        drop_cache(feed);
+        feed_cache_drop(feed);
         feed->stand = session->stand;
         feed->id.len = 0;
         buf_adds(&feed->id, session->id_before);
@@ -347,34 +269,12 @@ feed_leave(struct feed *feed, struct session *session)
     session->state = SESSION_BEHIND;
 }
 
-struct batch *
-feed_find(struct feed *feed, uint64_t seq, size_t *unit)
-{
-    for (unsigned i = 0; i < FEED_CACHE + FEED_BEHIND; i++) {
-        struct batch *batch = i < FEED_CACHE ? feed->cache[i] : feed->behind[i - FEED_CACHE];
-        if (batch != NULL && seq >= batch->stand.seq) {
-            *unit = batch_unit_from(batch, seq);
-            if (*unit < batch->n_units) {
-                return batch;
-            }
-        }
-    }
-    return NULL;
-}
-
 uint64_t
 outlet_pin_limit_bytes(const struct config_stream *config)
 {
     uint64_t quarter = config->ring_bytes / 4;
     uint64_t least_useful = 4 * config->max_record_bytes;
     return quarter > least_useful ? quarter : least_useful;
-}
-
-uint64_t
-outlet_cache_limit_bytes(const struct config_stream *config)
-{
-    uint64_t largest = config->max_record_bytes;
-    return CACHED_BATCHES * (largest > CACHED_BATCH_BYTES ? largest : CACHED_BATCH_BYTES);
 }
 
 bool

@@ -102,6 +102,10 @@ bool feed_advance(struct feed *feed);
 bool feed_join(struct feed *feed, struct session *session);
 void feed_leave(struct feed *feed, struct session *session);
 
+/* feed_cache_take: keep the batch that was sent last; consumed. feed_cache_drop: keep none. */
+void feed_cache_take(struct feed *feed, struct batch *batch);
+void feed_cache_drop(struct feed *feed);
+
 /* feed_keep_behind: batch, which one read by itself, is for others too who come there: compressing
  * it is dear. feed_next_kept: the least seq beyond seq at which a unit of a kept batch begins;
  * UINT64_MAX: none. Who reads no further meets it, and those who are behind go on together. Both do
