@@ -169,6 +169,7 @@ FAKES_test_kafka := fake_stream
 FAKES_test_kafka_group := fake_stream
 FAKES_test_synthetic := fake_stream
 FAKES_test_sql_rows := fake_stream
+FAKES_test_llm := fake_stream llm_server
 FAKES_test_llm_http := llm_server
 FAKES_test_session := gateway_fixture subscriber
 FAKES_test_resume := gateway_fixture subscriber

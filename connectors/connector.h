@@ -43,6 +43,8 @@ struct replay {
     size_t n_lanes;
     const struct request_param *params; /* on a request: what it gave of request_param's names */
     size_t n_params;
+    const void *body; /* on a request: what it sent; NULL: nothing, or it could not */
+    size_t body_len;
     const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
     size_t cursor_len;  /* 0: from the beginning */
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that

@@ -87,18 +87,10 @@ turn_timer(struct llm_http *client)
 /* ---- a call's life ---- */
 
 static void
-finish(struct llm_http *client, struct llm_http_call *call, bool good)
+forget(struct llm_http *client, struct llm_http_call *call)
 {
-    llm_try_stop(call, client->multi);
     call->state = LLM_CALL_ENDED;
     TAILQ_REMOVE(&client->calls, call, link);
-    struct llm_http_result result = {.good = good,
-        .code = call->code,
-        .message = good ? "" : call->message.bytes,
-        .status = call->status,
-        .target = call->target < call->options.n_targets ? call->target : call->target - 1,
-        .attempts = call->attempts};
-    call->options.handler->end(call->options.user, &result);
     pthread_mutex_lock(&client->lock);
     if (call->queued) {
         TAILQ_REMOVE(&client->wishes, call, waiting);
@@ -107,6 +99,41 @@ finish(struct llm_http *client, struct llm_http_call *call, bool good)
     call->ended = true; /* from here on it may be gone */
     pthread_cond_broadcast(&client->changed);
     pthread_mutex_unlock(&client->lock);
+}
+
+/* Tell the end; true: it was taken. */
+static bool
+tell_end(struct llm_http_call *call)
+{
+    size_t last = call->options.n_targets - 1;
+    struct llm_http_result result = {.good = call->good,
+        .code = call->code,
+        .message = call->good ? "" : call->message.bytes,
+        .status = call->status,
+        .target = call->target < last ? call->target : last,
+        .attempts = call->attempts};
+    return call->options.handler->end(call->options.user, &result);
+}
+
+static void
+finish(struct llm_http *client, struct llm_http_call *call, bool good)
+{
+    llm_try_stop(call, client->multi);
+    call->state = LLM_CALL_ENDING;
+    call->good = good;
+    if (tell_end(call)) {
+        forget(client, call);
+    }
+}
+
+static void
+finish_cancelled(struct llm_http *client, struct llm_http_call *call)
+{
+    llm_try_stop(call, client->multi);
+    llm_try_say(call, LLM_CANCELLED, "cancelled");
+    call->good = false;
+    (void)tell_end(call);
+    forget(client, call);
 }
 
 static double
@@ -193,6 +220,10 @@ begin(struct llm_http *client, struct llm_http_call *call)
 static void
 resume(struct llm_http *client, struct llm_http_call *call)
 {
+    if (call->state == LLM_CALL_ENDING && tell_end(call)) {
+        forget(client, call);
+        return;
+    }
     if (call->state != LLM_CALL_TRYING) {
         return;
     }
@@ -209,8 +240,7 @@ look_at(struct llm_http *client, struct llm_http_call *call, bool cancel)
         if (call->state == LLM_CALL_NEW) {
             TAILQ_INSERT_TAIL(&client->calls, call, link);
         }
-        llm_try_say(call, LLM_CANCELLED, "cancelled");
-        finish(client, call, false);
+        finish_cancelled(client, call);
     } else if (call->state == LLM_CALL_NEW) {
         begin(client, call);
     } else {

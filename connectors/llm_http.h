@@ -75,12 +75,13 @@ struct llm_http_handler {
      * for clients: it may name hosts. */
     void (*failed)(
         struct llm_http_user *user, size_t target, int status, enum llm_code code, const char *why);
-    /* end: the last call. */
-    void (*end)(struct llm_http_user *user, const struct llm_http_result *result);
+    /* end: how it ended. false: there is no room for what that means; it is called again when there
+     * may be, or the call was cancelled. After true, and after LLM_CANCELLED, nothing is called. */
+    bool (*end)(struct llm_http_user *user, const struct llm_http_result *result);
 };
 
 struct llm_http_options {
-    const struct llm_target *targets; /* lent until end() has returned */
+    const struct llm_target *targets; /* lent until the last end() has returned */
     size_t n_targets;
     struct llm_http_times times;
     struct llm_retry_policy retry;

@@ -17,6 +17,7 @@ enum llm_call_state {
     LLM_CALL_NEW,
     LLM_CALL_TRYING,  /* an easy handle is in the multi handle */
     LLM_CALL_WAITING, /* for the next attempt, at due_ns */
+    LLM_CALL_ENDING,  /* its end is still to be taken */
     LLM_CALL_ENDED
 };
 
@@ -43,6 +44,7 @@ struct llm_http_call {
     bool full;      /* body, or room, said so */
     bool is_done;   /* libcurl is done, with result, while there was no room */
     CURLcode result;
+    bool good;   /* of the whole call, once it is LLM_CALL_ENDING */
     bool paused; /* libcurl was told so */
     bool packed, bad_encoding, bad_packing;
     char media_type[64], encoding[32];

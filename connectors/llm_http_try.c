@@ -42,8 +42,10 @@ next_piece(struct llm_http_call *call, const char **at, const char *end, char *o
         return llm_inflate_step(&call->inflate, at, end, out, PIECE_BYTES);
     }
     size_t len = (size_t)(end - *at) < PIECE_BYTES ? (size_t)(end - *at) : PIECE_BYTES;
-    memcpy(out, *at, len);
-    *at += len;
+    if (len > 0) {
+        memcpy(out, *at, len);
+        *at += len;
+    }
     return (long)len;
 }
 
@@ -422,6 +424,9 @@ llm_try_due_ns(const struct llm_http_call *call)
 {
     int64_t total = after_ms(call->started_ns, call->options.times.total_ms);
     int64_t next = call->state == LLM_CALL_WAITING ? call->due_ns : LLM_HTTP_NEVER;
+    if (call->state == LLM_CALL_ENDING) {
+        return LLM_HTTP_NEVER;
+    }
     return least(least(total, next), phase_due_ns(call));
 }
 
@@ -429,6 +434,9 @@ bool
 llm_try_late(struct llm_http_call *call, int64_t now_ns, enum llm_try_outcome *outcome)
 {
     const struct llm_http_times *times = &call->options.times;
+    if (call->state == LLM_CALL_ENDING) {
+        return false;
+    }
     if (call->enough && now_ns >= phase_due_ns(call)) {
         *outcome = LLM_TRY_GOOD;
         return true;

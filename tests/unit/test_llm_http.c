@@ -28,6 +28,7 @@ struct llm_http_user {
     int failed_status[16];
     enum llm_code failed_code[16];
     bool ended;
+    size_t refuses_end; /* so many times */
     struct llm_http_result result;
     char message[512];
 };
@@ -93,16 +94,22 @@ on_failed(
     pthread_mutex_unlock(&user->lock);
 }
 
-static void
+static bool
 on_end(struct llm_http_user *user, const struct llm_http_result *result)
 {
     pthread_mutex_lock(&user->lock);
     ck_assert(!user->ended);
+    if (user->refuses_end > 0 && result->code != LLM_CANCELLED) {
+        user->refuses_end--;
+        pthread_mutex_unlock(&user->lock);
+        return false;
+    }
     user->ended = true;
     user->result = *result;
     snprintf(user->message, sizeof user->message, "%s", result->message);
     pthread_cond_broadcast(&user->changed);
     pthread_mutex_unlock(&user->lock);
+    return true;
 }
 
 static const struct llm_http_handler handler = {
@@ -262,7 +269,7 @@ END_TEST
 
 static void
 check_failed(const struct llm_script *scripts, size_t n, const struct llm_http_times *times,
-    enum llm_code code, size_t wanted_requests, const char *in_message)
+    enum llm_code code, size_t wanted, const char *in_message)
 {
     struct llm_http_user user;
     size_t requests;
@@ -272,8 +279,8 @@ check_failed(const struct llm_script *scripts, size_t n, const struct llm_http_t
         user.result.code == code, "%s: %s", llm_code_name(user.result.code), user.message);
     ck_assert_msg(strstr(user.message, in_message) != NULL, "%s", user.message);
     ck_assert_ptr_null(strstr(user.message, "key-1"));
-    ck_assert_uint_eq(requests, wanted_requests);
-    ck_assert_uint_eq(user.n_failed, wanted_requests);
+    ck_assert_uint_eq(user.result.attempts, wanted);
+    ck_assert_uint_eq(user.n_failed, wanted);
     user_fini(&user);
 }
 
@@ -556,6 +563,33 @@ START_TEST(an_end_waits_until_there_is_room)
 }
 END_TEST
 
+START_TEST(an_end_that_finds_no_room_is_told_again)
+{
+    static const struct llm_script script =
+        SCRIPT(OK_HEAD "Content-Length: 10\r\n\r\n01234", 0, LLM_THEN_CLOSE);
+    setup();
+    struct llm_server *server = llm_server_new(&script, 1, false);
+    struct llm_target target = target_of(llm_server_url(server));
+    for (int cancelled = 0; cancelled <= 1; cancelled++) {
+        struct llm_http_user user;
+        user_init(&user);
+        user.refuses_end = cancelled ? SIZE_MAX : 3;
+        struct llm_http_call *call =
+            start(&user, &target, 1, &(struct llm_http_times){.total_ms = 60000}, &quick);
+        if (cancelled) {
+            wait_for(&user, 5);
+            llm_http_cancel(call);
+        }
+        wait_for(&user, SIZE_MAX);
+        ck_assert_int_eq(user.result.code, cancelled ? LLM_CANCELLED : LLM_TRUNCATED);
+        llm_http_call_free(call);
+        user_fini(&user);
+    }
+    llm_server_free(server);
+    llm_http_free(client);
+}
+END_TEST
+
 START_TEST(what_follows_enough_is_no_failure)
 {
     static const struct llm_script script = SCRIPT(CHUNKED "6\r\n[DONE]\r\n", 0, LLM_THEN_STALL);
@@ -710,6 +744,6 @@ UNIT_MAIN("llm_http", an_answer_arrives_however_it_is_framed,
     each_time_that_is_set_is_kept, an_upstream_that_is_not_there_is_left_for_the_next,
     a_body_that_was_packed_unasked_is_unpacked, a_packed_body_does_not_pass_the_room,
     without_room_the_bytes_stay_with_the_upstream, an_end_waits_until_there_is_room,
-    what_follows_enough_is_no_failure, a_cancel_closes_the_connection_in_any_state,
-    a_call_that_is_freed_at_once_ends, many_answers_come_at_once, a_certificate_is_verified,
-    the_proxy_of_the_environment_is_used)
+    an_end_that_finds_no_room_is_told_again, what_follows_enough_is_no_failure,
+    a_cancel_closes_the_connection_in_any_state, a_call_that_is_freed_at_once_ends,
+    many_answers_come_at_once, a_certificate_is_verified, the_proxy_of_the_environment_is_used)
