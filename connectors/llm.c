@@ -133,19 +133,12 @@ publish(struct llm_http_user *user)
 }
 
 static void
-open_decoder(struct llm_http_user *user, size_t target)
+on_begin(struct llm_http_user *user, size_t target)
 {
     const struct llm_limits limits = {.max_event_bytes = (size_t)user->settings->max_event_bytes,
         .max_answer_bytes = (size_t)user->settings->max_answer_bytes};
-    user->decoder = llm_decoder_new(llm_dialects[user->routes[target].upstream->dialect], &limits);
-    user->lane = stream_lane_add(user->stream, GROUP, 0, 0);
-}
-
-static void
-on_begin(struct llm_http_user *user, size_t target)
-{
-    open_decoder(user, target);
-    stream_source_up(user->stream);
+    const struct llm_upstream *upstream = user->routes[target].upstream;
+    user->decoder = llm_decoder_new(llm_dialects[upstream->dialect], &limits);
 }
 
 static enum llm_http_more
@@ -178,7 +171,7 @@ on_end(struct llm_http_user *user, const struct llm_http_result *result)
         return true; /* of a cancelled one nobody reads the end */
     }
     if (user->decoder == NULL) {
-        open_decoder(user, result->target);
+        on_begin(user, result->target);
     }
     if (result->good) {
         llm_decoder_finish(user->decoder);
@@ -295,6 +288,9 @@ static void
 ask(struct llm_http_user *user)
 {
     const struct llm_settings *settings = user->settings;
+    /* Whoever asks is greeted now, not when the model begins to speak. */
+    user->lane = stream_lane_add(user->stream, GROUP, 0, 0);
+    stream_source_up(user->stream);
     user->call = llm_http_start(user->client, &(struct llm_http_options){.targets = user->targets,
                                                   .n_targets = user->n_routes,
                                                   .times = {.connect_ms = settings->connect_ms,

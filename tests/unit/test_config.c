@@ -553,8 +553,8 @@ END_TEST
 START_TEST(what_is_wrong_in_a_list_of_mappings_is_named_with_its_place)
 {
     assert_errors(PEERS("[{weight: 0}, {host: h, wieght: 1}]"),
-        "f.yaml:1:61: streams.a.source.fake.peers[0].host: is required\n"
-        "f.yaml:1:70: streams.a.source.fake.peers[0].weight: '0' must be at least 1\n"
+        "f.yaml:1:62: streams.a.source.fake.peers[0].host: is required\n"
+        "f.yaml:1:71: streams.a.source.fake.peers[0].weight: '0' must be at least 1\n"
         "f.yaml:1:85: streams.a.source.fake.peers[1].wieght: unknown key 'wieght': did you mean "
         "'weight'?\n");
     assert_error_has(PEERS("{host: h}"), "peers: must be a list, not a mapping");
