@@ -194,9 +194,3 @@ llm_decoder_message(const struct llm_decoder *decoder)
 {
     return decoder->message.len == 0 ? "" : decoder->message.bytes;
 }
-
-const struct llm_usage *
-llm_decoder_usage(const struct llm_decoder *decoder)
-{
-    return &decoder->usage;
-}

@@ -77,14 +77,6 @@ bool llm_decoder_ended(const struct llm_decoder *decoder);
 enum llm_code llm_decoder_code(const struct llm_decoder *decoder);
 const char *llm_decoder_message(const struct llm_decoder *decoder);
 
-/* What it used as far as the upstream said; for the metrics. false: it never said. */
-struct llm_usage {
-    bool has_input, has_output, has_cached, has_written, has_reasoning;
-    uint64_t input, output, cached, written, reasoning;
-    bool final; /* these are the whole answer's */
-};
-const struct llm_usage *llm_decoder_usage(const struct llm_decoder *decoder);
-
 /* llm_error_text: from the body of an answer with an error status, in any of the upstreams' forms:
  * append its message on one line, at most LLM_MESSAGE_MAX bytes; append nothing where it has none.
  * *code is changed where the body knows better. */

@@ -48,6 +48,12 @@ void llm_set_stop_sequence(struct llm_decoder *decoder, struct llm_value string)
 bool llm_has_reason(const struct llm_decoder *decoder);
 bool llm_has_refused(const struct llm_decoder *decoder);
 
+/* What was used, as far as the upstream has said; has_...: it has. */
+struct llm_usage {
+    bool has_input, has_output, has_cached, has_written, has_reasoning;
+    uint64_t input, output, cached, written, reasoning;
+    bool final; /* these are the whole answer's */
+};
 struct llm_usage *llm_usage_of(struct llm_decoder *decoder);
 /* llm_take_number: *number and *has from a value that is a number. */
 void llm_take_number(struct llm_value value, bool *has, uint64_t *number);
