@@ -47,6 +47,9 @@ set_upstream(size_t i, const char *name, int dialect, const char *url)
 static void
 setup(void)
 {
+    unsetenv("http_proxy"); /* of whoever runs the tests */
+    unsetenv("all_proxy");
+    unsetenv("ALL_PROXY");
     settings = (struct llm_settings){.upstreams = {.items = upstreams},
         .connect_ms = 10000,
         .first_byte_ms = 60000,

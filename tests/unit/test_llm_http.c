@@ -182,6 +182,11 @@ static void
 setup(void)
 {
     struct err err = {0};
+    unsetenv("http_proxy"); /* of whoever runs the tests */
+    unsetenv("https_proxy");
+    unsetenv("HTTPS_PROXY");
+    unsetenv("all_proxy");
+    unsetenv("ALL_PROXY");
     client = llm_http_new(&err);
     ck_assert_msg(client != NULL, "%s", err.text);
 }
@@ -719,9 +724,9 @@ START_TEST(the_proxy_of_the_environment_is_used)
         SCRIPT(CHUNKED "1\r\nx\r\n0\r\n\r\n", 0, LLM_THEN_CLOSE);
     struct llm_http_user user;
     struct llm_server *proxy = llm_server_new(&script, 1, false);
+    setup();
     setenv("http_proxy", llm_server_url(proxy), 1);
     setenv("no_proxy", "localhost", 1);
-    setup();
     struct llm_target target = target_of("http://upstream.invalid/v1/messages");
     user_init(&user);
     struct llm_http_call *call = start(&user, &target, 1, &no_times, &quick);
