@@ -61,7 +61,7 @@ struct llm_value
 llm_json_root(const char *text, size_t len)
 {
     size_t start, end;
-    if (json_scan(text, len, &start, &end) == JSON_NOT) {
+    if (len == 0 || json_scan(text, len, &start, &end) == JSON_NOT) { /* text may be NULL then */
         return (struct llm_value){NULL, 0};
     }
     return (struct llm_value){text + start, end - start};
