@@ -98,7 +98,7 @@ give(struct visit *visit, const char *bytes, size_t len)
 static char *
 read_request(struct visit *visit)
 {
-    size_t len = 0, cap = 1 << 20;
+    size_t len = 0, cap = 1 << 16;
     char *request = mem_calloc(cap, 1);
     for (;;) {
         long got = take(visit, request + len, cap - len - 1);
