@@ -4,6 +4,7 @@
 
 #include "catchup.h"
 #include "clock.h"
+#include "coding.h"
 #include "feed.h"
 #include "listener.h"
 #include "log.h"
@@ -52,6 +53,7 @@ struct shard {
     size_t n_outlets;
     struct privates *privates; /* NULL on the admin's shard */
     struct catchups *catchups; /* NULL where nothing is caught up */
+    struct coder *coder;
     struct lws_log *lws_log;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
@@ -312,6 +314,10 @@ shard_new(const struct shard_options *options, struct err *err)
     snprintf(shard->name, sizeof shard->name, "%s", options->name);
     TAILQ_INIT(&shard->conns);
     TAILQ_INIT(&shard->paced);
+    shard->coder = coder_new(&(struct coding_options){
+        .level = (int)options->config->compression_level,
+        .least_bytes = options->config->compression_least_bytes,
+    });
     shard->spare = listener_spare();
     update_now(shard);
     struct lws_context_creation_info info = {
@@ -487,6 +493,7 @@ shard_free(struct shard *shard)
         close(shard->spare);
     }
     SSL_CTX_free(shard->client_tls);
+    coder_free(shard->coder);
     free(shard->outlets);
     free(shard->ports);
     lws_log_free(shard->lws_log);
@@ -571,6 +578,12 @@ void
 shard_remove(struct shard *shard, struct conn *conn)
 {
     TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct coder *
+shard_coder(struct shard *shard)
+{
+    return shard->coder;
 }
 
 struct privates *
