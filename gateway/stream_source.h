@@ -1,4 +1,5 @@
-/* stream_source: the side of a stream that its source sees. Implemented in stream.c.
+/* stream_source: the side of a stream that its source sees. Implemented in
+ * stream_source.c and stream_stage.c.
  *
  * Lanes. A lane is one ordered part of a source: a Kafka partition, a file. Offsets in a lane only
  * grow. The stream knows the next offset of every lane: that vector is the stream's position, and
