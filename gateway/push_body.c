@@ -131,6 +131,7 @@ next_line(struct push_body *body, const char **at, const char *end, struct slice
         enum push_got got = whole ? take_line(body, from, len, record)
                                   : take_line(body, body->held, body->len, record);
         body->lent = !whole;
+        body->line_len = len + 1;
         if (got != PUSH_MORE) {
             return got;
         }
@@ -150,6 +151,16 @@ push_body_next(struct push_body *body, const char **at, const char *end, struct 
     *at = end;
     body->line = 1;
     return hold(body, from, (size_t)(end - from)) ? PUSH_MORE : PUSH_TOO_LARGE;
+}
+
+size_t
+push_body_unread(struct push_body *body)
+{
+    if (body->lent) {
+        return 0;
+    }
+    body->lines_done--;
+    return body->line_len;
 }
 
 enum push_got

@@ -23,6 +23,7 @@ struct push_body {
                       body is one record */
     uint64_t lines_done;
     bool lent; /* held was lent as a record: it goes with the next call */
+    size_t line_len; /* of the line that a record was just given of without holding it */
 };
 
 enum push_got {
@@ -42,6 +43,10 @@ size_t push_body_need(const struct push_body *body, size_t len);
 /* push_body_next: read from *at on and move it behind what was taken. Cost O(bytes). */
 enum push_got push_body_next(
     struct push_body *body, const char **at, const char *end, struct slice *record);
+
+/* push_body_unread: the record that push_body_next has just given is not wanted yet, and the bytes
+ * that it lies in will not stay: how many of them to read again. 0: it is held, and stays lent. */
+size_t push_body_unread(struct push_body *body);
 
 /* push_body_finish: the body is whole. The last line need not end in LF. */
 enum push_got push_body_finish(struct push_body *body, struct slice *record);

@@ -42,7 +42,7 @@ struct push_item {
     uint64_t charge;
     uint64_t number;  /* in its post, from 0 */
     const char *type; /* NULL: none; NUL-terminated. Lent by the post, like key */
-    const char *key;  /* NULL: none */
+    char *key;        /* NULL: none */
     size_t key_len;
     size_t len;
     char data[];

@@ -19,6 +19,7 @@
 
 struct catchups;
 struct privates;
+struct push_home;
 struct feed;
 struct outlet;
 struct reaper;
@@ -100,6 +101,9 @@ void shard_unpace(struct shard *shard, struct session *session);
 
 /* shard_privates: its private streams; NULL on the admin's shard. */
 struct privates *shard_privates(struct shard *shard);
+
+/* shard_pushes: its posts that have news. */
+struct push_home *shard_pushes(struct shard *shard);
 
 /* shard_catchups: who waits for what the rings do not hold, and its readers. */
 struct catchups *shard_catchups(struct shard *shard);
