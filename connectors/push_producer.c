@@ -223,6 +223,11 @@ produce_some(struct push_producer *producer)
         }
     }
     bool full = !TAILQ_EMPTY(&items);
+    if (n > 0) {
+        /* librdkafka 2.0 at times does not wake its broker thread for what is to be sent, which
+         * then goes out up to a second later. To flush wakes it. */
+        rd_kafka_flush(producer->client, 0);
+    }
     push_queue_untake(producer->queue, &items);
     return n == TAKE_MOST && !full;
 }
