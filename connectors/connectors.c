@@ -10,8 +10,8 @@ extern const struct connector push_connector;
 extern const struct connector sql_connector;
 extern const struct connector synthetic_connector;
 
-const struct connector *const connectors_all[] = {&file_connector,
-    &kafka_connector, &push_connector, &sql_connector, &synthetic_connector, NULL};
+const struct connector *const connectors_all[] = {
+    &file_connector, &kafka_connector, &push_connector, &sql_connector, &synthetic_connector, NULL};
 
 const struct connector *
 connector_find(const char *name)

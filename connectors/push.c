@@ -1,5 +1,5 @@
-/* push: publishes what clients post, from the stream's push queue. One thread, which is the stream's
- * source thread: however many shards post, records come one after the other.
+/* push: publishes what clients post, from the stream's push queue. One thread, which is the
+ * stream's source thread: however many shards post, records come one after the other.
  *
  * Offsets count from 0 in each life of the process, so each life is a lane group of its own name:
  * a token of a life before is told apart, not taken for a place in this one. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 struct source {
-    struct source *reader; /* the Kafka connector's own kind: only it looks inside */
+    struct source *reader;          /* the Kafka connector's own kind: only it looks inside */
     struct push_producer *producer; /* NULL: it only reads */
 };
 

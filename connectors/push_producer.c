@@ -23,9 +23,9 @@
 
 #define TICK_MS 100
 #define TAKE_MOST 256
-#define FLUSH_MS 2000  /* of what is under way at the stop */
-#define PURGE_MS 1000  /* for what was given up to come back */
-#define CLOSE_MS 1500  /* for the client to close */
+#define FLUSH_MS 2000 /* of what is under way at the stop */
+#define PURGE_MS 1000 /* for what was given up to come back */
+#define CLOSE_MS 1500 /* for the client to close */
 
 static const uint64_t one = 1;
 
@@ -199,7 +199,8 @@ produce(struct push_producer *producer, struct push_item *item)
         n++;
     }
     rd_kafka_error_t *error = rd_kafka_produceva(producer->client, parts, n);
-    rd_kafka_resp_err_t code = error == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error);
+    rd_kafka_resp_err_t code =
+        error == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error);
     rd_kafka_error_destroy(error);
     return code;
 }

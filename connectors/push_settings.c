@@ -251,8 +251,7 @@ push_settings_check(const void *settings_, struct err *err)
     const struct push_settings *settings = settings_;
     const struct kafka_settings *given = &settings->kafka.reader;
     const char *topic = push_settings_topic(settings);
-    if (topic == NULL && given->brokers == NULL &&
-        given->librdkafka_options.n == 0) {
+    if (topic == NULL && given->brokers == NULL && given->librdkafka_options.n == 0) {
         return 0;
     }
     if (topic == NULL || given->brokers == NULL) {
@@ -263,7 +262,8 @@ push_settings_check(const void *settings_, struct err *err)
         err_set(err, ERR_INVALID, "kafka.topic: must be one topic's name");
         return -1;
     }
-    if (check_reserved(settings, err) != 0 || kafka_settings_check(&settings->kafka.reader, err) != 0) {
+    if (check_reserved(settings, err) != 0 ||
+        kafka_settings_check(&settings->kafka.reader, err) != 0) {
         return -1;
     }
     return check_producer(settings, err);

@@ -4,10 +4,9 @@
  * libwebsockets carries it as a raw socket (and does TLS); HTTP and WebSocket are ours, see
  * DESIGN.md. Life: HEAD (reading a request) -> REPLY (a whole answer being written) -> HEAD again
  * or LINGER (written, shut down, waiting for the peer's FIN so that it is not met by a reset); or
- * HEAD -> STREAM (a session owns the connection) -> LINGER; or HEAD -> BODY (a body goes to a sink as
- * it arrives) -> REPLY. It is freed only in the close callback
- * of libwebsockets. conn_kill() asks for that and may be called from anywhere on the shard, also
- * twice.  Thread  shard. */
+ * HEAD -> STREAM (a session owns the connection) -> LINGER; or HEAD -> BODY (a body goes to a sink
+ * as it arrives) -> REPLY. It is freed only in the close callback of libwebsockets. conn_kill()
+ * asks for that and may be called from anywhere on the shard, also twice.  Thread  shard. */
 #ifndef HEADGATE_CONN_H
 #define HEADGATE_CONN_H
 

@@ -25,9 +25,8 @@ set_deadline(struct conn *conn)
 {
     const struct conn_body *body = conn->body;
     uint64_t patience_ms = shard_config(conn->shard)->body_timeout_ms;
-    conn->deadline_ms = body->whole || body->blocked
-                            ? 0
-                            : shard_now_ms(conn->shard) + (int64_t)patience_ms;
+    conn->deadline_ms =
+        body->whole || body->blocked ? 0 : shard_now_ms(conn->shard) + (int64_t)patience_ms;
 }
 
 static void
@@ -53,8 +52,8 @@ send_continue(struct conn *conn, const struct http_request *request)
 }
 
 void
-conn_take_body(struct conn *conn, const struct http_request *request, const struct conn_sink *sink,
-    void *self)
+conn_take_body(
+    struct conn *conn, const struct http_request *request, const struct conn_sink *sink, void *self)
 {
     struct conn_body *body = mem_calloc(1, sizeof *body);
     http_body_init(&body->decoder, request);
@@ -140,9 +139,8 @@ conn_body_received(struct conn *conn)
 void
 conn_body_reply(struct conn *conn, const struct reply *reply)
 {
-    struct http_request request = {.method = HTTP_POST,
-        .minor = conn->body->minor,
-        .keep_alive = conn->body->keep_alive};
+    struct http_request request = {
+        .method = HTTP_POST, .minor = conn->body->minor, .keep_alive = conn->body->keep_alive};
     struct reply whole = *reply;
     whole.close |= !conn->body->whole;
     set_blocked(conn, false);

@@ -40,9 +40,9 @@ take_size(struct http_body *body, char c)
         return HTTP_BODY_BROKEN;
     }
     body->last = body->left == 0;
-    return c == '\r'                            ? HTTP_BODY_SIZE_LF
+    return c == '\r'                           ? HTTP_BODY_SIZE_LF
            : c == ';' || c == ' ' || c == '\t' ? HTTP_BODY_EXTENSION
-                                                : HTTP_BODY_BROKEN;
+                                               : HTTP_BODY_BROKEN;
 }
 
 /* Of an extension or a trailer, up to its CR. */

@@ -22,7 +22,7 @@ struct push_body {
     uint64_t line; /* from 1: of the record that was given last, or of the fault; 1 where the whole
                       body is one record */
     uint64_t lines_done;
-    bool lent; /* held was lent as a record: it goes with the next call */
+    bool lent;       /* held was lent as a record: it goes with the next call */
     size_t line_len; /* of the line that a record was just given of without holding it */
 };
 

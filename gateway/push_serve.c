@@ -23,14 +23,14 @@ struct posting {
     struct push_post *post;
     struct push_body body;
     char *cors;
-    bool ended;         /* the body is whole, and parsed */
-    struct slice due;   /* a record that found no room; at NULL: none */
-    bool waits;         /* for room */
-    bool late;          /* it stood still for too long: nothing more is taken */
-    uint64_t settled;   /* records done or failed, when last looked */
-    int64_t moved_ms;   /* when there were more of them */
-    int status;         /* what was found wrong on this side; 0: nothing */
-    bool shows_line;    /* that is of a line */
+    bool ended;       /* the body is whole, and parsed */
+    struct slice due; /* a record that found no room; at NULL: none */
+    bool waits;       /* for room */
+    bool late;        /* it stood still for too long: nothing more is taken */
+    uint64_t settled; /* records done or failed, when last looked */
+    int64_t moved_ms; /* when there were more of them */
+    int status;       /* what was found wrong on this side; 0: nothing */
+    bool shows_line;  /* that is of a line */
     enum push_reject why;
     char text[300];
 };
@@ -95,12 +95,11 @@ reply(struct posting *posting, int status, const char *type, const struct buf *b
     buf_adds(&headers, headers_of(status));
     BUF_LITERAL(&headers, "Cache-Control: no-store\r\n");
     buf_addc(&headers, '\0');
-    conn_body_reply(posting->conn,
-        &(struct reply){.status = status,
-            .content_type = type,
-            .headers = headers.bytes,
-            .body = body->bytes,
-            .body_len = body->len});
+    conn_body_reply(posting->conn, &(struct reply){.status = status,
+                                       .content_type = type,
+                                       .headers = headers.bytes,
+                                       .body = body->bytes,
+                                       .body_len = body->len});
     buf_fini(&headers);
 }
 
@@ -318,8 +317,8 @@ fault(void *self, int status, const char *text)
 {
     struct posting *posting = self;
     if (posting->status == 0) {
-        set_fault(posting, status, status == 408 ? PUSH_REJECT_STALLED : PUSH_REJECT_INVALID,
-            "%s", text);
+        set_fault(
+            posting, status, status == 408 ? PUSH_REJECT_STALLED : PUSH_REJECT_INVALID, "%s", text);
     }
     (void)look(posting);
 }

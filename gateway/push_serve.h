@@ -11,8 +11,8 @@ struct push_home;
 bool push_serve_takes(const struct server *server, size_t stream);
 
 /* push_serve: answer a POST, at once or when its body has come and its records are dealt with.
- * same_origin: its Origin is this host's or a configured one, or it has none; cors: header lines for
- * the answer. */
+ * same_origin: its Origin is this host's or a configured one, or it has none; cors: header lines
+ * for the answer. */
 void push_serve(struct server *server, struct conn *conn, const struct http_request *request,
     size_t stream, bool same_origin, const char *cors);
 

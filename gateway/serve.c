@@ -203,8 +203,8 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
 }
 
 static void
-answer_options(struct conn *conn, const struct http_request *request, const char *allowed,
-    const char *cors)
+answer_options(
+    struct conn *conn, const struct http_request *request, const char *allowed, const char *cors)
 {
     struct buf headers;
     buf_init(&headers);
@@ -269,8 +269,8 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
 }
 
 static void
-refuse_method(struct conn *conn, const struct http_request *request, const char *allowed,
-    const char *cors)
+refuse_method(
+    struct conn *conn, const struct http_request *request, const char *allowed, const char *cors)
 {
     struct buf headers;
     buf_init(&headers);
@@ -287,8 +287,7 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
     const char *path, bool same_origin, const char *cors)
 {
     struct target target = find_target(server, path);
-    bool posts =
-        target.kind == TARGET_STREAM && push_serve_takes(server, target.stream.stream);
+    bool posts = target.kind == TARGET_STREAM && push_serve_takes(server, target.stream.stream);
     const char *allowed = posts ? allowed_with_posts : allowed_without;
     switch (request->method) {
     case HTTP_GET:

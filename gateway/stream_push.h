@@ -15,7 +15,6 @@ void stream_push_wake(struct stream *stream);
 
 /* stream_push_token: append the token that resumes right behind what a post has written: state is
  * that of a post which has places. In lanes that it did not write to it is the position now. */
-void stream_push_token(
-    struct stream *stream, const struct push_state *state, struct buf *token);
+void stream_push_token(struct stream *stream, const struct push_state *state, struct buf *token);
 
 #endif

@@ -2,11 +2,12 @@
 
 import json
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from harness import wait_for
+from harness import HEADGATE, wait_for
 from wire import TRANSPORTS, Http
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -382,9 +383,9 @@ def test_a_broker_that_is_down_is_503_and_nothing_is_lost_or_written_twice(kafka
 
 @pytest.mark.real_only
 def test_a_record_over_the_brokers_bound_is_413(kafka, gateways):
-    topic = kafka.topic()
-    gateway = gateways(s={**topic_source(kafka, topic), "max_record": "3MiB"})
-    answer = post(gateway, json.dumps("x" * (2 << 20)), JSON)
+    topic = kafka.topic(config={"max.message.bytes": "100000"})
+    gateway = gateways(s=topic_source(kafka, topic))
+    answer = post(gateway, json.dumps("x" * 200000), JSON)
     assert answer.status == 413 and answer.said["count"] == 0
     assert post(gateway, "1", JSON).status == 202
 
@@ -395,3 +396,37 @@ def test_a_durable_consumer_reads_what_was_posted(kafka, gateways):
     assert post(gateway, numbers(0, 20), NDJSON).status == 202
     sub = gateway.subscribe("s", "ndjson", consumer="c", **{"from": "earliest"})
     assert sorted(one["n"] for one in data_of(sub.records(20))) == list(range(20))
+
+
+def test_a_table_of_what_was_posted(kafka, gateways):
+    topic = kafka.topic()
+    gateway = gateways(s={**topic_source(kafka, topic), "view": "table"})
+    for n in range(6):
+        assert post(gateway, str(n), JSON, f"?key={n % 3}&event=set").status == 202
+    gateway.wait_metric("table_keys", 3, stream="s")
+    table = gateway.subscribe("s", "ndjson", follow="false")
+    records = [json.loads(message.text) for message in table.records(3)]
+    assert [(one["key"], one["data"], one["type"]) for one in records] == [
+        ("0", 3, "set"), ("1", 4, "set"), ("2", 5, "set")]
+
+
+# ---- the configuration
+
+
+@pytest.mark.parametrize("stream, message", [
+    ({"source": {"push": {"memory": "1MiB"}}}, "memory is less than four times max_record"),
+    ({"source": {"push": {"kafka": {"topic": "t"}}}}, "kafka: needs brokers and topic"),
+    ({"source": {"push": {"kafka": {"brokers": "a:1"}}}}, "kafka: needs brokers and topic"),
+    ({"source": {"push": {"kafka": {"brokers": "a:1", "topic": "^t"}}}}, "must be one topic's name"),
+    ({"source": {"push": {"kafka": {"brokers": "a:1", "topic": "t", "librdkafka_options": {"acks": "1"}}}}},
+     "acks cannot be set"),
+    ({"source": {"push": {"kafka": {"brokers": "a:1", "topic": "t", "librdkafka_options": {
+        "max.in.flight.requests.per.connection": "100"}}}}}, "max.in.flight"),
+    ({"source": {"push": {}}, "view": "table"}, "a table needs a source that can be read from its beginning"),
+    ({"source": {"push": {}}, "consumers": {"allow": True}}, "keeps no progress of its readers"),
+])
+def test_a_configuration_that_cannot_be_is_refused(tmp_path, stream, message):
+    path = tmp_path / "gateway.yaml"
+    path.write_text(json.dumps({"streams": {"s": stream}}))
+    done = subprocess.run([HEADGATE, "check", "-c", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and message in done.stderr, done.stderr

@@ -1,6 +1,6 @@
-/* fuzz_push: the first byte says how, the second in pieces of which size; the rest is a body, framed
- * or not. Whole or in pieces the same records come, each within the bound, and each line of NDJSON is
- * JSON. */
+/* fuzz_push: the first byte says how, the second in pieces of which size; the rest is a body,
+ * framed or not. Whole or in pieces the same records come, each within the bound, and each line of
+ * NDJSON is JSON. */
 #include "http_body.h"
 #include "json.h"
 #include "push_body.h"

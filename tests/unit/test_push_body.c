@@ -101,7 +101,10 @@ START_TEST(a_bad_line_is_named_and_ends_the_body)
     comes_to(PUSH_NDJSON, 100, "1\n{\"a\":\n3\n", "1|1|bad 2");
     comes_to(PUSH_NDJSON, 100, "1\n\n1 2\n", "1|1|bad 3");
     comes_to(PUSH_NDJSON, 100, "nul", "bad 1");
-    comes_to(PUSH_NDJSON, 100, "1\n\xEF\xBB\xBF" "2\n", "1|1|bad 2");
+    comes_to(PUSH_NDJSON, 100,
+        "1\n\xEF\xBB\xBF"
+        "2\n",
+        "1|1|bad 2");
 }
 END_TEST
 
@@ -231,5 +234,4 @@ END_TEST
 UNIT_MAIN("push_body", lines_are_records_however_they_are_split,
     a_bad_line_is_named_and_ends_the_body, a_record_over_the_bound_is_told_before_it_has_ended,
     a_body_of_json_is_one_record, other_bodies_are_one_record_as_they_are, a_length_is_counted,
-    chunks_are_put_together, chunks_framed_wrongly_are_refused,
-    extensions_and_trailers_are_bounded)
+    chunks_are_put_together, chunks_framed_wrongly_are_refused, extensions_and_trailers_are_bounded)

@@ -128,7 +128,7 @@ START_TEST(a_large_record_of_a_post_that_has_nothing_else_may_take_more)
     ck_assert(!push_post_reserve(other, 3000));
     ck_assert(!push_post_offer(other, bytes, sizeof bytes));
     push_queue_done(bench.queue, take_one(&bench), 0, 0);
-    ck_assert_ptr_eq(push_home_take(bench.home), post); /* nothing of it is under way */
+    ck_assert_ptr_eq(push_home_take(bench.home), post);  /* nothing of it is under way */
     ck_assert_ptr_eq(push_home_take(bench.home), other); /* there is room */
     ck_assert(push_post_reserve(other, 7000));
     ck_assert(!push_post_reserve(post, 3000));

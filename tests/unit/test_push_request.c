@@ -16,8 +16,7 @@ parse(struct push_request *push, const char *query, const char *headers, struct 
     int status = 0;
     buf_init(&text);
     buf_addf(&text, "POST /streams/s%s HTTP/1.1\r\nHost: h\r\n%s\r\n", query, headers);
-    ck_assert_int_eq(
-        http_parse(&request, text.bytes, text.len, &status, &reason), HTTP_PARSE_DONE);
+    ck_assert_int_eq(http_parse(&request, text.bytes, text.len, &status, &reason), HTTP_PARSE_DONE);
     status = push_request_parse(push, &request, err);
     buf_fini(&text);
     return status;
@@ -87,8 +86,8 @@ START_TEST(media_types)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         enum push_syntax syntax = PUSH_BYTES;
         struct err err;
-        int got = push_request_syntax(
-            (struct slice){rows[i].type, strlen(rows[i].type)}, &syntax, &err);
+        int got =
+            push_request_syntax((struct slice){rows[i].type, strlen(rows[i].type)}, &syntax, &err);
         ck_assert_int_eq(got == 0 ? (int)syntax : -1, rows[i].syntax);
     }
 }
