@@ -257,11 +257,16 @@ reserve(struct push_post *post, uint64_t bytes)
         wait_for_room(post);
         return false;
     }
-    bool less = bytes < post->reserved;
+    /* Not of one that waits itself: it gives back only what it could not use, and two that tell
+     * each other so would never rest. */
+    bool tells = bytes < post->reserved && !post->is_waiting;
+    if (bytes > post->reserved) {
+        wait_not(post);
+    }
     queue->used += bytes - post->reserved; /* modulo 2^64, as the next */
     post->bytes += bytes - post->reserved;
     post->reserved = bytes;
-    if (less) {
+    if (tells) {
         tell_waiting(queue);
     }
     return true;
@@ -330,6 +335,7 @@ push_post_offer(struct push_post *post, const void *data, size_t len)
     pthread_mutex_lock(&queue->lock);
     bool takes = !post->is_over && has_room(post, charge);
     if (takes) {
+        wait_not(post);
         post->pending++; /* so that the post and the room stay while the record is copied */
         post->bytes += charge;
         queue->used += charge;

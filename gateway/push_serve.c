@@ -23,14 +23,16 @@ struct posting {
     struct push_post *post;
     struct push_body body;
     char *cors;
-    bool ended;       /* the body is whole, and parsed */
-    struct slice due; /* a record that found no room; at NULL: none */
-    bool waits;       /* for room */
-    bool late;        /* it stood still for too long: nothing more is taken */
-    uint64_t settled; /* records done or failed, when last looked */
-    int64_t moved_ms; /* when there were more of them */
-    int status;       /* what was found wrong on this side; 0: nothing */
-    bool shows_line;  /* that is of a line */
+    bool ended;        /* the body is whole, and parsed */
+    struct slice due;  /* a record that found no room; at NULL: none */
+    bool waits;        /* for room */
+    uint64_t reserved; /* in the queue, for what is still arriving */
+    bool offered;      /* something, since the source was woken */
+    bool late;         /* it stood still for too long: nothing more is taken */
+    uint64_t settled;  /* records done or failed, when last looked */
+    int64_t moved_ms;  /* when there were more of them */
+    int status;        /* what was found wrong on this side; 0: nothing */
+    bool shows_line;   /* that is of a line */
     enum push_reject why;
     char text[300];
 };
@@ -213,6 +215,42 @@ note_move(struct posting *posting)
     }
 }
 
+/* False: there is no room for so much of a record that is still arriving. Room once reserved is
+ * kept, so that a piece of many lines asks once. */
+static bool
+reserve(struct posting *posting, uint64_t bytes)
+{
+    if (bytes <= posting->reserved) {
+        return true;
+    }
+    if (!push_post_reserve(posting->post, bytes)) {
+        posting->waits = true;
+        return false;
+    }
+    posting->reserved = bytes;
+    return true;
+}
+
+static void
+reserve_only(struct posting *posting, uint64_t bytes)
+{
+    if (bytes < posting->reserved && push_post_reserve(posting->post, bytes)) {
+        posting->reserved = bytes;
+    }
+}
+
+static bool
+offer(struct posting *posting)
+{
+    if (push_post_offer(posting->post, posting->due.at, posting->due.len)) {
+        return true;
+    }
+    /* What is reserved and not needed may be in its own way. */
+    bool more = posting->reserved > posting->body.cap;
+    reserve_only(posting, posting->body.cap);
+    return more && push_post_offer(posting->post, posting->due.at, posting->due.len);
+}
+
 /* False: there is no room for it now. */
 static bool
 offer_due(struct posting *posting)
@@ -220,17 +258,26 @@ offer_due(struct posting *posting)
     if (posting->due.at == NULL) {
         return true;
     }
-    if (!push_post_offer(posting->post, posting->due.at, posting->due.len)) {
+    if (!offer(posting)) {
         posting->waits = true;
         return false;
     }
     posting->due.at = NULL;
-    stream_push_wake(posting->stream);
+    posting->offered = true;
     if (posting->ended) {
         push_body_fini(&posting->body);
-        (void)push_post_reserve(posting->post, 0);
+        reserve_only(posting, 0);
     }
     return true;
+}
+
+static void
+wake_source(struct posting *posting)
+{
+    if (posting->offered) {
+        posting->offered = false;
+        stream_push_wake(posting->stream);
+    }
 }
 
 static void
@@ -279,9 +326,7 @@ take(void *self, const char *bytes, size_t len)
     const char *at = bytes, *end = bytes + len;
     note_move(posting);
     while (!stopped(posting) && offer_due(posting) && at < end) {
-        size_t need = push_body_need(&posting->body, (size_t)(end - at));
-        if (!push_post_reserve(posting->post, need)) {
-            posting->waits = true;
+        if (!reserve(posting, push_body_need(&posting->body, (size_t)(end - at)))) {
             break;
         }
         take_got(posting, push_body_next(&posting->body, &at, end, &posting->due));
@@ -291,7 +336,8 @@ take(void *self, const char *bytes, size_t len)
             at -= back;
         }
     }
-    (void)push_post_reserve(posting->post, posting->body.cap); /* no more than is reserved */
+    reserve_only(posting, posting->body.cap);
+    wake_source(posting);
     size_t taken = (size_t)(at - bytes);
     (void)look(posting);
     return taken;
@@ -308,6 +354,7 @@ end(void *self)
             (void)offer_due(posting);
         }
     }
+    wake_source(posting);
     note_move(posting);
     (void)look(posting);
 }
@@ -350,6 +397,7 @@ push_serve_news(struct push_home *home)
         posting->waits = false;
         if (waited && posting->status == 0 && !posting->late) {
             (void)offer_due(posting);
+            wake_source(posting);
         }
         if (look(posting) || (waited && !posting->waits)) {
             conn_body_go_on(conn);

@@ -241,6 +241,41 @@ def test_a_pause_subscriber_holds_posts_back_with_429(gateways):
     assert gateway.metric("push_rejects_total", stream="s", reason="held") == refused + 2
 
 
+def test_posts_that_wait_for_room_cost_nothing(gateways):
+    """Three that wait for long, each in another place: nobody spins, and all goes on."""
+    gateway = gateways(
+        {"limits": {"send_buffer": "4KiB"}, "threads": 2},
+        s={**memory(wait="5m", memory="256KiB"), "max_record": "64KiB", "slow": {
+            "policy": "drop_oldest", "allow": ["pause"], "queue": {"records": 50, "bytes": "256KiB"},
+            "pause_limit": "5m"}},
+    )
+    sub = gateway.subscribe("s", "ndjson", slow="pause", rcvbuf=4096)
+    posters = [begin_chunked(gateway) for _ in range(3)]
+    failures = []
+
+    def run(poster, first):
+        try:
+            for n in range(first, first + 300):
+                poster.send(chunk(f'{{"n":{n},"pad":"{"x" * 3000}"}}\n'))
+            poster.send(b"0\r\n\r\n")
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(one, 1000 * i)) for i, one in enumerate(posters)]
+    for thread in threads:
+        thread.start()
+    gateway.wait_metric("source_paused", 1, stream="s")
+    wait_for(lambda: gateway.cpu_share(1) < 0.2, "a gateway at rest", 60)
+    seen = [one["n"] for one in data_of(sub.records(900, 120))]
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    for poster in posters:
+        assert poster.response().status == 202 and poster.json()["count"] == 300
+    assert [n for n in seen if n < 1000] == list(range(300))
+    assert [n for n in seen if n >= 2000] == list(range(2000, 2300)) and len(set(seen)) == 900
+
+
 def test_a_token_of_a_life_before_is_told_apart(gateways):
     gateway = gateways(s=memory())
     token = post(gateway, "1", JSON).said["id"]
