@@ -473,6 +473,7 @@ begin(struct file_replay *replay, const struct replay *from, struct err *err)
         err_set_errno(err, rc, "source thread of stream %s", stream_name(replay->stream));
         return -1;
     }
+    pthread_setname_np(replay->thread, "file");
     return 0;
 }
 

@@ -223,6 +223,7 @@ file_tail_start(const struct file_settings *settings, struct stream *stream,
         tail_free(tail);
         return NULL;
     }
+    pthread_setname_np(tail->thread, "file");
     return tail;
 }
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,10 +56,44 @@ rest(struct source *source)
     }
 }
 
+/* A reader of what the ring has left takes what the processors have over: the live subscribers go
+ * first. Linux has a priority for each thread. */
+#define CATCH_UP_NICE 5
+
+static void
+yield_to_live(void)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), CATCH_UP_NICE);
+}
+
+static rd_kafka_resp_err_t
+on_thread_start(rd_kafka_t *client, rd_kafka_thread_type_t kind, const char *name, void *opaque)
+{
+    (void)client;
+    (void)kind;
+    (void)name;
+    (void)opaque;
+    yield_to_live();
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t
+on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *opaque, char *why, size_t size)
+{
+    (void)conf;
+    (void)opaque;
+    (void)why;
+    (void)size;
+    return rd_kafka_interceptor_add_on_thread_start(client, "headgate", on_thread_start, NULL);
+}
+
 static void *
 source_main(void *source_)
 {
     struct source *source = source_;
+    if (source->catches_up) {
+        yield_to_live();
+    }
     while (!atomic_load(&source->stopping)) {
         rd_kafka_poll(source->client, 0);
         if (source->group != NULL) {
@@ -127,6 +162,9 @@ open_client(struct source *source, struct err *err)
     rd_kafka_conf_set_log_cb(conf, kafka_log_line);
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_stats_cb(conf, on_stats);
+    if (source->catches_up) {
+        (void)rd_kafka_conf_interceptor_add_on_new(conf, "headgate", on_new, NULL);
+    }
     char why[400];
     source->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (source->client == NULL) {
@@ -184,6 +222,7 @@ kafka_start(
     struct source *source = mem_calloc(1, sizeof *source);
     source->settings = settings;
     source->stream = stream;
+    source->catches_up = stream_is_private(stream) && replay->group == NULL;
     if (replay != NULL && replay->group != NULL) { /* one of many, each for one subscriber */
         kafka_settings_small(settings, &source->own_settings);
         source->settings = &source->own_settings;
@@ -221,6 +260,7 @@ kafka_start(
         err_set_errno(err, rc, "source thread of stream %s", stream_name(stream));
         goto fail;
     }
+    pthread_setname_np(source->thread, "kafka");
     return source;
 fail:
     close_client(source);
@@ -287,12 +327,19 @@ wait_done(struct closing *closing)
     return done;
 }
 
+/* The threads end by themselves from here on; to close the client waits until stop. */
 static void
-kafka_stop(struct source *source)
+kafka_cancel(struct source *source)
 {
     atomic_store(&source->stopping, true);
     kafka_topics_halt(source->topics);
     kafka_wake(source);
+}
+
+static void
+kafka_stop(struct source *source)
+{
+    kafka_cancel(source);
     pthread_join(source->thread, NULL);
     struct closing *closing = mem_calloc(1, sizeof *closing);
     closing->source = source;
@@ -322,5 +369,6 @@ const struct connector kafka_connector = {
     .shares = kafka_settings_shares,
     .start = kafka_start,
     .wake = kafka_wake,
+    .cancel = kafka_cancel,
     .stop = kafka_stop,
 };

@@ -48,6 +48,7 @@ struct source {
     rd_kafka_queue_t *queue; /* the records of all partitions */
     struct kafka_topics *topics;
     struct kafka_group *group; /* NULL: it reads all partitions */
+    bool catches_up;           /* a reader of what a ring has left */
     pthread_t thread;
     int wake_fd;  /* eventfd: room again, events, stop */
     int queue_fd; /* eventfd: librdkafka put the first record into the empty queue */

@@ -430,6 +430,7 @@ sql_start(const void *settings, struct stream *stream, const struct replay *repl
         source_free(source);
         return NULL;
     }
+    pthread_setname_np(source->thread, "sql");
     return source;
 }
 

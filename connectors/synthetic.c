@@ -408,6 +408,7 @@ synthetic_start(
         source_free(source);
         return NULL;
     }
+    pthread_setname_np(source->thread, "synthetic");
     return source;
 }
 

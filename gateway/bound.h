@@ -36,7 +36,7 @@
 #include "config.h"
 
 #define BOUND_BASE_BYTES (UINT64_C(24) << 20)
-#define BOUND_SLOT_BYTES UINT64_C(16)
+#define BOUND_SLOT_BYTES UINT64_C(32) /* a record and its charge, up to the next power of two */
 #define BOUND_BATCHES UINT64_C(80)
 #define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
 #define BOUND_FILTER_BYTES (UINT64_C(32) << 10)

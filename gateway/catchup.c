@@ -86,11 +86,10 @@ is_alone(const struct session *session)
     return session->alone || session->max_rate != 0;
 }
 
-/* Both are tokens of the same lanes, and not far apart. */
+/* Both are tokens of the same lanes. */
 static bool
-close_by(const struct place *a, const struct place *b)
+same_lanes(const struct place *a, const struct place *b)
 {
-    uint64_t apart = 0;
     if (a->kind != PLACE_TOKEN || b->kind != PLACE_TOKEN || a->n_lanes != b->n_lanes ||
         a->cursor != NULL || b->cursor != NULL) {
         return false;
@@ -100,6 +99,20 @@ close_by(const struct place *a, const struct place *b)
         if (x->group != y->group || x->partition != y->partition) {
             return false;
         }
+    }
+    return true;
+}
+
+/* Both are tokens of the same lanes, and not far apart. */
+static bool
+close_by(const struct place *a, const struct place *b)
+{
+    uint64_t apart = 0;
+    if (!same_lanes(a, b)) {
+        return false;
+    }
+    for (size_t i = 0; i < a->n_lanes; i++) {
+        const struct token_lane *x = &a->lanes[i], *y = &b->lanes[i];
         uint64_t far = x->next > y->next ? x->next - y->next : y->next - x->next;
         apart = far > TOGETHER_RECORDS ? UINT64_MAX / 2 : apart + far;
     }
@@ -183,18 +196,24 @@ stop_waiting(struct session *session)
     atomic_fetch_sub(&catchups->n_waiting, 1);
 }
 
-/* The reader may begin before what this session asks for: then it passes that over. gone: a file
- * was forgotten since the session was placed: the reader does not know it. */
+/* The reader's ring may begin before what this session asks for: then it passes that over. gone: a
+ * file was forgotten since the session was placed: the reader does not know it. */
 static void
 enter(struct session *session, struct private_stream *reader, bool gone)
 {
+    struct ring_state ring;
     stop_waiting(session);
     if (gone && !session->hello_due) {
         session_tell_unaccounted(session);
     }
     session->catchup = reader;
     move(session, &reader->outlet);
-    session->stand = (struct stand){.seq = 1};
+    ring_state(stream_ring(reader->stream), &ring);
+    session->stand = (struct stand){.seq = ring.tail_seq};
+    struct record *before;
+    ring_place(stream_ring(reader->stream), &session->stand.seq, &session->stand.ordinal,
+        &session->stand.bytes, &before);
+    record_unref(before);
     session->skip_until = session->from.kind == PLACE_TOKEN ? UINT64_MAX : 0;
     session->solo = true;
     session_hold(session);
@@ -264,6 +283,94 @@ serve(struct catchups *catchups, struct session *first)
     enter(first, reader, gone);
 }
 
+/* ---- readers that run already ---- */
+
+/* What a reader has behind it and before it: the places before its oldest record and behind its
+ * newest one. */
+struct reach {
+    struct place tail, head;
+};
+
+static bool
+place_before(struct stream *stream, uint64_t seq, struct place *place)
+{
+    struct buf token;
+    struct err err;
+    buf_init(&token);
+    *place = (struct place){.kind = PLACE_TOKEN};
+    bool there = stream_token_before(stream, seq, &token) &&
+                 place_of_token(place, token.bytes, token.len, stream_keys(stream), &err) == 0;
+    buf_fini(&token);
+    return there;
+}
+
+/* False: it is no reader that others may share, or does not know yet where it begins. Owns: the
+ * caller frees the lanes of both. */
+static bool
+take_reach(const struct catchups *catchups, struct private_stream *reader, struct reach *reach)
+{
+    struct ring_state ring;
+    *reach = (struct reach){.tail.n_lanes = 0};
+    if (reader->count != &catchups->n_shared || !was_up(reader->stream)) {
+        return false;
+    }
+    ring_state(stream_ring(reader->stream), &ring);
+    return place_before(reader->stream, ring.tail_seq, &reach->tail) &&
+           place_before(reader->stream, ring.head_seq + 1, &reach->head);
+}
+
+/* All that from asks for is in the reader's ring or still to come, and it does not come late. */
+static bool
+comes_to(const struct reach *reach, const struct place *from)
+{
+    uint64_t far = 0;
+    if (!same_lanes(&reach->tail, from) || !same_lanes(&reach->head, from)) {
+        return false;
+    }
+    for (size_t i = 0; i < from->n_lanes; i++) {
+        uint64_t next = from->lanes[i].next, head = reach->head.lanes[i].next;
+        if (reach->tail.lanes[i].next > next) {
+            return false;
+        }
+        far += next > head ? next - head : 0;
+        if (far > TOGETHER_RECORDS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Let in all who wait and can go with reader. */
+static void
+join(struct catchups *catchups, struct private_stream *reader, const struct reach *reach)
+{
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, wait_link);
+        if (session->home == reader->home && !waits_for_source(session) && !is_alone(session) &&
+            comes_to(reach, &session->from)) {
+            enter(session, reader, false);
+        }
+    }
+}
+
+/* Who waits and can go with a reader that runs already does: after a replica was lost, its
+ * subscribers come one by one. If the ring leaves one before it has read, it asks again. */
+static void
+join_running(struct catchups *catchups)
+{
+    struct private_stream *reader =
+        atomic_load(&catchups->n_shared) == 0 ? NULL : privates_first(catchups->privates);
+    for (; reader != NULL && !TAILQ_EMPTY(&catchups->waiting); reader = TAILQ_NEXT(reader, link)) {
+        struct reach reach;
+        if (take_reach(catchups, reader, &reach)) {
+            join(catchups, reader, &reach);
+        }
+        free(reach.tail.lanes);
+        free(reach.head.lanes);
+    }
+}
+
 /* Those that waited for a source that is up now: most find their place in the ring, the others wait
  * on, for a reader. */
 static void
@@ -301,6 +408,7 @@ catchups_serve(struct catchups *catchups)
 {
     struct session *first;
     place_late_ones(catchups);
+    join_running(catchups);
     while (atomic_load(&catchups->budget.used) < catchups->budget.most &&
            (first = first_for_reader(catchups)) != NULL) {
         serve(catchups, first);

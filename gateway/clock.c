@@ -22,7 +22,8 @@ clock_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_S INT64_C(86400)
+#define DAY_MS (DAY_S * 1000)
 
 /* Days since 1970-01-01 of a proleptic Gregorian date; the era arithmetic of Howard Hinnant's
  * "chrono-compatible low-level date algorithms", public domain. */
@@ -61,24 +62,38 @@ put_digits(char *out, int value, int width)
     }
 }
 
-void
-clock_format_rfc3339(char out[CLOCK_TIME_LEN], int64_t unix_ms)
+static void
+format_second(char out[CLOCK_TIME_LEN], int64_t unix_s)
 {
-    const int64_t first = days_from_civil(0, 1, 1) * DAY_MS;
-    const int64_t last = days_from_civil(10000, 1, 1) * DAY_MS - 1;
-    unix_ms = unix_ms < first ? first : unix_ms > last ? last : unix_ms;
-    int64_t days = unix_ms / DAY_MS - (unix_ms % DAY_MS < 0);
-    int of_day = (int)(unix_ms - days * DAY_MS);
+    int64_t days = unix_s / DAY_S - (unix_s % DAY_S < 0);
+    int of_day = (int)(unix_s - days * DAY_S);
     int year, month, day;
     civil_from_days(days, &year, &month, &day);
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_TIME_LEN);
     put_digits(out, year, 4);
     put_digits(out + 5, month, 2);
     put_digits(out + 8, day, 2);
-    put_digits(out + 11, of_day / 3600000, 2);
-    put_digits(out + 14, of_day / 60000 % 60, 2);
-    put_digits(out + 17, of_day / 1000 % 60, 2);
-    put_digits(out + 20, of_day % 1000, 3);
+    put_digits(out + 11, of_day / 3600, 2);
+    put_digits(out + 14, of_day / 60 % 60, 2);
+    put_digits(out + 17, of_day % 60, 2);
+}
+
+void
+clock_format_rfc3339(char out[CLOCK_TIME_LEN], int64_t unix_ms)
+{
+    /* Records that follow each other are mostly of the same second. */
+    static _Thread_local int64_t known_s = INT64_MIN;
+    static _Thread_local char known[CLOCK_TIME_LEN];
+    const int64_t first = days_from_civil(0, 1, 1) * DAY_MS;
+    const int64_t last = days_from_civil(10000, 1, 1) * DAY_MS - 1;
+    unix_ms = unix_ms < first ? first : unix_ms > last ? last : unix_ms;
+    int64_t unix_s = unix_ms / 1000 - (unix_ms % 1000 < 0);
+    if (unix_s != known_s) {
+        format_second(known, unix_s);
+        known_s = unix_s;
+    }
+    memcpy(out, known, CLOCK_TIME_LEN);
+    put_digits(out + 20, (int)(unix_ms - unix_s * 1000), 3);
 }
 
 /* Read width digits at **at; -1 when one is missing. */

@@ -236,13 +236,11 @@ lanes_set_end(struct lanes *lanes, uint32_t index, uint64_t end_offset)
     pthread_mutex_unlock(&lanes->lock);
 }
 
+/* What only the source thread changes it reads without the lock. */
 uint64_t
-lanes_next(struct lanes *lanes, uint32_t index)
+lanes_next(const struct lanes *lanes, uint32_t index)
 {
-    pthread_mutex_lock(&lanes->lock);
-    uint64_t next = lanes->rows[lanes->items[index].row].next;
-    pthread_mutex_unlock(&lanes->lock);
-    return next;
+    return lanes->rows[lanes->items[index].row].next;
 }
 
 void
@@ -315,7 +313,6 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
     return prefix;
 }
 
-/* What only the source thread changes it reads without the lock. */
 bool
 lanes_many(const struct lanes *lanes)
 {

@@ -32,7 +32,7 @@ void lanes_reset(struct lanes *lanes, uint32_t lane, uint64_t next);
 bool lanes_remove(struct lanes *lanes, uint32_t lane); /* true: it is a file */
 void lanes_resume(struct lanes *lanes, uint32_t lane);
 void lanes_set_end(struct lanes *lanes, uint32_t lane, uint64_t end_offset);
-uint64_t lanes_next(struct lanes *lanes, uint32_t lane);
+uint64_t lanes_next(const struct lanes *lanes, uint32_t lane); /* thread source */
 
 /* Lanes that are files. lanes_set_file: see stream_lane_file. lanes_forget: its row leaves the
  * tokens and its index may be used again: no record of it may be in the ring. lanes_is_untouched:

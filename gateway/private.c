@@ -105,6 +105,7 @@ private_open(struct privates *privates, const struct private_options *options, s
     }
     struct private_stream *stream = mem_calloc(1, sizeof *stream);
     stream->all = privates;
+    stream->home = options->home;
     stream->budget = options->budget;
     stream->count = options->count;
     stream->config = *options->config;
@@ -148,6 +149,12 @@ privates_serve(struct privates *privates)
         }
     }
     return more;
+}
+
+struct private_stream *
+privates_first(const struct privates *privates)
+{
+    return TAILQ_FIRST(&privates->streams);
 }
 
 bool

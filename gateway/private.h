@@ -33,6 +33,7 @@ struct privates;
 struct private_stream {
     TAILQ_ENTRY(private_stream) link; /* in all */
     struct privates *all;
+    const struct outlet *home;     /* of the configured stream on this shard */
     struct private_budget *budget; /* NULL: not counted */
     atomic_size_t *count;          /* of those that are not being buried; NULL: not counted */
     struct config_stream config;
@@ -52,6 +53,10 @@ void privates_halt(struct privates *privates);
 /* privates_serve: on a wake: pass on what they brought, retire those that nobody needs. True when
  * there is more to do. */
 bool privates_serve(struct privates *privates);
+
+/* privates_first: the oldest that is not retired; the next ones by TAILQ_NEXT(, link). NULL: none.
+ */
+struct private_stream *privates_first(const struct privates *privates);
 
 /* privates_stale: one's hold must be computed again (see outlet_hold_update). */
 bool privates_stale(const struct privates *privates);

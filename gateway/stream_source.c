@@ -11,6 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool
+stream_is_private(const struct stream *stream)
+{
+    return stream->is_private;
+}
+
 size_t
 stream_max_record_bytes(const struct stream *stream)
 {

@@ -26,6 +26,10 @@ struct stream;
 
 const char *stream_name(const struct stream *stream); /* any */
 
+/* stream_is_private: not a configured stream, but a reader of what the ring of one has left, or
+ * what a request made. any. */
+bool stream_is_private(const struct stream *stream);
+
 /* stream_room: how many records may be staged now; 0 while a pause subscriber holds the source
  * back. Once 0, it stays 0 until the slow one is half way down (hysteresis); then the connector's
  * wake() is called. Cheap: one lock. */

@@ -1,6 +1,7 @@
 """The second lane: what the ring no longer holds comes from Kafka itself, then the live lane goes on."""
 
 import json
+import pathlib
 import threading
 import time
 
@@ -30,6 +31,15 @@ def assert_whole(places, count):
     for partition in range(PARTITIONS):
         offsets = [offset for p, offset in places if p == partition]
         assert offsets == list(range(len(offsets)))
+
+
+def nices_of(gateway, thread):
+    """How nice the threads of a name are."""
+    nices = []
+    for stat in pathlib.Path(f"/proc/{gateway.pid}/task").glob("*/stat"):
+        name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        nices += [int(rest.split()[16])] if name == thread else []
+    return sorted(nices)
 
 
 @pytest.fixture
@@ -103,6 +113,24 @@ def test_records_keep_coming_while_many_catch_up(kafka, gateways, subs):
         thread.join()
     for i in range(len(tokens)):
         assert len(set(results[i])) == COUNT - i * 50 - 1 + 200
+
+
+def test_who_comes_later_goes_with_a_reader_that_runs_already(kafka, gateways):
+    """There is one reader, and its first subscriber has stopped reading: the second one is served all the same."""
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways({"threads": 1, "catchup": {"readers": 1}}, s={"source": kafka.source(topic), **SMALL})
+    kafka.burst(topic, COUNT, partitions=PARTITIONS, size=1000)
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    first = gateway.subscribe("s", "ndjson", envelope="full", rcvbuf=4096, **{"from": "earliest"})
+    seen = first.records(1000)
+    token = json.loads(seen[-1].text)["id"]
+    assert gateway.metric("catchup_readers") == 1
+    assert nices_of(gateway, "kafka") == [0, 5]  # live subscribers go before those that catch up
+    second = gateway.subscribe("s", "ndjson", envelope="full", **{"from": token})
+    places = [place(message) for message in second.records(COUNT - 1000)]
+    assert_whole([place(message) for message in seen] + places, COUNT)
+    assert gateway.metric("catchup_waiting") == 0
+    assert_whole([place(message) for message in seen + first.records(COUNT - 1000)], COUNT)
 
 
 def test_without_readers_the_gap_is_told(kafka, gateways):

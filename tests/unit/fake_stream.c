@@ -363,6 +363,13 @@ stream_lane_settled(const struct stream *stream, uint32_t lane)
 }
 
 bool
+stream_is_private(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+bool
 stream_has_subscribers(const struct stream *stream)
 {
     struct stream *fake = (struct stream *)(uintptr_t)stream;
