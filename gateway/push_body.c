@@ -4,6 +4,7 @@
 #include "json.h"
 #include "mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ hold(struct push_body *body, const char *bytes, size_t len)
         body->cap = cap;
     }
     if (len > 0) {
+        assert(body->held != NULL);
         memcpy(body->held + body->len, bytes, len);
     }
     body->len += len;

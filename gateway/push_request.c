@@ -27,7 +27,10 @@ ends_with(struct slice text, const char *with)
 static struct slice
 without_parameters(struct slice type)
 {
-    const char *semicolon = type.at == NULL ? NULL : memchr(type.at, ';', type.len);
+    if (type.at == NULL) {
+        return (struct slice){"", 0};
+    }
+    const char *semicolon = memchr(type.at, ';', type.len);
     type.len = semicolon == NULL ? type.len : (size_t)(semicolon - type.at);
     while (type.len > 0 && (type.at[type.len - 1] == ' ' || type.at[type.len - 1] == '\t')) {
         type.len--;

@@ -114,6 +114,7 @@ def test_lines_are_records_while_the_body_still_comes(gateways):
     assert post(gateway, "1", JSON, http=http).status == 202, "the connection lives"
 
 
+@pytest.mark.plain_only
 def test_a_long_body_is_not_held(gateways):
     """64 MiB through a megabyte, and two requests in one go on the connection that it kept."""
     gateway = gateways(s={**memory(memory="1MiB"), "max_record": "64KiB"})
