@@ -147,7 +147,6 @@ push_stop(struct source *source)
     atomic_store(&source->stopping, true);
     push_wake(source);
     pthread_join(source->thread, NULL);
-    push_queue_set_group(source->queue, "");
     close(source->wake_fd);
     free(source);
 }

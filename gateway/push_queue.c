@@ -55,7 +55,7 @@ struct push_post {
 
 struct push_queue {
     struct push_options options;
-    const char *group;
+    char *group;
     pthread_mutex_t lock;
     struct push_items items;
     struct push_posts waiting;
@@ -166,6 +166,7 @@ push_queue_free(struct push_queue *queue)
     }
     assert(TAILQ_EMPTY(&queue->waiting) && queue->used == 0);
     pthread_mutex_destroy(&queue->lock);
+    free(queue->group);
     free(queue);
 }
 
@@ -179,7 +180,8 @@ void
 push_queue_set_group(struct push_queue *queue, const char *group)
 {
     pthread_mutex_lock(&queue->lock);
-    queue->group = group;
+    assert(queue->group == NULL);
+    queue->group = mem_strdup(group);
     pthread_mutex_unlock(&queue->lock);
 }
 

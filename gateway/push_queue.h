@@ -58,7 +58,7 @@ struct push_queue *push_queue_new(const struct push_options *options);
 void push_queue_free(struct push_queue *queue); /* NULL-safe; the source has ended */
 const struct push_options *push_queue_options(const struct push_queue *queue);
 
-/* push_queue_set_group: of the lanes that records go to; lent. Before the first is done. */
+/* push_queue_set_group: of the lanes that records go to; copied. Once, before the first is done. */
 void push_queue_set_group(struct push_queue *queue, const char *group);
 
 /* ---- the shard's side ---- */

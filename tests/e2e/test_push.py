@@ -389,7 +389,7 @@ def test_many_clients_at_once_through_kafka(kafka, gateways):
     assert gateway.metric("pushed_records_total", stream="s") == 1000
 
 
-def test_a_broker_that_is_down_is_503_and_nothing_is_lost_or_written_twice(kafka, gateways):
+def test_a_broker_that_is_down_is_503_and_what_was_refused_is_not_there(kafka, gateways):
     topic = kafka.topic()
     gateway = gateways(s=topic_source(kafka, topic, timeout="2s"))
     sub = gateway.subscribe("s", "ndjson")
