@@ -439,7 +439,7 @@ def test_a_table_of_what_was_posted(kafka, gateways):
     gateway = gateways(s={**topic_source(kafka, topic), "view": "table"})
     for n in range(6):
         assert post(gateway, str(n), JSON, f"?key={n % 3}&event=set").status == 202
-    gateway.wait_metric("table_keys", 3, stream="s")
+    gateway.wait_metric("records_in_total", 6, stream="s")
     table = gateway.subscribe("s", "ndjson", follow="false")
     records = [json.loads(message.text) for message in table.records(3)]
     assert [(one["key"], one["data"], one["type"]) for one in records] == [
