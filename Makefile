@@ -163,6 +163,7 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
+FAKES_test_downloads := fake_stream
 FAKES_test_file_tail := fake_stream
 FAKES_test_file_replay := fake_stream
 FAKES_test_kafka := fake_stream
@@ -269,18 +270,20 @@ test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packa
 # --- fuzz: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS each, one after another (libFuzzer, clang 14).
 # New inputs go to build/fuzz/NAME.found; copy what is worth keeping to tests/fuzz/corpus/NAME.
 # fuzz-replay: each committed corpus file once, without libFuzzer: for every change.
+# fuzz-ci: what clients and files send, for as long each, side by side with -j: for every change too.
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang-14
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
 REPLAY_BINS := $(FUZZ_NAMES:%=build/fuzz/replay_%)
+FUZZ_CI := file_csv file_ndjson http_range params
 FUZZ_CFLAGS := -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -pthread -Igateway -Iconnectors
 FUZZ_CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_LIB := build/fuzz/libheadgate.a
 REPLAY_LIB := build/fuzz/replay/libheadgate.a
 
-.PHONY: fuzz fuzz-replay
+.PHONY: fuzz fuzz-replay fuzz-ci $(FUZZ_CI:%=fuzz-ci-%)
 .SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
 
 build/fuzz/obj/gateway/version.o build/fuzz/replay/gateway/version.o: \
@@ -313,6 +316,14 @@ fuzz: $(FUZZ_BINS)
 	@set -e; for name in $(FUZZ_NAMES); do echo "== fuzz $$name"; mkdir -p build/fuzz/$$name.found; \
 	  build/fuzz/fuzz_$$name -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -print_final_stats=1 \
 	    -artifact_prefix=build/fuzz/$$name- build/fuzz/$$name.found tests/fuzz/corpus/$$name; done
+
+fuzz-ci: $(FUZZ_CI:%=fuzz-ci-%)
+
+$(FUZZ_CI:%=fuzz-ci-%): fuzz-ci-%: build/fuzz/fuzz_%
+	@mkdir -p build/fuzz/$*.found
+	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -artifact_prefix=build/fuzz/$*- \
+	  build/fuzz/$*.found tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || { tail -n 40 build/fuzz/$*.log; exit 1; }
+	@echo "fuzz $*: $$(tail -n 1 build/fuzz/$*.log)"
 
 fuzz-replay: $(REPLAY_BINS)
 	@set -e; for name in $(FUZZ_NAMES); do build/fuzz/replay_$$name tests/fuzz/corpus/$$name; done

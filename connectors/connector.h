@@ -52,11 +52,11 @@ struct replay {
 };
 
 /* What a connector can do beyond publishing; a bit each. */
-#define CONNECTOR_FILES                                                                            \
-    4u /* lanes are files: offsets are places in bytes, and a lane ends with its file, so that it  \
-          is forgotten when its records have left the ring (see stream_lane_file) */
 #define CONNECTOR_REPLAYS 1u /* start() honours a replay: the upstream keeps what it has sent */
 #define CONNECTOR_GROUPS 2u  /* and a replay's group: the upstream keeps readers' progress too */
+/* Lanes are files: offsets are places in bytes, and a lane ends with its file, so that it is
+ * forgotten when its records have left the ring (see stream_lane_file). */
+#define CONNECTOR_FILES 4u
 
 struct connector {
     const char *name;                     /* the key under source: */

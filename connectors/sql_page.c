@@ -213,10 +213,11 @@ page_row(struct sql_sink *sink, const struct sql_row *row)
         err_set(&page->err, ERR_INVALID, "the key is not unique: two rows have the same one");
         return refuse(page);
     }
-    if (page->n == page->most_rows || (page->n > 0 && page->bytes.len >= page->most_bytes)) {
+    bool last = page->n == page->most_rows; /* the LIMIT's: the statement is over */
+    if (last || (page->n > 0 && page->bytes.len >= page->most_bytes)) {
         page->bytes.len = found.cursor;
         page->more = true;
-        return false;
+        return last; /* else it is cancelled, which for PostgreSQL is another connection */
     }
     found.json = page->bytes.len;
     add_json(page, row);

@@ -5,10 +5,12 @@
 #include "catchup.h"
 #include "clock.h"
 #include "connector.h"
+#include "downloads.h"
 #include "log.h"
 #include "metrics.h"
 #include "stream_push.h"
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -392,6 +394,52 @@ delivery(const struct server *server, struct buf *out)
 }
 
 static void
+one_value(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
+{
+    metrics_family(out, name, type, help);
+    metrics_sample_u64(out, name, "", value);
+}
+
+static void
+downloads(const struct server *server, struct buf *out)
+{
+    struct downloads_state state;
+    downloads_state(server->downloads, &state);
+    one_value(out, "headgate_downloads", "gauge", "Downloads that go on; each has its file open.",
+        state.open);
+    metrics_family(out, "headgate_downloads_total", "counter",
+        "Downloads that have ended: the client has all that it asked for, or went away before.");
+    metrics_sample_u64(out, "headgate_downloads_total", "result=\"complete\"", state.complete);
+    metrics_sample_u64(out, "headgate_downloads_total", "result=\"cut\"", state.cut);
+    one_value(out, "headgate_download_bytes_total", "counter", "Bytes of files sent.", state.bytes);
+    one_value(out, "headgate_download_watchers", "gauge", "Subscribers that watch a download.",
+        atomic_load(&server->watchers.used));
+    one_value(out, "headgate_downloads_watched", "gauge",
+        "Downloads that have an id and are known: that go on, are waited for, or ended just now.",
+        state.watched);
+}
+
+/* As every Prometheus client has it: without the descriptor that the count itself needs. */
+static void
+open_descriptors(struct buf *out)
+{
+    uint64_t n = 0;
+    struct rlimit limit;
+    DIR *directory = opendir("/proc/self/fd");
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;) {
+        n += entry->d_name[0] != '.';
+    }
+    if (directory != NULL) {
+        closedir(directory);
+        one_value(out, "process_open_fds", "gauge", "Open file descriptors.", n - 1);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        one_value(out, "process_max_fds", "gauge", "The most that there may be.",
+            (uint64_t)limit.rlim_cur);
+    }
+}
+
+static void
 process(const struct server *server, struct buf *out)
 {
     uint64_t connections = 0;
@@ -455,7 +503,9 @@ send_metrics(const struct server *server, struct conn *conn, const struct http_r
     posts(server, &out);
     tables(server, &out);
     delivery(server, &out);
+    downloads(server, &out);
     process(server, &out);
+    open_descriptors(&out);
     conn_reply(conn, request,
         &(struct reply){.status = 200,
             .content_type = "text/plain; version=0.0.4; charset=utf-8",

@@ -4,10 +4,12 @@
 #include "../connectors/connector.h"
 #include "catchup.h"
 #include "conflate.h"
+#include "downloads.h"
 #include "durable.h"
 #include "feed.h"
 #include "server.h"
 #include "track.h"
+#include "watch.h"
 
 #include <inttypes.h>
 #include <sys/resource.h>
@@ -96,6 +98,7 @@ connection_bytes(const struct config *config)
         }
     }
     bytes = add(bytes, conflate_bytes(config));
+    bytes = add(bytes, watch_is_served(config) ? DOWNLOADS_WATCHED_BYTES : 0);
     return add(bytes, larger_of(config->max_message_bytes, BOUND_HEAD_BYTES));
 }
 
@@ -163,6 +166,16 @@ requests_bytes(const struct config *config)
     return multiply(config->request_streams, largest);
 }
 
+/* Those who watch downloads, what is kept of those that have ended; a download's own is the
+ * connection's. */
+static uint64_t
+downloads_bytes(const struct config *config)
+{
+    return watch_is_served(config) ? add(multiply(config->download_watchers, watch_bound_bytes()),
+                                         multiply(DOWNLOADS_KEPT, DOWNLOADS_WATCHED_BYTES))
+                                   : 0;
+}
+
 /* Of all durable consumers' private streams. */
 static uint64_t
 consumers_bytes(const struct config *config)
@@ -198,7 +211,7 @@ bound_compute(struct bound *bound, const struct config *config)
             add(bound->threads_bytes, multiply(config->threads, thread_bytes_of(stream)));
     }
     bound->catchup_bytes = catchup_bytes(config);
-    bound->requests_bytes = requests_bytes(config);
+    bound->requests_bytes = add(requests_bytes(config), downloads_bytes(config));
     bound->consumers_bytes = consumers_bytes(config);
     bound->threads_bytes = add(bound->threads_bytes,
         multiply(config->threads, multiply(config->max_filters, BOUND_FILTER_BYTES)));
@@ -262,7 +275,8 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
     snprintf(note, sizeof note, "%" PRIu64 " readers", config->catchup_readers);
     print_bytes(out, "catch-up", bound->catchup_bytes, note);
     if (bound->requests_bytes > 0) {
-        snprintf(note, sizeof note, "%" PRIu64 " streams of requests", config->request_streams);
+        snprintf(note, sizeof note, "%" PRIu64 " streams of requests%s", config->request_streams,
+            watch_is_served(config) ? ", who watches downloads" : "");
         print_bytes(out, "requests", bound->requests_bytes, note);
     }
     if (bound->consumers_bytes > 0) {

@@ -19,12 +19,15 @@
  *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight
  * records and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
  *   requests    requests.streams times the largest that one of them can be, in the same way
- *   a connection BOUND_CONNECTION_BYTES (session and library) + BOUND_LEFTOVER_BYTES (what a socket
- *               did not take) + the larger of limits.message (a client's message being read) and
- *               BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a listener is encrypted
+ *               + with a download route, downloads.watchers of watch_bound_bytes, and
+ * DOWNLOADS_KEPT downloads that have ended a connection BOUND_CONNECTION_BYTES (session and
+ * library) + BOUND_LEFTOVER_BYTES (what a socket did not take) + the larger of limits.message (a
+ * client's message being read) and BOUND_HEAD_BYTES (its requests) + BOUND_TLS_BYTES where a
+ * listener is encrypted
  *               + where a stream allows conflate: the largest slow.queue.bytes with
  *               CONFLATE_RECORD_BYTES for each of slow.conflate_keys, and 1 record more with
  *               TRACK_BYTES_MAX
+ *               + with a download route, what is known of a download that is watched
  *   kernel      2 limits.send_buffer a connection, beside the process: the kernel doubles SO_SNDBUF
  * The track of a record (see track.h) is charged to the ring with its mark. One of each ring may
  * outlive its mark there, and those of a batch the ring: less than the slack of 2 max_record and of

@@ -386,17 +386,17 @@ place_late_ones(struct catchups *catchups)
     }
 }
 
-/* The one who has waited longest. The last free reader is not for one that would have it alone:
- * those who share it soon give it back. */
+/* The one who has waited longest. Half of the readers are not for one that would have it alone:
+ * those who share them soon give them back. */
 static struct session *
 first_for_reader(struct catchups *catchups)
 {
-    bool last =
-        catchups->budget.most > 1 && atomic_load(&catchups->n_alone) + 1 >= catchups->budget.most;
+    size_t most = catchups->budget.most, most_alone = most > 1 ? most / 2 : most;
+    bool may_be_alone = atomic_load(&catchups->n_alone) < most_alone;
     struct session *session;
     TAILQ_FOREACH(session, &catchups->waiting, wait_link)
     {
-        if (!waits_for_source(session) && !(last && is_alone(session))) {
+        if (!waits_for_source(session) && (may_be_alone || !is_alone(session))) {
             return session;
         }
     }
@@ -542,6 +542,7 @@ catchup_hand_over(struct session *session)
     }
     session_tell_gone(session, start.gone);
     session->caught_up = false; /* being behind is not its slowness yet */
+    session->alone = false;
     session->solo = session_needs_solo(session);
     if (session->policy == SLOW_PAUSE) {
         session_hold(session);

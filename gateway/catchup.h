@@ -3,7 +3,8 @@
  * stands, held back by it alone, until the live ring has what comes next; then it is handed over.
  *
  * A shard runs at most `limit` private streams (readers); who comes later waits, connected and
- * greeted, in order. Those that wait for the same place share one reader. A private stream's tokens
+ * greeted, in order. Those that are close to each other share one reader; at most half of the
+ * readers are for a slow one alone. A private stream's tokens
  * are those of the live one, since both are made of the same lanes: the handover is a
  * stream_locate.
  *

@@ -85,6 +85,7 @@ struct config_route {
     char *path;   /* starts with '/'; a part {NAME} stands for any one part, else an exact match */
     char *stream; /* NULL: a download */
     enum stream_format format; /* FORMAT_AUTO: negotiated */
+    int envelope;              /* enum envelope: where the request names none */
     int kind;                  /* enum route_kind */
     char *directory;           /* of a download */
 };
@@ -108,6 +109,8 @@ struct config {
     uint64_t catchup_readers;   /* private streams for what has left the rings, over all threads */
     enum catchup_full catchup_full; /* who comes while all of them are taken */
     uint64_t request_streams;       /* private streams that requests made, over all threads */
+    uint64_t request_stall_ms;      /* of one: without a byte that the subscriber takes */
+    uint64_t download_watchers;     /* who watches a download, over all threads */
     uint64_t drain_grace_ms;        /* SIGTERM: /readyz fails, still serving and accepting */
     uint64_t drain_timeout_ms; /* then goodbyes; everything is closed at the latest after this */
     struct config_tokens tokens;

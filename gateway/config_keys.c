@@ -167,10 +167,32 @@ static const struct config_key requests_keys[] = {
         .most = 100000,
         .fallback = "64",
         .prose = "How many of them there may be at once; a further request gets 503."},
+    {.name = "stall",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct config, request_stall_ms),
+        .least = 100,
+        .most = 24 * HOUR,
+        .fallback = "5m",
+        .prose = "How long the subscriber of one may take nothing of what waits for it before it "
+                 "is disconnected; its token resumes. In place of slow.pause_limit: it holds back "
+                 "no one but itself."},
 };
 
 static const struct config_section requests_section = {
     "requests", sizeof(struct config), requests_keys, COUNT_OF(requests_keys)};
+
+static const struct config_key downloads_keys[] = {
+    {.name = "watchers",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config, download_watchers),
+        .least = 0,
+        .most = 100000,
+        .fallback = "256",
+        .prose = "How many may watch the progress of downloads at once; a further one gets 503."},
+};
+
+static const struct config_section downloads_section = {
+    "downloads", sizeof(struct config), downloads_keys, COUNT_OF(downloads_keys)};
 
 static const struct config_key drain_keys[] = {
     {.name = "grace",
@@ -308,6 +330,10 @@ static const struct config_key root_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &requests_section,
         .prose = "Streams that a request makes for itself: replays of files, queries."},
+    {.name = "downloads",
+        .kind = CONFIG_SECTION,
+        .child = &downloads_section,
+        .prose = "Routes of kind download."},
     {.name = "drain",
         .kind = CONFIG_SECTION,
         .child = &drain_section,
@@ -550,6 +576,7 @@ static const struct config_key stream_keys[] = {
 const struct config_section config_keys_stream = {
     "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};
 
+static const char *const envelope_choices[] = {"record", "data", "full", "cloudevents", NULL};
 static const char *const route_kinds[] = {"stream", "download", NULL};
 
 static const struct config_key route_keys[] = {
@@ -575,6 +602,12 @@ static const struct config_key route_keys[] = {
         .fallback = "auto",
         .choices = format_choices,
         .prose = "The transport. auto: chosen by the request, as at /streams/NAME."},
+    {.name = "envelope",
+        .kind = CONFIG_ENUM,
+        .offset = offsetof(struct config_route, envelope),
+        .fallback = "record",
+        .choices = envelope_choices,
+        .prose = "What a message holds where the request does not say: data is the payload alone."},
 };
 const struct config_section config_keys_route = {
     "routes.PATH", sizeof(struct config_route), route_keys, COUNT_OF(route_keys)};

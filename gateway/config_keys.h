@@ -15,7 +15,7 @@ extern const struct config_section config_keys_listen; /* struct config_keys_lis
 #define CONFIG_KEYS_LISTEN_DEFAULT "0.0.0.0:8080"
 #define CONFIG_KEYS_ADMIN_DEFAULT "127.0.0.1:9901"
 #define CONFIG_KEYS_NAME_PATTERN "^[A-Za-z0-9._-]{1,128}$"
-#define CONFIG_KEYS_PATH_PATTERN "^/[A-Za-z0-9._~!$&'()*+,;=:@/-]*$"
+#define CONFIG_KEYS_PATH_PATTERN "^(/([A-Za-z0-9._~!$&'()*+,;=:@-]*|\\{[^/{}]+\\}))+$"
 #define CONFIG_KEYS_STREAMS_MAX 1000
 #define CONFIG_KEYS_ROUTES_MAX 1000
 #define CONFIG_KEYS_LISTEN_MAX 16

@@ -6,6 +6,7 @@
 #include "config_value.h"
 #include "mem.h"
 #include "push_queue.h"
+#include "record.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -344,8 +345,9 @@ check_kind(
     bool download = route->kind == ROUTE_DOWNLOAD;
     if (download && (route->directory == NULL || route->directory[0] != '/')) {
         config_parse_error(parse, node, "kind download needs a directory that begins with /");
-    } else if (download && (route->stream != NULL || route->format != FORMAT_AUTO)) {
-        config_parse_error(parse, node, "stream and format are for kind stream");
+    } else if (download && (route->stream != NULL || route->format != FORMAT_AUTO ||
+                               route->envelope != ENVELOPE_RECORD)) {
+        config_parse_error(parse, node, "stream, format and envelope are for kind stream");
     } else if (download && !ends_in_variable(route->path)) {
         config_parse_error(parse, node, "the path of a download ends in /{NAME}, its one variable");
     } else if (!download && route->directory != NULL) {

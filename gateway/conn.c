@@ -2,6 +2,7 @@
  * writes whole answers, and hands streamed ones to a session. Shard thread. */
 #include "conn.h"
 
+#include "conn_file.h"
 #include "conn_tls.h"
 #include "json.h"
 #include "mem.h"
@@ -18,13 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How long a finished connection waits for the peer's FIN, so that unread input does not make the
- * kernel answer with a reset that overtakes our last bytes. */
-#define LINGER_MS 2000
 #define REPLY_WRITE_MS 10000
 /* A peer whose TCP has acknowledged nothing for this long is gone, not slow: zero-window probes are
  * at most two minutes apart. */
@@ -43,15 +40,6 @@ conn_new(struct shard *shard, struct lws *wsi, int fd, bool tls)
     return conn;
 }
 
-static void
-close_file(struct conn *conn)
-{
-    if (conn->has_file) {
-        close(conn->file.fd);
-        conn->has_file = false;
-    }
-}
-
 void
 conn_free(struct conn *conn)
 {
@@ -59,11 +47,11 @@ conn_free(struct conn *conn)
         session_free(conn->session);
     }
     conn_body_free(conn);
+    conn_file_end(conn);
     shard_remove(conn->shard, conn);
     buf_fini(&conn->in);
     buf_fini(&conn->out);
     buf_fini(&conn->sealed);
-    close_file(conn);
     free(conn);
 }
 
@@ -149,7 +137,7 @@ shut_down(struct conn *conn)
     if (conn->tls && !conn_tls_end(conn)) {
         return; /* conn_writable tries again */
     }
-    conn->deadline_ms = shard_now_ms(conn->shard) + LINGER_MS;
+    conn->deadline_ms = shard_now_ms(conn->shard) + CONN_LINGER_MS;
     if (shutdown(conn->fd, SHUT_WR) != 0) {
         conn_kill(conn);
     }
@@ -171,70 +159,13 @@ void
 conn_stream(struct conn *conn, struct session *session)
 {
     assert(conn->state == CONN_HEAD);
+    conn_file_end(conn);
     conn->state = CONN_STREAM;
     conn->deadline_ms = 0;
     conn->session = session;
 }
 
 /* ---- whole answers ---- */
-
-/* Bytes of a file in one turn, before others have theirs. */
-#define FILE_TURN_BYTES (UINT64_C(256) << 10)
-#define FILE_CHUNK_BYTES 16384 /* what a TLS record holds */
-
-/* As conn_send, of the file's next bytes. A file that has become shorter ends the connection: what
- * was promised cannot be sent. */
-static ssize_t
-send_file(struct conn *conn, size_t len)
-{
-    struct conn_file *file = &conn->file;
-    char bytes[FILE_CHUNK_BYTES];
-    off_t at = (off_t)file->at;
-    if (!conn->tls) {
-        ssize_t n = sendfile(conn->fd, file->fd, &at, len);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-            return 0;
-        }
-        if (n <= 0) {
-            conn_kill(conn);
-        }
-        return n <= 0 ? -1 : n;
-    }
-    ssize_t n = pread(file->fd, bytes, len < sizeof bytes ? len : sizeof bytes, at);
-    if (n <= 0) {
-        conn_kill(conn);
-        return -1;
-    }
-    return conn_send(conn, bytes, (size_t)n);
-}
-
-/* False: there is more, or the connection is dead. */
-static bool
-write_file(struct conn *conn)
-{
-    struct conn_file *file = &conn->file;
-    for (uint64_t sent = 0; file->left > 0 && sent < FILE_TURN_BYTES;) {
-        uint64_t len = file->left < FILE_TURN_BYTES ? file->left : FILE_TURN_BYTES;
-        ssize_t n = conn->dead ? -1 : send_file(conn, (size_t)len);
-        if (n < 0) {
-            return false;
-        }
-        if (n == 0) {
-            break;
-        }
-        file->at += (uint64_t)n;
-        file->left -= (uint64_t)n;
-        sent += (uint64_t)n;
-        conn->deadline_ms =
-            shard_now_ms(conn->shard) + (int64_t)shard_config(conn->shard)->write_timeout_ms;
-    }
-    if (file->left > 0) {
-        conn_want_write(conn);
-        return false;
-    }
-    close_file(conn);
-    return true;
-}
 
 static void
 write_reply(struct conn *conn)
@@ -251,7 +182,7 @@ write_reply(struct conn *conn)
     }
     buf_fini(&conn->out);
     conn->out_at = 0;
-    if (conn->has_file && !write_file(conn)) {
+    if (conn->has_file && !conn_file_write(conn)) {
         return;
     }
     if (!conn->keep_alive || shard_draining(conn->shard)) {
@@ -287,10 +218,9 @@ conn_reply(struct conn *conn, const struct http_request *request, const struct r
         BUF_LITERAL(out, "Connection: keep-alive\r\n");
     }
     BUF_LITERAL(out, "\r\n");
-    conn->has_file = reply->has_file;
-    conn->file = reply->file;
+    conn_file_begin(conn, reply);
     if (request->method == HTTP_HEAD) {
-        close_file(conn);
+        conn_file_end(conn);
     } else {
         buf_add(out, reply->body, reply->body_len);
     }
@@ -478,6 +408,7 @@ conn_tick(struct conn *conn, int64_t now_ms)
     if (conn->dead) {
         return;
     }
+    conn_file_tick(conn, now_ms);
     if (conn->state == CONN_BODY) {
         conn_body_tick(conn, now_ms);
     } else if (conn->deadline_ms != 0 && now_ms >= conn->deadline_ms) {

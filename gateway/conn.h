@@ -22,6 +22,11 @@ struct conn_body;
 struct lws;
 struct session;
 struct shard;
+struct transfer;
+
+/* How long a finished connection waits for the peer's FIN, so that unread input does not make the
+ * kernel answer with a reset that overtakes our last bytes. */
+#define CONN_LINGER_MS 2000
 
 /* A part of an open regular file. */
 struct conn_file {
@@ -47,9 +52,11 @@ struct conn {
     uint64_t written_bytes; /* clear text: that the socket has taken */
     bool has_file;          /* the reply's body is file, behind what is in out */
     struct conn_file file;
-    struct buf sealed;       /* TLS: handed to OpenSSL and not yet in the socket */
-    struct session *session; /* while CONN_STREAM */
-    struct conn_body *body;  /* while CONN_BODY; conn_body.c */
+    struct transfer *transfer; /* of that file, until the client has it all; NULL: none */
+    uint64_t unacked_bytes;    /* of it, as of the last tick */
+    struct buf sealed;         /* TLS: handed to OpenSSL and not yet in the socket */
+    struct session *session;   /* while CONN_STREAM */
+    struct conn_body *body;    /* while CONN_BODY; conn_body.c */
 };
 
 /* conn_new: for an accepted, non-blocking socket that libwebsockets has adopted as wsi. */
@@ -90,6 +97,7 @@ struct reply {
     bool has_file; /* the body is file in place of body: sent as the peer takes it, at most
                       timeouts.write without progress. Owned: closed on every outcome */
     struct conn_file file;
+    struct transfer *transfer; /* of a file. Owned: ended on every outcome */
 };
 void conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply);
 

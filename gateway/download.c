@@ -3,6 +3,7 @@
 
 #include "config.h"
 #include "conn.h"
+#include "downloads.h"
 #include "http_range.h"
 
 #include <errno.h>
@@ -98,10 +99,44 @@ add_disposition(struct buf *out, const char *name)
     BUF_LITERAL(out, "\r\n");
 }
 
+/* What is asked for. */
+struct asked {
+    struct downloads *downloads;
+    const char *path;
+    char id[DOWNLOAD_ID_MOST + 1]; /* "": nobody watches */
+};
+
 static void
-answer(struct conn *conn, const struct http_request *request, int fd, const struct stat *stat,
-    const char *name, const char *cors)
+refuse(const struct asked *asked, int status)
 {
+    if (asked->id[0] != '\0') {
+        downloads_refuse(asked->downloads, asked->path, asked->id, status);
+    }
+}
+
+/* The one parameter that there is. */
+static bool
+take_query(const struct http_request *request, struct asked *asked)
+{
+    static const char name[] = "progress=";
+    struct slice query = request->query;
+    size_t skip = sizeof name - 1;
+    if (query.at == NULL || query.len == 0) {
+        return true;
+    }
+    if (query.len < skip || query.len - skip >= sizeof asked->id ||
+        memcmp(query.at, name, skip) != 0) {
+        return false;
+    }
+    memcpy(asked->id, query.at + skip, query.len - skip);
+    return downloads_id_valid(asked->id);
+}
+
+static void
+answer(struct conn *conn, const struct http_request *request, const struct asked *asked, int fd,
+    const struct stat *stat, const char *cors)
+{
+    const char *name = strrchr(asked->path, '/') + 1;
     char etag[80], modified[HTTP_DATE_LEN + 1];
     struct http_version version = {etag, stat->st_mtim.tv_sec};
     uint64_t size = (uint64_t)stat->st_size;
@@ -134,9 +169,14 @@ answer(struct conn *conn, const struct http_request *request, int fd, const stru
         reply.content_type = type_of(name);
         reply.has_file = true;
         reply.file = (struct conn_file){fd, first, size == 0 ? 0 : last - first + 1};
+        if (request->method == HTTP_GET) {
+            reply.transfer = transfer_new(asked->downloads, asked->path,
+                asked->id[0] == '\0' ? NULL : asked->id, first, first + reply.file.left);
+        }
         conn_reply(conn, request, &reply);
     } else {
         close(fd);
+        refuse(asked, status);
         if (status == 304) {
             conn_reply(conn, request, &reply);
         } else {
@@ -148,22 +188,26 @@ answer(struct conn *conn, const struct http_request *request, int fd, const stru
 }
 
 void
-download(struct conn *conn, const struct http_request *request, const struct config_route *route,
-    const char *path, const char *cors)
+download(struct downloads *downloads, struct conn *conn, const struct http_request *request,
+    const struct config_route *route, const char *path, const char *cors)
 {
     struct stat stat;
+    struct asked asked = {.downloads = downloads, .path = path};
     int status = 404;
-    if (request->query.at != NULL && request->query.len > 0) {
-        conn_problem(conn, request, 400, cors, "a download takes no parameters");
+    if (!take_query(request, &asked)) {
+        conn_problem(conn, request, 400, cors,
+            "a download takes no parameter but progress, an id of 16 to 64 letters, digits, - or "
+            "_: who knows it may watch .../progress?id=ID");
         return;
     }
     const char *name = strrchr(path, '/') + 1;
     /* What begins with a dot is not meant to be seen; "." and ".." are of these. */
     int fd = name[0] == '.' ? -1 : open_file(route->directory, name, &stat, &status);
     if (fd < 0) {
+        refuse(&asked, status);
         conn_problem(conn, request, status, status == 503 ? "Retry-After: 1\r\n" : cors,
             status == 503 ? "too many files are open" : "there is no such file");
         return;
     }
-    answer(conn, request, fd, &stat, name, cors);
+    answer(conn, request, &asked, fd, &stat, cors);
 }

@@ -6,10 +6,12 @@
 
 struct config_route;
 struct conn;
+struct downloads;
 struct http_request;
 
-/* download: answer a GET or HEAD of path, which route matches. cors: header lines. */
-void download(struct conn *conn, const struct http_request *request,
+/* download: answer a GET or HEAD of path, which route matches. With ?progress=ID its progress is
+ * told to who watches that. cors: header lines. */
+void download(struct downloads *downloads, struct conn *conn, const struct http_request *request,
     const struct config_route *route, const char *path, const char *cors);
 
 #endif

@@ -289,6 +289,7 @@ set_envelope(struct params *params, const char *value, const struct context *con
         return refuse(context->err, "envelope", "record, data, full or cloudevents", value);
     }
     params->envelope = (enum envelope)found;
+    params->has_envelope = true;
     return 0;
 }
 

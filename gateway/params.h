@@ -61,6 +61,7 @@ struct params {
     bool has_limit;
     uint64_t limit;
     bool follow; /* default true */
+    bool has_envelope;
     enum envelope envelope;
     bool has_snapshot;
     bool snapshot; /* default true, where the stream is a table */

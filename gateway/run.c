@@ -2,10 +2,12 @@
 #include "run.h"
 
 #include "clock.h"
+#include "downloads.h"
 #include "log.h"
 #include "mem.h"
 #include "reaper.h"
 #include "server.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -52,11 +54,22 @@ static void
 make_streams(struct running *running, const struct config *config)
 {
     struct server *server = &running->server;
-    server->streams = mem_calloc(config->n_streams + 1, sizeof *server->streams);
+    server->streams = mem_calloc(config->n_streams + 2, sizeof *server->streams);
     for (size_t i = 0; i < config->n_streams; i++) {
         server->streams[i] = stream_new(&config->streams[i], server->n_shards);
     }
     server->n_streams = config->n_streams;
+    if (watch_is_served(config)) {
+        watch_config(&server->watch, &server->downloads);
+        server->streams[server->n_streams] = stream_new(&server->watch, server->n_shards);
+    }
+}
+
+/* With that of those who watch downloads. */
+static size_t
+all_streams(const struct server *server)
+{
+    return server->n_streams + (server->streams[server->n_streams] == NULL ? 0 : 1);
 }
 
 static int
@@ -91,7 +104,7 @@ make_shards(struct running *running, struct err *err)
             .config = config,
             .index = i,
             .streams = server->streams,
-            .n_streams = server->n_streams,
+            .n_streams = all_streams(server),
             .handler = {serve_request, server, serve_wants_body},
             .max_connections = config->max_connections / config->threads,
             .catchup_readers = readers_of_one(config),
@@ -126,7 +139,7 @@ static int
 start_all(struct running *running, struct err *err)
 {
     struct server *server = &running->server;
-    for (size_t i = 0; i < server->n_streams; i++) {
+    for (size_t i = 0; i < all_streams(server); i++) {
         if (stream_start(server->streams[i], err) != 0) {
             return -1;
         }
@@ -196,9 +209,11 @@ end_all(struct running *running)
     for (size_t i = 0; i < server->n_shards; i++) {
         shard_free(server->shards[i]);
     }
-    for (size_t i = 0; i < server->n_streams; i++) {
+    for (size_t i = 0; i < all_streams(server); i++) {
         stream_free(server->streams[i]);
+        server->streams[i] = NULL;
     }
+    downloads_free(server->downloads);
     consumers_free(server->consumers);
     free(server->durable);
     free(server->streams);
@@ -212,6 +227,7 @@ run_config(const struct config *config, const struct run_options *options)
                                   .config = config,
                                   .n_shards = config->threads,
                                   .requests = {.most = (size_t)config->request_streams},
+                                  .watchers = {.most = (size_t)config->download_watchers},
                                   .serve_page = options->serve_page,
                                   .started_ms = clock_wall_ms(),
                               }};
@@ -220,6 +236,7 @@ run_config(const struct config *config, const struct run_options *options)
     raise_descriptor_limit();
     block_signals(&signals);
     running.server.consumers = consumers_new();
+    running.server.downloads = downloads_new();
     running.server.durable = mem_calloc(config->n_streams + 1, sizeof(struct private_budget));
     for (size_t i = 0; i < config->n_streams; i++) {
         running.server.durable[i].most = (size_t)config->streams[i].consumers_most;

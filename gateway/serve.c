@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "page.h"
 #include "push_serve.h"
+#include "watch.h"
 #include "ws.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct target {
     enum target_kind kind;
     struct subscription stream;
     const struct page_file *page;
+    char *file; /* owned: of a download that is watched */
 };
 
 static bool
@@ -34,6 +36,24 @@ find_stream(const struct server *server, const char *name, size_t *index)
         }
     }
     return false;
+}
+
+/* The download whose progress path is. The caller frees target->file. */
+static void
+find_watch(const struct server *server, const char *path, struct target *target)
+{
+    size_t len = watch_path(path);
+    char *file = len == 0 ? NULL : mem_strndup(path, len);
+    for (size_t i = 0; file != NULL && i < server->config->n_routes; i++) {
+        const struct config_route *route = &server->config->routes[i];
+        if (route->kind == ROUTE_DOWNLOAD && route_matches(route, file)) {
+            target->kind = TARGET_STREAM;
+            target->stream.stream = server->n_streams;
+            target->stream.file = target->file = file;
+            return;
+        }
+    }
+    free(file);
 }
 
 static struct target
@@ -59,6 +79,9 @@ find_target(const struct server *server, const char *path)
             target.stream.format = route->format;
             target.stream.route = route;
         }
+    }
+    if (target.kind == TARGET_NONE) {
+        find_watch(server, path, &target);
     }
     for (size_t i = 0; server->serve_page && i < page_files_n && target.kind == TARGET_NONE; i++) {
         if (strcmp(page_files[i].path, path) == 0) {
@@ -260,7 +283,7 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
         subscribe(server, conn, request, &target->stream, cors);
         break;
     case TARGET_DOWNLOAD:
-        download(conn, request, target->stream.route, target->stream.path, cors);
+        download(server->downloads, conn, request, target->stream.route, target->stream.path, cors);
         break;
     case TARGET_PAGE:
         send_page(conn, request, target->page);
@@ -319,6 +342,7 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
         refuse_method(conn, request, allowed, cors);
         break;
     }
+    free(target.file);
 }
 
 void

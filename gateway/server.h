@@ -17,13 +17,17 @@
 
 struct server {
     const struct config *config;
-    struct stream **streams; /* by their index in config->streams */
-    size_t n_streams;
-    struct shard **shards; /* service threads, without the admin's */
+    struct stream **streams; /* by their index in config->streams; with a download route, behind
+                                them that of those who watch downloads */
+    size_t n_streams;        /* configured ones */
+    struct shard **shards;   /* service threads, without the admin's */
     size_t n_shards;
     struct consumers *consumers;    /* durable subscribers */
     struct private_budget *durable; /* of each stream */
     struct private_budget requests; /* streams that requests make */
+    struct downloads *downloads;
+    struct config_stream watch;     /* what the stream of those who watch them is made of */
+    struct private_budget watchers; /* and theirs */
     bool serve_page;                /* the demo page at / */
     int64_t started_ms;             /* Unix milliseconds */
     atomic_bool draining;           /* SIGTERM came */
@@ -51,6 +55,7 @@ struct subscription {
     enum stream_format format;        /* the route's, or FORMAT_AUTO */
     const struct config_route *route; /* whose {NAME} parts are parameters; NULL: none */
     const char *path;                 /* as it was matched, decoded */
+    const char *file;                 /* of the download whose progress it is; NULL: none */
 };
 
 /* subscribe: answer a GET or HEAD of a stream: negotiate, check, and make a session. cors: header

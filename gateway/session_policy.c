@@ -239,14 +239,40 @@ session_apply_policy(struct session *session)
     return false;
 }
 
+/* How far a session is behind the head of its ring. */
+struct lag {
+    uint64_t records, bytes;
+};
+
+static struct lag
+lag_of(const struct session *session, const struct ring_state *ring)
+{
+    struct stand stand = session_ring_stand(session);
+    return (struct lag){ring->head_seq + 1 - stand.seq, ring->head_bytes - stand.bytes};
+}
+
+/* Someone who goes with the same reader is well ahead of it. Where all of them are behind alike, it
+ * is the machine or the network that is slow, and no one would gain by a reader more. */
+static bool
+holds_up_others(const struct session *session, const struct ring_state *ring, struct lag lag)
+{
+    const struct session *other;
+    TAILQ_FOREACH(other, &session->catchup->outlet.pausers, pause_link)
+    {
+        struct lag theirs = lag_of(other, ring);
+        if (theirs.records < lag.records / 2 && theirs.bytes < lag.bytes / 2) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 check_hold(struct session *session, const struct ring_state *ring, int64_t now_ms)
 {
-    struct stand stand = session_ring_stand(session);
-    uint64_t lag = ring->head_seq + 1 - stand.seq;
-    uint64_t lag_bytes = ring->head_bytes - stand.bytes;
+    struct lag lag = lag_of(session, ring);
     struct queue queue = session_queue(session);
-    bool holds = ring->held && (lag > queue.records / 2 || lag_bytes > queue.bytes / 2);
+    bool holds = ring->held && (lag.records > queue.records / 2 || lag.bytes > queue.bytes / 2);
     if (!holds) {
         session->holding_ms = 0;
         return;
@@ -255,7 +281,7 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
         session->holding_ms = now_ms;
     }
     if (now_ms - session->holding_ms > SHARED_HOLD_MS && session->catchup != NULL &&
-        session->catchup->outlet.n_sessions > 1) {
+        holds_up_others(session, ring, lag)) {
         session->alone = true; /* once its reader's ring has left it, it gets one of its own */
         session_unhold(session);
         return;
@@ -267,6 +293,20 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
                          .code = 4001,
                          .reason = "too slow: held the source back for longer than pause_limit",
                          .event = "closing"});
+    }
+}
+
+/* Who has the stream to itself holds back no one else, but its source and its place. */
+static void
+check_stall(struct session *session, int64_t now_ms)
+{
+    uint64_t limit_ms = shard_config(session->conn->shard)->request_stall_ms;
+    bool waits = session_owes(session) || (session->blocked && session->state == SESSION_BEHIND);
+    if (waits && (uint64_t)(now_ms - session->sent_ms) > limit_ms) {
+        session_end(session, &(struct ending){.why = DISCONNECT_TOO_SLOW,
+                                 .code = 4001,
+                                 .reason = "too slow: took nothing for longer than requests.stall",
+                                 .event = "closing"});
     }
 }
 
@@ -282,6 +322,10 @@ session_check_limits(struct session *session, int64_t now_ms)
     ring_state(stream_ring(session->feed->outlet->stream), &ring);
     if (session->durable != NULL) {
         return; /* it holds back no one but itself */
+    }
+    if (session->feed->outlet->on_request) {
+        check_stall(session, now_ms);
+        return;
     }
     if (session->holds) {
         check_hold(session, &ring, now_ms);

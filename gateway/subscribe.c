@@ -9,6 +9,7 @@
 #include "mem.h"
 #include "params.h"
 #include "session.h"
+#include "watch.h"
 #include "ws.h"
 
 #include <stdarg.h>
@@ -30,6 +31,13 @@ static bool
 is_on_request(const struct config_stream *config)
 {
     return connector_on_request(config->connector, config->settings);
+}
+
+/* The configuration of a stream by its index; of those who watch downloads, too. */
+static const struct config_stream *
+config_of(const struct server *server, size_t stream)
+{
+    return stream_config(server->streams[stream]);
 }
 
 static bool
@@ -367,7 +375,12 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
     struct replay_lane *lanes;
     struct request_param *own = mem_calloc(params->n_own + 1, sizeof *own);
     struct err err = {.code = ERR_NONE};
-    request_config(&config, &server->config->streams[stream]);
+    bool watches = stream == server->n_streams;
+    if (watches) {
+        config = server->watch;
+    } else {
+        request_config(&config, config_of(server, stream));
+    }
     replay_of(params, &replay, &lanes);
     for (size_t i = 0; i < params->n_own; i++) {
         own[i] = (struct request_param){params->own[i].name, params->own[i].value};
@@ -380,7 +393,7 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
             .home = shard_outlet(conn->shard, stream),
             .replay = &replay,
             .on_request = true,
-            .budget = &server->requests,
+            .budget = watches ? &server->watchers : &server->requests,
         },
         &err);
     if (made == NULL) {
@@ -425,7 +438,7 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     if (!params->has_heartbeat) {
         params->heartbeat_ms = default_heartbeat(server, framer);
     }
-    if (params->filter != NULL && server->config->streams[stream].view == VIEW_TABLE) {
+    if (params->filter != NULL && config_of(server, stream)->view == VIEW_TABLE) {
         filter_keep_tombstones(params->filter);
     }
     struct format format = {
@@ -436,7 +449,7 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     };
     struct outlet *outlet = shard_outlet(conn->shard, stream);
     struct private_stream *made = NULL;
-    if (params->consumer[0] != '\0' || is_on_request(&server->config->streams[stream])) {
+    if (params->consumer[0] != '\0' || is_on_request(config_of(server, stream))) {
         made = open_own(server, conn, stream, params, &refusal);
         if (made == NULL) {
             refuse(conn, request, &refusal, cors);
@@ -472,7 +485,7 @@ static int
 parse_params(struct params *params, const struct server *server, struct conn *conn,
     const struct http_request *request, const struct subscription *what, struct err *err)
 {
-    const struct config_stream *config = &server->config->streams[what->stream];
+    const struct config_stream *config = config_of(server, what->stream);
     const struct params_scope scope = {
         .now_ms = shard_wall_ms(conn->shard),
         .keys = stream_keys(server->streams[what->stream]),
@@ -481,7 +494,16 @@ parse_params(struct params *params, const struct server *server, struct conn *co
     if (params_parse(params, request, &scope, err) != 0) {
         return -1;
     }
-    return what->route == NULL ? 0 : route_params(what->route, what->path, params, err);
+    if (what->file != NULL) {
+        return params_add_own(params, WATCH_FILE, what->file, err);
+    }
+    if (what->route == NULL) {
+        return 0;
+    }
+    if (!params->has_envelope) {
+        params->envelope = (enum envelope)what->route->envelope;
+    }
+    return route_params(what->route, what->path, params, err);
 }
 
 void
@@ -489,7 +511,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     const struct subscription *what, const char *cors)
 {
     size_t stream = what->stream;
-    const struct config_stream *config = &server->config->streams[stream];
+    const struct config_stream *config = config_of(server, stream);
     struct params params;
     struct err err;
     enum stream_format format;

@@ -133,6 +133,24 @@ def test_who_comes_later_goes_with_a_reader_that_runs_already(kafka, gateways):
     assert_whole([place(message) for message in seen + first.records(COUNT - 1000)], COUNT)
 
 
+def test_slow_ones_do_not_take_the_readers_of_the_others(kafka, gateways):
+    """Of four readers two are for those that want one alone: a third one waits, and who keeps up does not."""
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways({"threads": 1, "catchup": {"readers": 4}}, s={"source": kafka.source(topic), **SMALL})
+    kafka.burst(topic, COUNT, partitions=PARTITIONS)
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    first = gateway.subscribe("s", "ndjson", envelope="full", limit=1, **{"from": "earliest"}).records(1)
+    gateway.wait_metric("catchup_readers", 0)
+    behind = {"envelope": "full", "from": json.loads(first[0].text)["id"]}
+    slow = [gateway.subscribe("s", "ndjson", max_rate=2000, **behind) for _ in range(3)]
+    gateway.wait_metric("catchup_readers", 2)
+    gateway.wait_metric("catchup_waiting", 1)
+    keeps_up = gateway.subscribe("s", "ndjson", **behind)
+    for sub in (keeps_up, *slow):
+        assert_whole([place(message) for message in first + sub.records(COUNT - 1)], COUNT)
+        assert not sub.gaps
+
+
 def test_without_readers_the_gap_is_told(kafka, gateways):
     topic = kafka.topic(PARTITIONS)
     gateway = gateways({"catchup": {"readers": 0}}, s={"source": kafka.source(topic), **SMALL})

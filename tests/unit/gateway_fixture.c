@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "connector.h"
+#include "downloads.h"
 #include "feed.h"
 #include "mem.h"
 #include "unit.h"
@@ -92,7 +93,8 @@ fixture_start(struct gateway *gateway)
         .n_streams = 1,
         .shards = &gateway->shard,
         .n_shards = 1,
-        .consumers = consumers_new()};
+        .consumers = consumers_new(),
+        .downloads = downloads_new()};
     struct shard_options options = {.config = &gateway->config,
         .streams = &gateway->stream,
         .n_streams = 1,
@@ -123,6 +125,7 @@ fixture_stop(struct gateway *gateway)
     shard_free(gateway->shard);
     stream_free(gateway->stream);
     consumers_free(gateway->server.consumers);
+    downloads_free(gateway->server.downloads);
     free(gateway);
 }
 

@@ -480,7 +480,8 @@ START_TEST(message_stays_on_one_line)
     assert_errors("\"a\\nb\\e\": 1\nlog: {level: \"x\\ny\"}\n",
         "f.yaml:1:1: a\\x0ab\\x1b: unknown key 'a\\x0ab\\x1b': known here are listen, admin, "
         "threads, "
-        "limits, timeouts, heartbeat, live_limit, catchup, requests, drain, cors, tokens, log, "
+        "limits, timeouts, heartbeat, live_limit, catchup, requests, downloads, drain, cors, "
+        "tokens, log, "
         "streams, "
         "routes\n"
         "f.yaml:2:14: log.level: 'x\\x0ay' is none of debug, info, warn, error\n");

@@ -406,8 +406,42 @@ START_TEST(nothing_is_written_and_no_lock_is_left)
 }
 END_TEST
 
-UNIT_MAIN("sql_rows", postgres_scalars_keep_their_types,
-    postgres_arrays_are_arrays_of_their_elements, sqlite_values_keep_their_types,
+static bool (*page_row)(struct sql_sink *sink, const struct sql_row *row);
+static size_t cut_short;
+
+static bool
+count_cuts(struct sql_sink *sink, const struct sql_row *row)
+{
+    bool more = page_row(sink, row);
+    cut_short += !more;
+    return more;
+}
+
+START_TEST(a_page_that_its_limit_ends_is_not_cut_short_as_one_of_too_many_bytes_is)
+{
+    static char query[] = "select id, v from x";
+    struct fixture f;
+    struct buf all = {0};
+    set_up(&f,
+        "create table x(id integer primary key, v); insert into x select value, 'xxxxxxxx' from "
+        "(with recursive c(value) as (select 0 union all select value + 1 from c limit 100) "
+        "select value from c)",
+        query, "id");
+    describe(&f);
+    page_row = f.page.sink.row;
+    f.page.sink.row = count_cuts;
+    ck_assert_uint_eq(walk(&f, 10, 1 << 20, &all), 100);
+    ck_assert_uint_eq(cut_short, 0);
+    ck_assert_uint_eq(walk(&f, 1000, 200, &all), 100);
+    ck_assert_uint_gt(cut_short, 0);
+    buf_fini(&all);
+    tear_down(&f);
+}
+END_TEST
+
+UNIT_MAIN("sql_rows", a_page_that_its_limit_ends_is_not_cut_short_as_one_of_too_many_bytes_is,
+    postgres_scalars_keep_their_types, postgres_arrays_are_arrays_of_their_elements,
+    sqlite_values_keep_their_types,
     pages_of_any_size_give_the_same_rows_with_ties_in_a_composite_key,
     keys_that_cannot_order_rows_are_told, a_query_whose_columns_do_not_fit_is_refused,
     a_long_statement_ends_when_it_is_stopped_and_at_its_time_out,
