@@ -61,6 +61,45 @@ by_transport(const struct server *server, struct buf *out, const char *name, siz
     buf_fini(&labels);
 }
 
+/* One family of what was compressed; field is an offset in struct coding_counters. */
+static void
+by_coding(
+    const struct server *server, struct buf *out, const char *name, const char *help, size_t field)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, name, "counter", help);
+    for (size_t i = 0; i < server->n_streams; i++) {
+        for (int coding = CODING_GZIP; coding < CODING_COUNT; coding++) {
+            uint64_t sum = 0;
+            for (size_t shard = 0; shard < server->n_shards; shard++) {
+                const char *counters =
+                    (const char *)&stream_counters(server->streams[i], shard)->coded[coding];
+                sum += load((const atomic_uint_fast64_t *)(const void *)(counters + field));
+            }
+            metrics_sample_u64(out, name,
+                labels_of(&labels, stream_name(server->streams[i]), "coding", coding_names[coding]),
+                sum);
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
+compression(const struct server *server, struct buf *out)
+{
+    by_coding(server, out, "headgate_compressions_total",
+        "Pieces of records that were compressed, each for all subscribers of a thread that share "
+        "it.",
+        offsetof(struct coding_counters, pieces));
+    by_coding(server, out, "headgate_compression_bytes_in_total",
+        "Bytes of records before compression, those that were left as they are included.",
+        offsetof(struct coding_counters, from_bytes));
+    by_coding(server, out, "headgate_compression_bytes_out_total",
+        "Bytes that they became, made once however many they were sent to.",
+        offsetof(struct coding_counters, to_bytes));
+}
+
 static void
 drops_and_disconnects(const struct server *server, struct buf *out)
 {
@@ -498,6 +537,7 @@ send_metrics(const struct server *server, struct conn *conn, const struct http_r
     metrics_family(&out, "headgate_subscribers", "gauge", "Subscribers now.");
     by_transport(
         server, &out, "headgate_subscribers", offsetof(struct stream_counters, subscribers));
+    compression(server, &out);
     drops_and_disconnects(server, &out);
     sources(server, &out);
     posts(server, &out);

@@ -38,6 +38,54 @@ chunk_end(struct buf *out, size_t begin)
     BUF_LITERAL(out, "\r\n");
 }
 
+static bool
+is_coded_body(const struct format *format)
+{
+    return format->coding == CODING_GZIP || format->coding == CODING_ZSTD;
+}
+
+size_t
+piece_begin(const struct format *format, struct buf *out)
+{
+    return format->chunked ? chunk_begin(out) : out->len;
+}
+
+void
+piece_end(const struct format *format, struct buf *out, size_t begin, struct coding_sum *sum)
+{
+    size_t content = begin + (format->chunked ? CHUNK_HEAD : 0);
+    if (is_coded_body(format) && out->len > content) {
+        struct coding_sum piece = coding_sum_of(out->bytes + content, out->len - content);
+        coding_sum_append(sum, &piece);
+        buf_add(coder_raw(format->coder), out->bytes + content, out->len - content);
+        out->len = content;
+        coder_add(format->coder, format->coding, out);
+    }
+    if (format->chunked) {
+        chunk_end(out, begin);
+    }
+}
+
+void
+body_open(const struct format *format, struct buf *out)
+{
+    size_t chunk = format->chunked ? chunk_begin(out) : 0;
+    coding_open(format->coding, out);
+    if (format->chunked) {
+        chunk_end(out, chunk);
+    }
+}
+
+void
+body_close(const struct format *format, struct buf *out, const struct coding_sum *sum)
+{
+    size_t chunk = format->chunked ? chunk_begin(out) : 0;
+    coding_close(format->coding, sum, out);
+    if (format->chunked) {
+        chunk_end(out, chunk);
+    }
+}
+
 /* The track of the unit before unit i. */
 static struct track *
 track_before(const struct batch *batch, size_t i)
@@ -71,15 +119,54 @@ add_unit(struct batch *batch, const struct record *last, uint32_t records)
     };
 }
 
-/* format: NULL where no unit was opened. */
-static void
-end_unit(struct batch *batch, const struct format *format, size_t begin, const struct record *last,
-    uint32_t records)
+/* The records of a unit, framed in coder_raw, as one piece of batch. */
+static struct coding_sum
+add_coded(struct batch *batch, const struct format *format, struct buf *raw)
 {
-    if (format != NULL && format->chunked) {
-        chunk_end(&batch->bytes, begin);
+    struct coding_sum sum = {.len = 0};
+    size_t chunk = format->chunked ? chunk_begin(&batch->bytes) : 0;
+    if (format->coding == CODING_GZIP) {
+        sum = coding_sum_of(raw->bytes, raw->len);
     }
+    batch->raw_bytes += raw->len;
+    if (raw->len > 0) { /* NDJSON shows no gaps with envelope=data */
+        batch->compressed += coder_add(format->coder, format->coding, &batch->bytes);
+    }
+    if (format->chunked) {
+        chunk_end(&batch->bytes, chunk);
+    }
+    return sum;
+}
+
+/* A unit that records are framed into: those of a coded format before they are compressed. */
+struct work {
+    struct buf *into;
+    size_t begin;
+    bool open;
+};
+
+static void
+begin_unit(struct work *work, struct batch *batch, const struct format *format)
+{
+    bool coded = format->coding != CODING_IDENTITY;
+    work->into = coded ? coder_raw(format->coder) : &batch->bytes;
+    work->begin = format->chunked && !coded ? chunk_begin(work->into) : work->into->len;
+    work->open = true;
+}
+
+static void
+end_unit(struct work *work, struct batch *batch, const struct format *format,
+    const struct record *last, uint32_t records)
+{
+    struct coding_sum sum = {.len = 0};
+    if (work->open && format->coding != CODING_IDENTITY) {
+        sum = add_coded(batch, format, work->into);
+    } else if (work->open && format->chunked) {
+        chunk_end(&batch->bytes, work->begin);
+    }
+    work->open = false;
     add_unit(batch, last, records);
+    batch->units[batch->n_units - 1].sum = sum;
 }
 
 static bool
@@ -89,9 +176,13 @@ shows(const struct format *format, const struct record *record)
 }
 
 static bool
-is_full(const struct batch *batch, const struct format *format, size_t begin)
+is_full(const struct work *work, const struct format *format)
 {
-    return !format->chunked || batch->bytes.len - begin >= CHUNK_BYTES;
+    size_t len = work->into->len - work->begin;
+    if (is_coded_body(format)) {
+        return len >= coder_piece_bytes(format->coder, format->coding);
+    }
+    return !format->chunked || len >= CHUNK_BYTES;
 }
 
 struct batch *
@@ -105,27 +196,24 @@ batch_encode(const struct format *format, struct stand stand, const char *id_bef
     buf_add(&batch->ids, id_before, id_len);
     batch->first_id_end = (uint32_t)id_len;
     uint32_t count = 0;
-    size_t begin = 0;
-    bool open = false;
+    struct work work = {.open = false};
     for (size_t i = 0; i < n; i++) {
         if (!shows(format, records[i])) {
             continue;
         }
-        if (open && is_full(batch, format, begin)) {
-            end_unit(batch, format, begin, records[i - 1], count);
-            open = false;
+        if (work.open && is_full(&work, format)) {
+            end_unit(&work, batch, format, records[i - 1], count);
         }
-        if (!open) {
-            begin = format->chunked ? chunk_begin(&batch->bytes) : batch->bytes.len;
-            open = true;
+        if (!work.open) {
+            begin_unit(&work, batch, format);
         }
         if (batch->arrival_ns == 0) {
             batch->arrival_ns = records[i]->arrival_ns;
         }
-        format->framer->record(&batch->bytes, records[i], format->envelope, first && count == 0);
+        format->framer->record(work.into, records[i], format->envelope, first && count == 0);
         count += !records[i]->is_gap;
     }
-    end_unit(batch, open ? format : NULL, begin, records[n - 1], count);
+    end_unit(&work, batch, format, records[n - 1], count);
     return batch;
 }
 
@@ -175,8 +263,9 @@ seq_before(const struct batch *batch, size_t i)
     return i == 0 ? batch->stand.seq : batch->units[i - 1].stand.seq;
 }
 
-size_t
-batch_unit_from(const struct batch *batch, uint64_t seq)
+/* The first unit that begins at seq or beyond; n_units: none. */
+static size_t
+first_from(const struct batch *batch, uint64_t seq)
 {
     size_t low = 0;
     size_t high = batch->n_units;
@@ -188,7 +277,21 @@ batch_unit_from(const struct batch *batch, uint64_t seq)
             low = middle + 1;
         }
     }
-    return low < batch->n_units && seq_before(batch, low) == seq ? low : batch->n_units;
+    return low;
+}
+
+size_t
+batch_unit_from(const struct batch *batch, uint64_t seq)
+{
+    size_t unit = first_from(batch, seq);
+    return unit < batch->n_units && seq_before(batch, unit) == seq ? unit : batch->n_units;
+}
+
+uint64_t
+batch_unit_beyond(const struct batch *batch, uint64_t seq)
+{
+    size_t unit = first_from(batch, seq + 1);
+    return unit < batch->n_units ? seq_before(batch, unit) : UINT64_MAX;
 }
 
 size_t

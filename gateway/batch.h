@@ -1,14 +1,15 @@
 /* batch: a run of records encoded once in one format, shared by every subscriber that needs it.
  *
  * A batch is cut into units: the smallest pieces that a connection can be left in the middle of. A
- * unit is one frame (WebSocket), or one HTTP chunk of a few small records. When a socket takes only
- * part of a batch, the rest of the current unit must follow; everything after it is still free to
- * be dropped. Each unit knows where a subscriber stands that has all of it. Thread  shard: a batch
- * belongs to one shard and its reference count is plain. */
+ * unit is one frame (WebSocket), or one HTTP chunk of a few small records, or one compressed piece.
+ * When a socket takes only part of a batch, the rest of the current unit must follow; everything
+ * after it is still free to be dropped. Each unit knows where a subscriber stands that has all of
+ * it. Thread  shard: a batch belongs to one shard and its reference count is plain. */
 #ifndef HEADGATE_BATCH_H
 #define HEADGATE_BATCH_H
 
 #include "buf.h"
+#include "coding.h"
 #include "filter.h"
 #include "framer.h"
 #include "record.h"
@@ -23,6 +24,8 @@ struct format {
     enum envelope envelope;
     bool chunked;          /* HTTP/1.1 chunks around it */
     struct filter *filter; /* NULL: every record */
+    enum coding coding;    /* of what is around the records */
+    struct coder *coder;   /* the shard's; not used where coding is CODING_IDENTITY */
 };
 
 /* Where a subscriber stands: everything before seq is sent to it or accounted for. */
@@ -33,11 +36,12 @@ struct stand {
 };
 
 struct unit {
-    uint32_t end;       /* offset in bytes of its end */
-    uint32_t id_end;    /* end of its id in ids; it starts where the unit before ends */
-    uint32_t step;      /* in track: where its id is not in ids */
-    uint32_t records;   /* records (not gaps) from the batch's start to its end */
-    struct stand stand; /* after it */
+    uint32_t end;          /* offset in bytes of its end */
+    uint32_t id_end;       /* end of its id in ids; it starts where the unit before ends */
+    uint32_t step;         /* in track: where its id is not in ids */
+    uint32_t records;      /* records (not gaps) from the batch's start to its end */
+    struct stand stand;    /* after it */
+    struct coding_sum sum; /* of gzip: its uncompressed bytes */
     struct track
         *track; /* NULL: its id is in ids. A reference, but not if the unit before has it */
 };
@@ -52,7 +56,9 @@ struct batch {
     uint32_t first_id_end;
     struct unit *units;
     size_t n_units, cap_units;
-    int64_t arrival_ns; /* of the first record in it */
+    int64_t arrival_ns;  /* of the first record in it */
+    uint32_t compressed; /* pieces; of a coded one */
+    uint64_t raw_bytes;  /* before compression; of a coded one */
 };
 
 /* batch_encode: n >= 1 consecutive records from stand on, those that format's filter passes. A unit
@@ -72,6 +78,9 @@ size_t batch_unit_at(const struct batch *batch, size_t at);
 /* batch_unit_from: the index of the unit that begins at seq, or n_units when none does. */
 size_t batch_unit_from(const struct batch *batch, uint64_t seq);
 
+/* batch_unit_beyond: the least seq beyond seq at which a unit begins; UINT64_MAX: none. */
+uint64_t batch_unit_beyond(const struct batch *batch, uint64_t seq);
+
 /* batch_unit_start: offset of unit i's first byte. */
 size_t batch_unit_start(const struct batch *batch, size_t i);
 
@@ -82,5 +91,16 @@ const char *batch_id(struct batch *batch, size_t i, size_t *len);
 /* chunk_begin and chunk_end put an HTTP/1.1 chunk around what is appended between them. */
 size_t chunk_begin(struct buf *out);
 void chunk_end(struct buf *out, size_t begin);
+
+/* piece_begin and piece_end: what is appended between them becomes one piece of a body in format: a
+ * chunk where it has chunks, compressed where it is. piece_end adds its bytes to sum. Messages of a
+ * WebSocket stay as they are. */
+size_t piece_begin(const struct format *format, struct buf *out);
+void piece_end(const struct format *format, struct buf *out, size_t begin, struct coding_sum *sum);
+
+/* body_open, body_close: what a coded body has before and behind all pieces; sum is of all pieces.
+ */
+void body_open(const struct format *format, struct buf *out);
+void body_close(const struct format *format, struct buf *out, const struct coding_sum *sum);
 
 #endif

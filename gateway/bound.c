@@ -65,9 +65,24 @@ is_on_request(const struct config_stream *stream)
 static uint64_t
 thread_bytes_of(const struct config_stream *stream)
 {
-    uint64_t shared =
-        multiply(BOUND_BATCHES, larger_of(BOUND_BATCH_BYTES, stream->max_record_bytes));
-    return add(shared, outlet_pin_limit_bytes(stream));
+    return add(outlet_cache_limit_bytes(stream), outlet_pin_limit_bytes(stream));
+}
+
+/* Of one thread: what compresses, what is in work, and a client's message while it is inflated. */
+static uint64_t
+coding_bytes(const struct config *config)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        if (config->streams[i].compressed) {
+            largest = larger_of(largest, config->streams[i].max_record_bytes);
+        }
+    }
+    if (largest == 0 || config->codings == 0) {
+        return 0;
+    }
+    uint64_t work = larger_of(largest, config->max_message_bytes);
+    return add(CODING_STATE_BYTES, multiply(2, work));
 }
 
 /* What waits for one subscriber that conflates, on the stream where that is most. */
@@ -214,7 +229,8 @@ bound_compute(struct bound *bound, const struct config *config)
     bound->requests_bytes = add(requests_bytes(config), downloads_bytes(config));
     bound->consumers_bytes = consumers_bytes(config);
     bound->threads_bytes = add(bound->threads_bytes,
-        multiply(config->threads, multiply(config->max_filters, BOUND_FILTER_BYTES)));
+        multiply(config->threads,
+            add(coding_bytes(config), multiply(config->max_filters, BOUND_FILTER_BYTES))));
     bound->connections_bytes = multiply(config->max_connections, connection_bytes(config));
     bound->kernel_bytes = multiply(config->max_connections, multiply(2, config->send_buffer_bytes));
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),

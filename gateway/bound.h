@@ -7,13 +7,15 @@
  *               + what its connector says (memory_bound_bytes)
  *               + with view: table, table.bytes + table.history + 2 max_record (a record that is
  *               larger than what is left, in each)
- *   a thread    for each stream the encoded batches that it keeps for sharing: BOUND_BATCHES (4 of
- *               each of 20 formats: WebSocket, and SSE and NDJSON in HTTP/1.1 and 1.0, in 4
- *               envelopes; see feed.h), each of max(BOUND_BATCH_BYTES, max_record): a batch takes
- *               64 KiB of records before framing and slack, or one record that is larger
+ *   a thread    for each stream the encoded batches that it keeps for sharing:
+ *               outlet_cache_limit_bytes, which is 80 times max(256 KiB, max_record), whatever
+ *               formats and codings there are: a batch takes 64 KiB of records before framing and
+ *               slack, or one record that is larger
  *               + outlet_pin_limit_bytes: what connections that stalled inside large records keep;
  *               and limits.filters of BOUND_FILTER_BYTES: a filter of the largest text, its token;
  *               filtered feeds keep no batches
+ *               + where something may be compressed: CODING_STATE_BYTES, and twice the largest
+ *               max_record: what is compressed, and a client's message that is inflated
  *   catch-up    catchup.readers times the largest private stream that one of them can be: its ring
  *               and what its connector holds
  *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight
@@ -40,7 +42,6 @@
 
 #define BOUND_BASE_BYTES (UINT64_C(24) << 20)
 #define BOUND_SLOT_BYTES UINT64_C(32) /* a record and its charge, up to the next power of two */
-#define BOUND_BATCHES UINT64_C(80)
 #define BOUND_BATCH_BYTES (UINT64_C(256) << 10)
 #define BOUND_FILTER_BYTES (UINT64_C(32) << 10)
 #define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)

@@ -76,6 +76,7 @@ struct config_stream {
     uint64_t table_keys, table_bytes;   /* VIEW_TABLE: the newest record of each key */
     uint64_t table_history_bytes;       /* and what was replaced while it is sent */
     enum table_full table_full;         /* what happens beyond table_keys or table_bytes */
+    bool compressed;                    /* its subscribers may have compression */
     const struct config_tokens *tokens; /* the configuration's; NULL: no keys */
 };
 
@@ -112,7 +113,10 @@ struct config {
     uint64_t request_stall_ms;      /* of one: without a byte that the subscriber takes */
     uint64_t download_watchers;     /* who watches a download, over all threads */
     uint64_t drain_grace_ms;        /* SIGTERM: /readyz fails, still serving and accepting */
-    uint64_t drain_timeout_ms; /* then goodbyes; everything is closed at the latest after this */
+    uint64_t drain_timeout_ms;  /* then goodbyes; everything is closed at the latest after this */
+    uint32_t codings;           /* bit 0: gzip, and so on: CODING_BIT of the coding behind it */
+    uint64_t compression_level; /* 1 to 9 */
+    uint64_t compression_least_bytes; /* a smaller message or piece is not compressed */
     struct config_tokens tokens;
     struct config_strings cors_origins; /* exact origins, or "*" */
     int log_level;                      /* enum log_level */

@@ -7,10 +7,11 @@
 
 #include "config_table.h"
 
-extern const struct config_section config_keys_root;   /* struct config */
-extern const struct config_section config_keys_stream; /* struct config_stream */
-extern const struct config_section config_keys_route;  /* struct config_route */
-extern const struct config_section config_keys_listen; /* struct config_keys_listener */
+extern const struct config_section config_keys_root;        /* struct config */
+extern const struct config_section config_keys_compression; /* struct config */
+extern const struct config_section config_keys_stream;      /* struct config_stream */
+extern const struct config_section config_keys_route;       /* struct config_route */
+extern const struct config_section config_keys_listen;      /* struct config_keys_listener */
 
 #define CONFIG_KEYS_LISTEN_DEFAULT "0.0.0.0:8080"
 #define CONFIG_KEYS_ADMIN_DEFAULT "127.0.0.1:9901"

@@ -25,9 +25,7 @@ static void
 feed_free(struct feed *feed)
 {
     assert(TAILQ_EMPTY(&feed->live) && TAILQ_EMPTY(&feed->solo));
-    for (int i = 0; i < FEED_CACHE; i++) {
-        batch_unref(feed->cache[i]);
-    }
+    feed_cache_drop(feed);
     filter_unref(feed->format.filter);
     buf_fini(&feed->id);
     free(feed);
@@ -51,7 +49,7 @@ static bool
 same_format(const struct format *a, const struct format *b)
 {
     return a->framer == b->framer && a->envelope == b->envelope && a->chunked == b->chunked &&
-           filter_same(a->filter, b->filter);
+           a->coding == b->coding && filter_same(a->filter, b->filter);
 }
 
 struct feed *
@@ -89,7 +87,11 @@ void
 feed_exit(struct feed *feed)
 {
     assert(feed->n_sessions > 0 && (!feed->advancing || feed->outlet->is_private));
-    if (--feed->n_sessions > 0 || feed->format.filter == NULL || feed->outlet->is_private) {
+    if (--feed->n_sessions > 0) {
+        return;
+    }
+    feed_cache_drop(feed); /* nobody is behind */
+    if (feed->format.filter == NULL || feed->outlet->is_private) {
         return;
     }
     struct feed **link = &feed->outlet->feeds;
@@ -99,15 +101,6 @@ feed_exit(struct feed *feed)
     *link = feed->next;
     shard_filter_release(feed->outlet->shard);
     feed_free(feed);
-}
-
-static void
-drop_cache(struct feed *feed)
-{
-    for (int i = 0; i < FEED_CACHE; i++) {
-        batch_unref(feed->cache[i]);
-        feed->cache[i] = NULL;
-    }
 }
 
 static void
@@ -130,6 +123,20 @@ send_batch(struct feed *feed, struct batch *batch)
     }
 }
 
+struct batch *
+outlet_encode(struct outlet *outlet, const struct run *run, struct record *const *records, size_t n)
+{
+    struct batch *batch =
+        batch_encode(run->format, run->stand, run->id_before, run->id_len, records, n, run->first);
+    if (run->format->coding != CODING_IDENTITY) {
+        struct coding_counters *counters = &outlet->counters->coded[run->format->coding];
+        counter_add(&counters->pieces, batch->compressed);
+        counter_add(&counters->from_bytes, batch->raw_bytes);
+        counter_add(&counters->to_bytes, batch->bytes.len);
+    }
+    return batch;
+}
+
 static struct batch *
 encode_next(struct feed *feed)
 {
@@ -139,8 +146,8 @@ encode_next(struct feed *feed)
     if (n == 0) {
         return NULL;
     }
-    struct batch *batch =
-        batch_encode(&feed->format, feed->stand, feed->id.bytes, feed->id.len, records, n, false);
+    struct batch *batch = outlet_encode(feed->outlet,
+        &(struct run){&feed->format, feed->stand, feed->id.bytes, feed->id.len, false}, records, n);
     for (size_t i = 0; i < n; i++) {
         record_unref(records[i]);
     }
@@ -159,9 +166,7 @@ keep(struct feed *feed, struct batch *batch)
         batch_unref(batch);
         return;
     }
-    batch_unref(feed->cache[feed->cache_at]);
-    feed->cache[feed->cache_at] = batch;
-    feed->cache_at = (feed->cache_at + 1) % FEED_CACHE;
+    feed_cache_take(feed, batch);
 }
 
 static void
@@ -239,7 +244,7 @@ feed_join(struct feed *feed, struct session *session)
         return false;
     }
     if (empty) {
-        drop_cache(feed);
+        feed_cache_drop(feed);
         feed->stand = session->stand;
         feed->id.len = 0;
         buf_adds(&feed->id, session->id_before);
@@ -262,21 +267,6 @@ feed_leave(struct feed *feed, struct session *session)
         TAILQ_REMOVE(&feed->live, session, live_link);
     }
     session->state = SESSION_BEHIND;
-}
-
-struct batch *
-feed_find(struct feed *feed, uint64_t seq, size_t *unit)
-{
-    for (int i = 0; i < FEED_CACHE; i++) {
-        struct batch *batch = feed->cache[i];
-        if (batch != NULL && seq >= batch->stand.seq) {
-            *unit = batch_unit_from(batch, seq);
-            if (*unit < batch->n_units) {
-                return batch;
-            }
-        }
-    }
-    return NULL;
 }
 
 uint64_t

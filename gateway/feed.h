@@ -12,6 +12,7 @@
 #include "session.h"
 
 #define FEED_CACHE 4
+#define FEED_BEHIND 16 /* 1 MiB of records: the default slow.queue.bytes */
 #define BATCH_RECORDS 512
 #define BATCH_BYTES (64u * 1024u)
 
@@ -30,6 +31,8 @@ struct feed {
     struct session_list solo;        /* LIVE too, but each pumped by itself */
     struct batch *cache[FEED_CACHE]; /* empty in a filtered feed: there may be many of them */
     unsigned cache_at;
+    struct batch *behind[FEED_BEHIND]; /* of a coded feed: what those who are behind read */
+    unsigned behind_at;
     bool advancing;
     uint64_t resets; /* of the stream's table, that its LIVE sessions know of */
 };
@@ -47,6 +50,7 @@ struct outlet {
     bool on_request; /* of a stream that a request made: who subscribes begins at its beginning,
                         and ends with it */
     uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
+    uint64_t cached_bytes; /* of those that its feeds keep */
     bool hold_stale;       /* the hold must be computed again before the shard sleeps */
 };
 
@@ -57,6 +61,21 @@ void outlet_fini(struct outlet *outlet); /* no session may be left */
  * holds limits.filters filtered feeds already. A filtered feed is the caller's to feed_enter at
  * once: it lives only while it has sessions. */
 struct feed *outlet_feed(struct outlet *outlet, const struct format *format, bool moving);
+
+/* outlet_encode: batch_encode, counted where it compresses. */
+struct run {
+    const struct format *format;
+    struct stand stand;
+    const char *id_before; /* the token at stand */
+    size_t id_len;
+    bool first;
+};
+struct batch *outlet_encode(
+    struct outlet *outlet, const struct run *run, struct record *const *records, size_t n);
+
+/* outlet_cache_limit_bytes: what the feeds of one outlet keep of batches at most, whatever formats
+ * there are; beyond, what a feed sent last is not kept, and who is just behind reads for itself. */
+uint64_t outlet_cache_limit_bytes(const struct config_stream *config);
 
 /* feed_enter, feed_exit: a session begins on it, and is gone from it. feed_exit may free feed. */
 void feed_enter(struct feed *feed);
@@ -82,6 +101,17 @@ bool feed_advance(struct feed *feed);
  * there, or can be made to. False: it must read on by itself first. */
 bool feed_join(struct feed *feed, struct session *session);
 void feed_leave(struct feed *feed, struct session *session);
+
+/* feed_cache_take: keep the batch that was sent last; consumed. feed_cache_drop: keep none. */
+void feed_cache_take(struct feed *feed, struct batch *batch);
+void feed_cache_drop(struct feed *feed);
+
+/* feed_keep_behind: batch, which one read by itself, is for others too who come there: compressing
+ * it is dear. feed_next_kept: the least seq beyond seq at which a unit of a kept batch begins;
+ * UINT64_MAX: none. Who reads no further meets it, and those who are behind go on together. Both do
+ * nothing for feeds that are not coded, or are filtered. */
+void feed_keep_behind(struct feed *feed, struct batch *batch);
+uint64_t feed_next_kept(const struct feed *feed, uint64_t seq);
 
 /* feed_find: a cached batch with a unit that begins at seq, and which. NULL: none. Lent. */
 struct batch *feed_find(struct feed *feed, uint64_t seq, size_t *unit);

@@ -96,7 +96,8 @@ bool
 origin_headers(const struct config *config, const struct http_request *request, struct buf *out)
 {
     struct slice origin = http_header(request, "Origin");
-    buf_adds(out, config->cors_origins.n > 0 ? "Vary: Accept, Origin\r\n" : "Vary: Accept\r\n");
+    buf_adds(out, config->cors_origins.n > 0 ? "Vary: Accept, Accept-Encoding, Origin\r\n"
+                                             : "Vary: Accept, Accept-Encoding\r\n");
     if (origin.at == NULL) {
         return true;
     }

@@ -29,15 +29,13 @@ session_owes(const struct session *session)
 size_t
 session_begin_control(struct session *session)
 {
-    return session->feed->format.chunked ? chunk_begin(&session->out) : 0;
+    return piece_begin(&session->feed->format, &session->out);
 }
 
 void
-session_end_control(struct session *session, size_t chunk)
+session_end_control(struct session *session, size_t piece)
 {
-    if (session->feed->format.chunked) {
-        chunk_end(&session->out, chunk);
-    }
+    piece_end(&session->feed->format, &session->out, piece, &session->sum);
 }
 
 void
@@ -244,6 +242,7 @@ wait_for_source(struct session *session)
 static void
 open_body(struct session *session)
 {
+    body_open(&session->feed->format, &session->out);
     size_t chunk = session_begin_control(session);
     session_framer(session)->open(&session->out);
     session_end_control(session, chunk);
@@ -428,6 +427,7 @@ session_new_take(
     if (feed->format.framer->transport == TRANSPORT_WS) {
         session->ws = mem_calloc(1, sizeof *session->ws);
         ws_parser_init(session->ws, shard_config(conn->shard)->max_message_bytes);
+        session->ws->deflate = feed->format.coding == CODING_MESSAGE;
     }
     feed_enter(feed);
     outlet->n_sessions++;
@@ -531,6 +531,7 @@ session_end(struct session *session, const struct ending *ending)
         size_t chunk = session_begin_control(session);
         format->framer->close(&session->out, ending->code, ending->reason);
         session_end_control(session, chunk);
+        body_close(format, &session->out, &session->sum);
         if (format->chunked) {
             BUF_LITERAL(&session->out, "0\r\n\r\n");
         }

@@ -47,6 +47,8 @@ struct session {
     struct stand stand;
     char *id_before; /* the token at stand; NULL while LIVE: the feed knows it */
 
+    struct coding_sum sum; /* of the body so far, what is owed included; where it is gzip */
+
     struct buf out; /* goes first: the rest of a unit, control messages */
     size_t out_at;
     uint64_t settled_seq; /* up to here all was in the socket when nothing was owed last */

@@ -200,8 +200,7 @@ session_conflate_send(struct session *session, uint64_t most)
     size_t n = conflate_peek(waiting, records, max, BATCH_BYTES);
     struct format format = session->feed->format;
     format.filter = NULL; /* absorb has asked it */
-    struct batch *batch = batch_encode(&format, session->stand, session->id_before,
-        strlen(session->id_before), records, n, !session->sent_any);
+    struct batch *batch = session_encode(session, &format, records, n);
     uint64_t before = session->stand.seq;
     char *from = mem_strdup(session->id_before);
     session_deliver(session, batch, 0);

@@ -40,9 +40,9 @@ void session_conflate_fini(struct session *session);
 void session_check_limits(struct session *session, int64_t now_ms);
 
 /* session_begin_control, session_end_control: what is appended to out between them is one piece of
- * the body: a chunk where the format has chunks. */
+ * the body, see piece_begin. */
 size_t session_begin_control(struct session *session);
-void session_end_control(struct session *session, size_t chunk);
+void session_end_control(struct session *session, size_t piece);
 
 /* session_token_before: the token of a place whose last record is before; NULL: where the stream
  * began. Owns: the caller frees the text. */
@@ -119,6 +119,10 @@ bool session_wants(const struct session *session, const struct record *record);
  * for it. Owns: takes a reference of each. Returns how many records (not gaps) are sent or owed
  * now. */
 uint64_t session_send_records(struct session *session, struct record **records, size_t n);
+
+/* session_encode: records as a batch of its own from its stand on. */
+struct batch *session_encode(
+    struct session *session, const struct format *format, struct record *const *records, size_t n);
 
 /* session_send_next: send one batch from its stand: a cached one, or one of its own. False: there
  * is nothing to read now. */

@@ -18,6 +18,10 @@ read_end(const struct session *session)
     if (!session->solo && session->stand.seq < session->feed->stand.seq) {
         end = session->feed->stand.seq;
     }
+    if (!session->solo && session->keep_end == 0) {
+        uint64_t kept = feed_next_kept(session->feed, session->stand.seq);
+        end = kept < end ? kept : end;
+    }
     if (session->keep_end != 0 && session->keep_end < end) {
         end = session->keep_end;
     }
@@ -131,6 +135,21 @@ pass_over(struct session *session, const struct record *last)
     }
 }
 
+struct batch *
+session_encode(
+    struct session *session, const struct format *format, struct record *const *records, size_t n)
+{
+    return outlet_encode(session->feed->outlet,
+        &(struct run){
+            .format = format,
+            .stand = session->stand,
+            .id_before = session->id_before,
+            .id_len = strlen(session->id_before),
+            .first = !session->sent_any,
+        },
+        records, n);
+}
+
 uint64_t
 session_send_records(struct session *session, struct record **records, size_t n)
 {
@@ -147,8 +166,7 @@ session_send_records(struct session *session, struct record **records, size_t n)
     record_unref(last);
     struct format format = session->feed->format;
     format.filter = NULL; /* choose has asked it */
-    struct batch *batch = batch_encode(&format, session->stand, session->id_before,
-        strlen(session->id_before), records, kept, !session->sent_any);
+    struct batch *batch = session_encode(session, &format, records, kept);
     session_deliver(session, batch, 0);
     for (size_t i = 0; i < kept; i++) {
         sent += !records[i]->is_gap && records[i]->seq < session->stand.seq;
@@ -192,8 +210,10 @@ send_own(struct session *session)
     if (session->solo) {
         format.filter = NULL; /* choose has asked it */
     }
-    struct batch *batch = batch_encode(&format, session->stand, session->id_before,
-        strlen(session->id_before), records, kept, !session->sent_any);
+    struct batch *batch = session_encode(session, &format, records, kept);
+    if (!session->solo && session->sent_any) { /* before that its id is that of its request */
+        feed_keep_behind(session->feed, batch);
+    }
     if (session->durable != NULL) {
         durable_sending(session, records[kept - 1]);
     }

@@ -4,6 +4,7 @@
 
 #include "catchup.h"
 #include "clock.h"
+#include "coding.h"
 #include "feed.h"
 #include "listener.h"
 #include "log.h"
@@ -55,6 +56,7 @@ struct shard {
     struct privates *privates; /* NULL on the admin's shard */
     struct catchups *catchups; /* NULL where nothing is caught up */
     struct push_home *pushes;  /* posts with news */
+    struct coder *coder;
     struct lws_log *lws_log;
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
@@ -316,6 +318,10 @@ shard_new(const struct shard_options *options, struct err *err)
     snprintf(shard->name, sizeof shard->name, "%s", options->name);
     TAILQ_INIT(&shard->conns);
     TAILQ_INIT(&shard->paced);
+    shard->coder = coder_new(&(struct coding_options){
+        .level = (int)options->config->compression_level,
+        .least_bytes = options->config->compression_least_bytes,
+    });
     shard->spare = listener_spare();
     shard->pushes = push_home_new(shard_wake, shard);
     update_now(shard);
@@ -493,6 +499,7 @@ shard_free(struct shard *shard)
         close(shard->spare);
     }
     SSL_CTX_free(shard->client_tls);
+    coder_free(shard->coder);
     free(shard->outlets);
     free(shard->ports);
     lws_log_free(shard->lws_log);
@@ -577,6 +584,12 @@ void
 shard_remove(struct shard *shard, struct conn *conn)
 {
     TAILQ_REMOVE(&shard->conns, conn, link);
+}
+
+struct coder *
+shard_coder(struct shard *shard)
+{
+    return shard->coder;
 }
 
 struct privates *

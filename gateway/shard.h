@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct catchups;
+struct coder;
 struct privates;
 struct push_home;
 struct feed;
@@ -98,6 +99,9 @@ void shard_filter_release(struct shard *shard);
 /* shard_pace, shard_unpace: a paced session is pumped every few milliseconds. */
 void shard_pace(struct shard *shard, struct session *session);
 void shard_unpace(struct shard *shard, struct session *session);
+
+/* shard_coder: compresses for all of the shard's sessions. */
+struct coder *shard_coder(struct shard *shard);
 
 /* shard_privates: its private streams; NULL on the admin's shard. */
 struct privates *shard_privates(struct shard *shard);

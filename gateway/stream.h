@@ -6,6 +6,7 @@
 #ifndef HEADGATE_STREAM_H
 #define HEADGATE_STREAM_H
 
+#include "coding.h"
 #include "config.h"
 #include "metrics.h"
 #include "params.h"
@@ -48,6 +49,12 @@ enum disconnect_reason { DISCONNECT_REASONS(REASON_ENUM) DISCONNECT_REASON_COUNT
 extern const char *const drop_reason_names[DROP_REASON_COUNT];
 extern const char *const disconnect_reason_names[DISCONNECT_REASON_COUNT];
 
+/* What was compressed of records, once for all that share it. */
+struct coding_counters {
+    atomic_uint_fast64_t pieces; /* compressed, not left as they are */
+    atomic_uint_fast64_t from_bytes, to_bytes;
+};
+
 /* What one shard counts of one stream: one writer each, so that no cache line is fought over. */
 struct stream_counters {
     _Alignas(64) atomic_uint_fast64_t records_out[TRANSPORT_COUNT];
@@ -56,6 +63,7 @@ struct stream_counters {
     atomic_uint_fast64_t dropped[DROP_REASON_COUNT];
     atomic_uint_fast64_t disconnects[DISCONNECT_REASON_COUNT];
     struct histogram delivery;
+    struct coding_counters coded[CODING_COUNT];
 };
 
 /* How a commit reaches a shard. wake must be cheap, never block, and be callable from any thread.

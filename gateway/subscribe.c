@@ -6,11 +6,13 @@
 #include "connector.h"
 #include "durable.h"
 #include "feed.h"
+#include "http_encoding.h"
 #include "mem.h"
 #include "params.h"
 #include "session.h"
 #include "watch.h"
 #include "ws.h"
+#include "ws_deflate.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -241,6 +243,28 @@ check_end(struct stream *stream, const struct params *params, struct refusal *re
     return why == NULL || refuse_with(refusal, 400, "to: %s", why);
 }
 
+/* What of the configuration may be used for the stream, as CODING_BITs. */
+static uint32_t
+offered_codings(const struct config *config, const struct config_stream *stream)
+{
+    return stream->compressed ? config->codings << CODING_GZIP : 0;
+}
+
+/* How the answer is compressed, but for a WebSocket, which head_for asks. */
+static bool
+choose_coding(const struct server *server, const struct http_request *request, size_t stream,
+    enum stream_format format, enum coding *coding, struct refusal *refusal)
+{
+    uint32_t offered = offered_codings(server->config, config_of(server, stream));
+    *coding = CODING_IDENTITY;
+    if (request->minor == 0) { /* that a row of frames was cut could not be seen */
+        offered &= ~CODING_BIT(CODING_ZSTD);
+    }
+    return format == FORMAT_WS || http_encoding_choose(request, offered, coding) ||
+           refuse_with(refusal, 406,
+               "Accept-Encoding: it refuses identity, and nothing else that it takes is offered");
+}
+
 static const struct framer *
 framer_for(enum stream_format format)
 {
@@ -258,6 +282,19 @@ framer_for(enum stream_format format)
     return &framer_ndjson;
 }
 
+static struct format
+format_of(const struct conn *conn, const struct http_request *request, enum stream_format chosen,
+    enum coding coding)
+{
+    const struct framer *framer = framer_for(chosen);
+    return (struct format){
+        .framer = framer,
+        .chunked = framer->in_http_body && request->minor == 1,
+        .coding = coding,
+        .coder = shard_coder(conn->shard),
+    };
+}
+
 static void
 refuse(struct conn *conn, const struct http_request *request, const struct refusal *refusal,
     const char *cors)
@@ -273,10 +310,13 @@ refuse(struct conn *conn, const struct http_request *request, const struct refus
 }
 
 static void
-stream_head(struct buf *head, const struct http_request *request, const struct framer *framer,
+stream_head(struct buf *head, const struct http_request *request, const struct format *format,
     const char *cors)
 {
-    buf_addf(head, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n", framer->content_type);
+    buf_addf(head, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n", format->framer->content_type);
+    if (format->coding != CODING_IDENTITY) {
+        buf_addf(head, "Content-Encoding: %s\r\n", coding_names[format->coding]);
+    }
     BUF_LITERAL(head, "Cache-Control: no-cache, no-transform\r\n"
                       "X-Accel-Buffering: no\r\n"
                       "X-Content-Type-Options: nosniff\r\n");
@@ -288,26 +328,32 @@ stream_head(struct buf *head, const struct http_request *request, const struct f
 }
 
 static void
-answer_head(struct conn *conn, const struct http_request *request, const struct framer *framer,
+answer_head(struct conn *conn, const struct http_request *request, const struct format *format,
     const char *cors)
 {
     struct buf head;
     buf_init(&head);
-    stream_head(&head, request, framer, cors);
+    stream_head(&head, request, format, cors);
     conn_reply_raw(conn, &head);
     buf_fini(&head);
 }
 
+/* The head of a WebSocket's answer; offered, a set of CODING_BITs, may make format's coding
+ * CODING_MESSAGE. */
 static bool
-head_for(struct buf *head, const struct http_request *request, const struct framer *framer,
-    const char *cors, struct refusal *refusal)
+ws_head(struct buf *head, const struct http_request *request, struct format *format,
+    uint32_t offered, const char *cors, struct refusal *refusal)
 {
-    if (framer != &framer_ws) {
-        stream_head(head, request, framer, cors);
-        return true;
-    }
     const char *reason = NULL;
-    int status = ws_handshake(request, cors, head, &reason);
+    struct buf lines;
+    buf_init(&lines);
+    buf_adds(&lines, cors);
+    if ((offered & CODING_BIT(CODING_MESSAGE)) != 0 && ws_deflate_accept(request, &lines)) {
+        format->coding = CODING_MESSAGE;
+    }
+    buf_addc(&lines, '\0');
+    int status = ws_handshake(request, lines.bytes, head, &reason);
+    buf_fini(&lines);
     if (status == 101) {
         return true;
     }
@@ -424,29 +470,26 @@ open_own(struct server *server, struct conn *conn, size_t stream, const struct p
 
 static void
 start_session(struct server *server, struct conn *conn, const struct http_request *request,
-    size_t stream, enum stream_format chosen, struct params *params, const char *cors)
+    size_t stream, struct format *format, struct params *params, const char *cors)
 {
     struct refusal refusal = {.status = 0};
-    const struct framer *framer = framer_for(chosen);
+    uint32_t offered = offered_codings(server->config, config_of(server, stream));
     struct buf head;
     buf_init(&head);
-    if (!head_for(&head, request, framer, cors, &refusal)) {
+    if (format->framer != &framer_ws) {
+        stream_head(&head, request, format, cors);
+    } else if (!ws_head(&head, request, format, offered, cors, &refusal)) {
         refuse(conn, request, &refusal, cors);
         buf_fini(&head);
         return;
     }
     if (!params->has_heartbeat) {
-        params->heartbeat_ms = default_heartbeat(server, framer);
+        params->heartbeat_ms = default_heartbeat(server, format->framer);
     }
     if (params->filter != NULL && config_of(server, stream)->view == VIEW_TABLE) {
         filter_keep_tombstones(params->filter);
     }
-    struct format format = {
-        .framer = framer,
-        .envelope = params->envelope,
-        .chunked = framer->in_http_body && request->minor == 1,
-        .filter = params->filter,
-    };
+    format->filter = params->filter;
     struct outlet *outlet = shard_outlet(conn->shard, stream);
     struct private_stream *made = NULL;
     if (params->consumer[0] != '\0' || is_on_request(config_of(server, stream))) {
@@ -458,7 +501,7 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
         }
         outlet = &made->outlet;
     }
-    struct feed *feed = outlet_feed(outlet, &format, outlet->is_private);
+    struct feed *feed = outlet_feed(outlet, format, outlet->is_private);
     if (feed != NULL) {
         struct session *session = session_new_take(conn, feed, params, &head);
         if (params->consumer[0] != '\0') {
@@ -514,13 +557,15 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     const struct config_stream *config = config_of(server, stream);
     struct params params;
     struct err err;
-    enum stream_format format;
+    enum stream_format chosen;
+    enum coding coding;
     struct refusal refusal = {.status = 0};
     if (parse_params(&params, server, conn, request, what, &err) != 0) {
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
-    } else if (!choose_format(request, what->format, config, &params, &format, &refusal) ||
-               !check_allowed(config, &params, &refusal) || !check_ids(&params, format, &refusal) ||
+    } else if (!choose_format(request, what->format, config, &params, &chosen, &refusal) ||
+               !check_allowed(config, &params, &refusal) || !check_ids(&params, chosen, &refusal) ||
+               !choose_coding(server, request, stream, chosen, &coding, &refusal) ||
                !check_snapshot(config, &params, &refusal) ||
                !check_end(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
@@ -538,12 +583,15 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     } else if (request->has_body) {
         refuse_with(&refusal, 400, "a subscription has no request body");
         refuse(conn, request, &refusal, cors);
-    } else if (request->method == HTTP_HEAD) {
-        answer_head(conn, request, framer_for(format), cors);
+    } else if (request->method == HTTP_HEAD && chosen != FORMAT_WS) {
+        struct format format = format_of(conn, request, chosen, coding);
+        answer_head(conn, request, &format, cors);
     } else if (!check_catchup(server, shard_outlet(conn->shard, stream), &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
     } else {
-        start_session(server, conn, request, stream, format, &params, cors);
+        struct format format = format_of(conn, request, chosen, coding);
+        format.envelope = params.envelope;
+        start_session(server, conn, request, stream, &format, &params, cors);
     }
     params_fini(&params);
 }

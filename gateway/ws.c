@@ -1,13 +1,16 @@
 /* ws: the frames of a client, byte by byte (RFC 6455 section 5), and heads and close frames for it.
- * The thread of the connection. Extensions are never negotiated, so reserved bits are always a
- * fault. */
+ * The thread of the connection. permessage-deflate is the only extension there may be, so all other
+ * reserved bits are a fault. */
 #include "ws.h"
+
+#include "ws_deflate.h"
 
 #include <assert.h>
 #include <string.h>
 
 #define OP_CONTINUATION 0u
 #define CONTROL_MAX 125u
+#define RSV1 0x40u
 
 /* One step of UTF-8 (RFC 3629 section 4). The state is 0 between characters, else the count of
  * continuation bytes to come in the low byte and the bounds of the next one above it: so overlongs,
@@ -112,7 +115,8 @@ check_first_bytes(struct ws_parser *parser)
     unsigned opcode = first & 0x0f;
     parser->fin = (first & 0x80) != 0;
     parser->opcode = (unsigned char)opcode;
-    if ((first & 0x70) != 0) {
+    bool begins = opcode == WS_OP_TEXT || opcode == WS_OP_BINARY; /* RFC 7692 section 6.1 */
+    if ((first & (parser->deflate && begins ? 0x70 & ~RSV1 : 0x70)) != 0) {
         return fail(parser, 1002, "reserved bits are set");
     }
     if (opcode > WS_OP_PONG || (opcode > WS_OP_BINARY && opcode < WS_OP_CLOSE)) {
@@ -168,6 +172,7 @@ begin_payload(struct ws_parser *parser)
         }
         if (parser->opcode != OP_CONTINUATION) {
             parser->message_opcode = parser->opcode;
+            parser->compressed = (parser->head[0] & RSV1) != 0;
             parser->utf8_state = 0;
         }
     }
@@ -211,7 +216,7 @@ take_payload(struct ws_parser *parser, const char *bytes, size_t len, size_t *at
     *at += n;
     parser->mask_at = (unsigned)((parser->mask_at + n) & 3);
     parser->remaining -= n;
-    if (!is_control(parser) && parser->message_opcode == WS_OP_TEXT &&
+    if (!is_control(parser) && parser->message_opcode == WS_OP_TEXT && !parser->compressed &&
         !utf8_feed(&parser->utf8_state, out, n)) {
         return fail(parser, 1007, "text is not UTF-8");
     }
@@ -252,6 +257,26 @@ finish_close(struct ws_parser *parser)
     return deliver(parser, WS_CLOSE, control->bytes + 2, control->len - 2);
 }
 
+/* The message is whole. WS_MORE: nothing is wrong with it. */
+static enum ws_event
+inflate_message(struct ws_parser *parser)
+{
+    struct buf *message = &parser->message;
+    switch (ws_deflate_inflate(message, parser->max_message_bytes)) {
+    case 0:
+        break;
+    case 1009:
+        return fail(parser, 1009, "message too big");
+    default:
+        return fail(parser, 1007, "message is not deflate");
+    }
+    if (parser->message_opcode == WS_OP_TEXT &&
+        !utf8_feed(&parser->utf8_state, message->bytes, message->len)) {
+        return fail(parser, 1007, "text is not UTF-8");
+    }
+    return WS_MORE;
+}
+
 static enum ws_event
 finish_frame(struct ws_parser *parser)
 {
@@ -267,6 +292,9 @@ finish_frame(struct ws_parser *parser)
         return WS_MORE;
     }
     bool text = parser->message_opcode == WS_OP_TEXT;
+    if (parser->compressed && inflate_message(parser) == WS_FAILED) {
+        return WS_FAILED;
+    }
     if (text && parser->utf8_state != 0) {
         return fail(parser, 1007, "text ends inside a character");
     }

@@ -49,6 +49,8 @@ struct ws_parser {
     unsigned char opcode;         /* of the frame */
     unsigned char message_opcode; /* of the fragmented message, 0 when none is open */
     bool fin;
+    bool deflate;    /* permessage-deflate was negotiated: set by the owner after ws_parser_init */
+    bool compressed; /* the message is: its UTF-8 is checked once it is whole */
     bool in_payload;
     bool failed;
     bool closed; /* WS_CLOSE was told */
@@ -64,6 +66,8 @@ void ws_parser_fini(struct ws_parser *parser);
 
 /* ws_parse: take bytes[*at..len), advance *at, and return the next event. Call it again until
  * WS_MORE: that call takes back what the event lent. After WS_FAILED it only returns that again.
+ * A compressed message counts as what it becomes; it is inflated at its end (ws_deflate.h), and is
+ * never larger than max_message_bytes on the way.
  * Holds no more than max_message_bytes + 125 bytes (twice that in allocations, as they double);
  * after WS_MORE between messages none. O(bytes). */
 enum ws_event ws_parse(struct ws_parser *parser, const char *bytes, size_t len, size_t *at);

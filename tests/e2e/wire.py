@@ -13,6 +13,9 @@ import os
 import socket
 import struct
 import time
+import zlib
+
+from zstd import ZstdDecoder
 
 TRANSPORTS = ("ws", "sse", "ndjson")
 TIMEOUT_S = 20
@@ -97,13 +100,35 @@ class Connection:
         self.sock.close()
 
 
+class GzipDecoder:
+    """Strict: one member, its checksum, and nothing behind."""
+
+    def __init__(self):
+        self._inflate = zlib.decompressobj(16 + zlib.MAX_WBITS)
+
+    def decode(self, part):
+        assert not self._inflate.eof, "bytes behind the end"
+        data = self._inflate.decompress(part)
+        assert not self._inflate.unused_data, "bytes behind the end"
+        return data
+
+    def whole(self):
+        return self._inflate.eof
+
+
+def decoder_of(coding):
+    if coding is None:
+        return None
+    return {"gzip": GzipDecoder, "zstd": ZstdDecoder}[coding]()
+
+
 class Http(Connection):
     """One HTTP/1.x exchange after another on a connection."""
 
     def __init__(self, port, rcvbuf=None):
         super().__init__(port, rcvbuf)
         self.status, self.headers, self.version = None, {}, None
-        self._chunk_left, self._ended = 0, False
+        self._chunk_left, self._ended, self._decoder = 0, False, None
 
     def request(self, method, target, headers=None, version="1.1", body=b""):
         lines = [f"{method} {target} HTTP/{version}"]
@@ -130,6 +155,7 @@ class Http(Connection):
             before = self.headers.get(name.lower())
             self.headers[name.lower()] = f"{before}, {value.strip()}" if before else value.strip()
         self._chunk_left, self._ended = 0, False
+        self._decoder = decoder_of(self.headers.get("content-encoding"))
         return self
 
     @property
@@ -137,7 +163,20 @@ class Http(Connection):
         return self.headers.get("transfer-encoding") == "chunked"
 
     def body_part(self, deadline):
-        """Some bytes of the body; b"" at its clean end; Ended when it is cut."""
+        """Some bytes of the decoded body; b"" at its clean end; Ended when it is cut."""
+        if self._decoder is None:
+            return self._coded_part(deadline)
+        while True:
+            part = self._coded_part(deadline)
+            if not part:
+                if not self._decoder.whole():
+                    raise Ended(clean=False)
+                return b""
+            data = self._decoder.decode(part)
+            if data:
+                return data
+
+    def _coded_part(self, deadline):
         if self._ended:
             return b""
         if self.chunked:
@@ -200,6 +239,8 @@ def ws_frame(opcode, payload=b"", masked=True, fin=True, rsv=0):
 class WebSocket(Http):
     """A WebSocket; frames of the server are checked as they come."""
 
+    deflates, compressed = False, 0  # negotiated; the compressed messages that came
+
     def open(self, target, headers=None, protocol=None):
         key = base64.b64encode(os.urandom(16)).decode()
         self.request("GET", target, {
@@ -209,12 +250,14 @@ class WebSocket(Http):
         if self.status == 101:
             digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
             assert self.headers["sec-websocket-accept"] == base64.b64encode(digest).decode()
+            self.deflates = "sec-websocket-extensions" in self.headers
         return self
 
     def frame(self, deadline):
         """(opcode, payload)"""
         first, second = self.take(2, deadline)
-        assert first & 0x70 == 0, "reserved bits"
+        coded = bool(first & 0x40)
+        assert first & (0x30 if self.deflates and first & 0x0F == 1 else 0x70) == 0, "reserved bits"
         assert second & 0x80 == 0, "a server does not mask"
         length = second & 0x7F
         if length == 126:
@@ -224,7 +267,11 @@ class WebSocket(Http):
             (length,) = struct.unpack(">Q", self.take(8, deadline))
             assert length >= 65536, "the shortest length form"
         assert first & 0x80, "one frame a message"
-        return first & 0x0F, self.take(length, deadline)
+        payload = self.take(length, deadline)
+        if coded:
+            payload = zlib.decompressobj(-zlib.MAX_WBITS).decompress(payload + b"\0\0\xff\xff")
+            self.compressed += 1
+        return first & 0x0F, payload
 
     def text(self, deadline):
         """The next text message; answers pings; Ended at the close frame."""

@@ -1,6 +1,6 @@
-/* fuzz_ws: a client's frames. The first byte chooses how the rest is cut into pieces; whole and in
- * pieces must give the same events, texts are UTF-8 to a second judge, and nothing is held between
- * messages. */
+/* fuzz_ws: a client's frames. The first byte chooses how the rest is cut into pieces, and with its
+ * highest bit that permessage-deflate was negotiated; whole and in pieces must give the same
+ * events, texts are UTF-8 to a second judge, and nothing is held between messages. */
 #include "ws.h"
 
 #include <stdlib.h>
@@ -65,11 +65,12 @@ note(struct buf *log, enum ws_event event, const struct ws_parser *parser)
 }
 
 static void
-run(const char *bytes, size_t len, size_t step, struct buf *log)
+run(const char *bytes, size_t len, size_t step, bool deflate, struct buf *log)
 {
     struct ws_parser parser;
     enum ws_event event = WS_MORE;
     ws_parser_init(&parser, LIMIT);
+    parser.deflate = deflate;
     for (size_t from = 0; from < len && event != WS_FAILED; from += step) {
         size_t end = len - from < step ? len : from + step;
         size_t at = from;
@@ -97,8 +98,9 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     }
     buf_init(&whole);
     buf_init(&pieces);
-    run((const char *)bytes + 1, len - 1, len, &whole);
-    run((const char *)bytes + 1, len - 1, 1 + bytes[0] % 16, &pieces);
+    bool deflate = (bytes[0] & 0x80) != 0;
+    run((const char *)bytes + 1, len - 1, len, deflate, &whole);
+    run((const char *)bytes + 1, len - 1, 1 + bytes[0] % 16, deflate, &pieces);
     must(whole.len == pieces.len);
     must(whole.len == 0 || memcmp(whole.bytes, pieces.bytes, whole.len) == 0);
     buf_fini(&whole);

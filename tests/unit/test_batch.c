@@ -119,7 +119,9 @@ for_each_format(void (*check)(const struct format *format, unsigned seed))
     for (size_t f = 0; f < 3; f++) {
         for (int envelope = 0; envelope < ENVELOPE_COUNT; envelope++) {
             for (int chunked = 0; chunked <= (framers[f]->in_http_body ? 1 : 0); chunked++) {
-                struct format format = {framers[f], (enum envelope)envelope, chunked == 1, NULL};
+                struct format format = {.framer = framers[f],
+                    .envelope = (enum envelope)envelope,
+                    .chunked = chunked == 1};
                 for (unsigned seed = 1; seed <= 3; seed++) {
                     check(&format, seed);
                 }
@@ -245,11 +247,11 @@ START_TEST(a_frame_is_a_unit_and_a_chunk_holds_a_few_small_records)
 {
     struct run run;
     run_init(&run, 4);
-    struct format ws = {&framer_ws, ENVELOPE_RECORD, false, NULL};
+    struct format ws = {.framer = &framer_ws, .envelope = ENVELOPE_RECORD, .chunked = false};
     struct batch *batch = encode(&run, &ws, RECORDS);
     ck_assert_uint_eq(batch->n_units, RECORDS);
     batch_unref(batch);
-    struct format ndjson = {&framer_ndjson, ENVELOPE_RECORD, true, NULL};
+    struct format ndjson = {.framer = &framer_ndjson, .envelope = ENVELOPE_RECORD, .chunked = true};
     batch = encode(&run, &ndjson, RECORDS);
     ck_assert_uint_lt(batch->n_units, RECORDS);
     for (size_t i = 0; i < batch->n_units; i++) {
@@ -269,7 +271,7 @@ START_TEST(a_gap_that_a_transport_has_no_place_for_leaves_no_byte)
     struct record *gap = record_new_gap("too_large", 3, "a", "b", 0, 1, 1, &scratch);
     gap->seq = 5;
     gap->ordinal = 9;
-    struct format format = {&framer_ndjson, ENVELOPE_DATA, true, NULL};
+    struct format format = {.framer = &framer_ndjson, .envelope = ENVELOPE_DATA, .chunked = true};
     struct batch *batch = batch_encode(&format, (struct stand){5, 6, 0}, "a", 1, &gap, 1, false);
     ck_assert_uint_eq(batch->bytes.len, 0); /* not the chunk that ends the body */
     ck_assert_uint_eq(batch->n_units, 1);
@@ -286,7 +288,7 @@ START_TEST(only_the_first_record_of_an_array_has_no_comma_before_it)
 {
     struct run run;
     run_init(&run, 5);
-    struct format json = {&framer_json, ENVELOPE_RECORD, false, NULL};
+    struct format json = {.framer = &framer_json, .envelope = ENVELOPE_RECORD, .chunked = false};
     struct batch *batch = batch_encode(&json, run.stand[0], "i", 1, run.records, RECORDS, true);
     ck_assert_int_eq(batch->bytes.bytes[0], '\n');
     size_t commas = 0;
@@ -323,7 +325,10 @@ START_TEST(a_batch_stands_behind_what_its_filter_passed_over)
             records[i]->ordinal = FIRST_ORDINAL + 1 + i;
             passing += *key == 'a';
         }
-        struct format format = {&framer_ndjson, ENVELOPE_RECORD, seed % 2 == 0, filter_new()};
+        struct format format = {.framer = &framer_ndjson,
+            .envelope = ENVELOPE_RECORD,
+            .chunked = seed % 2 == 0,
+            .filter = filter_new()};
         ck_assert_int_eq(filter_add_key(format.filter, "a", 1, &err), 0);
         filter_seal(format.filter);
         struct stand stand = {FIRST_SEQ, FIRST_ORDINAL, FIRST_BYTES};

@@ -1,5 +1,6 @@
 /* test_bound: the arithmetic of headgate check. */
 #include "bound.h"
+#include "coding.h"
 #include "fake_connector.h"
 #include "unit.h"
 
@@ -37,8 +38,9 @@ START_TEST(every_part_is_counted)
     ck_assert_uint_eq(bound_stream_bytes(&config.streams[0]), small);
     ck_assert_uint_eq(bound.streams_bytes, small + large);
     uint64_t pinned = 32 * KIB + 4 * 16 * MIB; /* a quarter of the ring, or four records */
-    ck_assert_uint_eq(
-        bound.threads_bytes, 3 * (80 * (256 * KIB + 16 * MIB) + pinned + 500 * BOUND_FILTER_BYTES));
+    uint64_t coding = CODING_STATE_BYTES + 2 * 16 * MIB;
+    ck_assert_uint_eq(bound.threads_bytes,
+        3 * (80 * (256 * KIB + 16 * MIB) + pinned + coding + 500 * BOUND_FILTER_BYTES));
     ck_assert_uint_eq(bound.connections_bytes, 1000 * (12 + 64) * KIB);
     ck_assert_uint_eq(bound.kernel_bytes, 1000 * 128 * KIB);
     ck_assert_uint_eq(bound.total_bytes,

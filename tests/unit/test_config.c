@@ -480,7 +480,8 @@ START_TEST(message_stays_on_one_line)
     assert_errors("\"a\\nb\\e\": 1\nlog: {level: \"x\\ny\"}\n",
         "f.yaml:1:1: a\\x0ab\\x1b: unknown key 'a\\x0ab\\x1b': known here are listen, admin, "
         "threads, "
-        "limits, timeouts, heartbeat, live_limit, catchup, requests, downloads, drain, cors, "
+        "limits, timeouts, heartbeat, live_limit, catchup, requests, downloads, compression, "
+        "drain, cors, "
         "tokens, log, "
         "streams, "
         "routes\n"
