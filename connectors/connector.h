@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct config_section;
+struct push_options;
 struct stream;
 
 /* Each connector defines its own struct source; others see only the pointer. */
@@ -43,6 +44,8 @@ struct replay {
     size_t n_lanes;
     const struct request_param *params; /* on a request: what it gave of request_param's names */
     size_t n_params;
+    const void *body; /* on a request: what it sent; NULL: nothing, or it could not */
+    size_t body_len;
     const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
     size_t cursor_len;  /* 0: from the beginning */
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
@@ -89,6 +92,15 @@ struct connector {
     /* request_param: the name of the i-th parameter that a request may give, NULL behind the last.
      * NULL: none. */
     const char *(*request_param)(const void *settings, size_t i);
+
+    /* variant: with these settings it is this connector, of the same name and section. NULL: it is
+     * always itself. */
+    const struct connector *(*variant)(const void *settings);
+
+    /* takes_posts: the source takes what clients post from its stream's push queue, which is made
+     * with these options; wake() is also called when something was put there. NULL: it takes none.
+     */
+    void (*takes_posts)(const void *settings, struct push_options *options);
 
     /* start: make the source and its threads; settings outlive it. replay is NULL for a configured
      * stream (of a table: REPLAY_EARLIEST), else where to begin (only with CONNECTOR_REPLAYS or

@@ -6,11 +6,13 @@
 
 extern const struct connector file_connector;
 extern const struct connector kafka_connector;
+extern const struct connector llm_connector;
+extern const struct connector push_connector;
 extern const struct connector sql_connector;
 extern const struct connector synthetic_connector;
 
-const struct connector *const connectors_all[] = {
-    &file_connector, &kafka_connector, &sql_connector, &synthetic_connector, NULL};
+const struct connector *const connectors_all[] = {&file_connector, &kafka_connector, &llm_connector,
+    &push_connector, &sql_connector, &synthetic_connector, NULL};
 
 const struct connector *
 connector_find(const char *name)

@@ -5,6 +5,7 @@
 #include "../gateway/clock.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
+#include "../gateway/record_type.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -43,9 +44,20 @@ complain(struct source *source, const rd_kafka_message_t *message)
     }
 }
 
-/* Lend the message's headers in source->headers. */
+/* The header that names the record's type, where what it names may be one. librdkafka ends values
+ * with a NUL. */
+static const char *
+type_of(const struct record_header *header)
+{
+    const char *value = header->value;
+    bool is_type = value != NULL && strcmp(header->name, RECORD_TYPE_HEADER) == 0 &&
+                   record_type_fault(value, header->value_len) == NULL;
+    return is_type ? value : NULL;
+}
+
+/* Lend the message's headers in source->headers, without the first that is its type. */
 static size_t
-lend_headers(struct source *source, const rd_kafka_message_t *message)
+lend_headers(struct source *source, const rd_kafka_message_t *message, const char **type)
 {
     rd_kafka_headers_t *headers;
     if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) {
@@ -56,15 +68,19 @@ lend_headers(struct source *source, const rd_kafka_message_t *message)
         source->headers = mem_realloc(source->headers, n * sizeof *source->headers);
         source->headers_cap = n;
     }
+    size_t lent = 0;
     for (size_t i = 0; i < n; i++) {
-        struct record_header *header = &source->headers[i];
+        struct record_header *header = &source->headers[lent];
         if (rd_kafka_header_get_all(
                 headers, i, &header->name, &header->value, &header->value_len) != 0) {
-            return i;
+            break;
         }
         header->name_len = strlen(header->name);
+        if (*type != NULL || (*type = type_of(header)) == NULL) {
+            lent++;
+        }
     }
-    return n;
+    return lent;
 }
 
 static void
@@ -111,8 +127,8 @@ stage(struct source *source, const rd_kafka_message_t *message, int64_t arrival_
         .key = message->key,
         .key_len = message->key_len,
         .data = message->payload,
-        .data_len = message->len,
-        .n_headers = lend_headers(source, message)};
+        .data_len = message->len};
+    in.n_headers = lend_headers(source, message, &in.type);
     in.headers = in.n_headers == 0 ? NULL : source->headers;
     return stream_stage(source->stream, &in, arrival_ns) >= 0;
 }

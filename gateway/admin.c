@@ -8,6 +8,7 @@
 #include "downloads.h"
 #include "log.h"
 #include "metrics.h"
+#include "stream_push.h"
 
 #include <dirent.h>
 #include <stddef.h>
@@ -377,6 +378,36 @@ tables(const struct server *server, struct buf *out)
         "1 once the table went beyond its bounds and was given up.", pick_table_given_up);
 }
 
+/* Of the streams that take posts. */
+static void
+posts(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_pushed_records_total", "counter",
+        "Records that clients posted and that are in the stream, or acknowledged by its broker.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        const struct push_queue *queue = stream_push_queue(server->streams[i]);
+        if (queue != NULL) {
+            metrics_sample_u64(out, "headgate_pushed_records_total",
+                labels_of(&labels, stream_name(server->streams[i]), NULL, NULL),
+                push_queue_pushed(queue));
+        }
+    }
+    metrics_family(
+        out, "headgate_push_rejects_total", "counter", "Posts that were refused, by reason.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        const struct push_queue *queue = stream_push_queue(server->streams[i]);
+        for (int why = 0; queue != NULL && why < PUSH_REJECT_COUNT; why++) {
+            metrics_sample_u64(out, "headgate_push_rejects_total",
+                labels_of(
+                    &labels, stream_name(server->streams[i]), "reason", push_reject_names[why]),
+                push_queue_rejects(queue, (enum push_reject)why));
+        }
+    }
+    buf_fini(&labels);
+}
+
 static void
 delivery(const struct server *server, struct buf *out)
 {
@@ -509,6 +540,7 @@ send_metrics(const struct server *server, struct conn *conn, const struct http_r
     compression(server, &out);
     drops_and_disconnects(server, &out);
     sources(server, &out);
+    posts(server, &out);
     tables(server, &out);
     delivery(server, &out);
     downloads(server, &out);

@@ -102,6 +102,7 @@ struct config {
     uint64_t idle_timeout_ms; /* keep-alive connection without a request */
     uint64_t heartbeat_ms;    /* default for SSE and WebSocket */
     uint64_t pong_timeout_ms;
+    uint64_t body_timeout_ms;   /* of a post: without a byte that comes */
     uint64_t write_timeout_ms;  /* of a download: without a byte that the client takes */
     uint64_t max_filters;       /* filtered feeds of one thread */
     uint64_t max_message_bytes; /* of a WebSocket message that a client sends */

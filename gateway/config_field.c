@@ -123,6 +123,7 @@ parse_scalar(const struct config_key *key, const char *text, void *field, struct
     case CONFIG_SECRETS:
     case CONFIG_PAIRS:
     case CONFIG_SECTION:
+    case CONFIG_SECTIONS:
     case CONFIG_CUSTOM:
         break;
     }
@@ -223,8 +224,8 @@ set_item(const struct config_parse *parse, const struct config_key *key,
     return 0;
 }
 
-static int
-check_length(const struct config_parse *parse, const struct config_key *key,
+int
+config_field_check_length(const struct config_parse *parse, const struct config_key *key,
     const struct config_node *node, size_t n)
 {
     if (n >= key->least && n <= config_field_most(key)) {
@@ -247,7 +248,7 @@ set_list(struct config_parse *parse, const struct config_key *key, const struct 
         return -1;
     }
     size_t n = alone ? 1 : node->n;
-    int result = check_length(parse, key, node, n);
+    int result = config_field_check_length(parse, key, node, n);
     struct config_strings strings = {.items = mem_calloc(n, sizeof *strings.items)};
     uint32_t set = 0;
     for (size_t i = 0; i < n; i++) {
@@ -275,7 +276,7 @@ set_pairs(struct config_parse *parse, const struct config_key *key, const struct
     if (!config_parse_is(parse, node, CONFIG_NODE_MAP, "a mapping")) {
         return -1;
     }
-    int result = check_length(parse, key, node, node->n);
+    int result = config_field_check_length(parse, key, node, node->n);
     struct config_pairs pairs = {.items = mem_calloc(node->n, sizeof *pairs.items)};
     for (size_t i = 0; i < node->n; i++) {
         const struct config_node *item = &node->items[i];

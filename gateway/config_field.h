@@ -10,6 +10,10 @@
 int config_field_set(struct config_parse *parse, const struct config_key *key,
     const struct config_node *node, void *field);
 
+/* config_field_check_length: of a list. Errors -1, reported. */
+int config_field_check_length(const struct config_parse *parse, const struct config_key *key,
+    const struct config_node *node, size_t n);
+
 /* config_field_default: the table's own default, or the empty value. */
 void config_field_default(const struct config_key *key, void *field);
 

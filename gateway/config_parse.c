@@ -156,6 +156,27 @@ report_unknown_key(struct config_parse *parse, const struct config_section *sect
     buf_fini(&message);
 }
 
+/* A list of mappings; one with an error in it has what is good of it. */
+static void
+parse_sections(struct config_parse *parse, const struct config_key *key,
+    const struct config_node *node, struct config_sections *sections)
+{
+    if (node == NULL && key->required) {
+        config_parse_error(parse, NULL, "is required");
+    }
+    if (node == NULL || !config_parse_is(parse, node, CONFIG_NODE_LIST, "a list") ||
+        config_field_check_length(parse, key, node, node->n) != 0) {
+        return;
+    }
+    sections->items = mem_calloc(node->n, key->child->size);
+    for (; sections->n < node->n; sections->n++) {
+        size_t mark = config_parse_enter_item(parse, sections->n);
+        config_parse_section(parse, key->child, &node->items[sections->n],
+            (char *)sections->items + sections->n * key->child->size);
+        config_parse_leave(parse, mark);
+    }
+}
+
 static void
 parse_key(struct config_parse *parse, const struct config_key *key, const struct config_node *node,
     void *out)
@@ -164,6 +185,8 @@ parse_key(struct config_parse *parse, const struct config_key *key, const struct
     size_t mark = config_parse_enter(parse, key->name);
     if (key->kind == CONFIG_SECTION) {
         config_parse_section(parse, key->child, node, field);
+    } else if (key->kind == CONFIG_SECTIONS) {
+        parse_sections(parse, key, node, field);
     } else if (node == NULL) {
         if (key->required) {
             config_parse_error(parse, NULL, "is required");
@@ -202,6 +225,16 @@ config_parse_section(struct config_parse *parse, const struct config_section *se
     parse->column = column;
 }
 
+static void
+free_sections(const struct config_section *section, struct config_sections *sections)
+{
+    for (size_t i = 0; i < sections->n; i++) {
+        config_parse_free(section, (char *)sections->items + i * section->size);
+    }
+    free(sections->items);
+    *sections = (struct config_sections){0};
+}
+
 void
 config_parse_free(const struct config_section *section, void *out)
 {
@@ -210,6 +243,8 @@ config_parse_free(const struct config_section *section, void *out)
         void *field = (char *)out + key->offset;
         if (key->kind == CONFIG_SECTION) {
             config_parse_free(key->child, field);
+        } else if (key->kind == CONFIG_SECTIONS) {
+            free_sections(key->child, field);
         } else if (key->kind != CONFIG_CUSTOM) {
             config_field_free(key, field);
         }

@@ -116,7 +116,7 @@ static bool
 names_a_secret(const char *name)
 {
     static const char *const words[] = {"password", "secret", "token", "pem", "username", "jaas",
-        "credential", "oauthbearer.config"};
+        "credential", "oauthbearer.config", "authorization", "api-key", "cookie"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcasestr(name, words[i]) != NULL) {
             return true;
@@ -196,6 +196,7 @@ print_field(FILE *out, const struct config_key *key, const void *field)
         break;
     case CONFIG_PAIRS:
     case CONFIG_SECTION:
+    case CONFIG_SECTIONS:
     case CONFIG_CUSTOM:
         break; /* print_section's */
     }
@@ -207,6 +208,21 @@ is_absent(const struct config_key *key, const void *field)
     return key->kind == CONFIG_CUSTOM ||
            ((key->kind == CONFIG_STRING || key->kind == CONFIG_SECRET) &&
                *(char *const *)field == NULL);
+}
+
+static void print_section(
+    FILE *out, int depth, const struct config_section *section, const void *data);
+
+static void
+print_sections(FILE *out, int depth, const struct config_section *section,
+    const struct config_sections *sections)
+{
+    fputs(sections->n == 0 ? " []\n" : "\n", out);
+    for (size_t i = 0; i < sections->n; i++) {
+        print_indent(out, depth + 1);
+        fputs("-\n", out);
+        print_section(out, depth + 2, section, (const char *)sections->items + i * section->size);
+    }
 }
 
 static void
@@ -223,6 +239,8 @@ print_section(FILE *out, int depth, const struct config_section *section, const 
         if (key->kind == CONFIG_SECTION) {
             fputc('\n', out);
             print_section(out, depth + 1, key->child, field);
+        } else if (key->kind == CONFIG_SECTIONS) {
+            print_sections(out, depth, key->child, field);
         } else if (key->kind == CONFIG_PAIRS) {
             print_pairs(out, depth, field);
         } else {

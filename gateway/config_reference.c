@@ -45,12 +45,15 @@ print_rows(FILE *out, const char *prefix, const struct config_section *section)
 {
     for (size_t i = 0; i < section->n_keys; i++) {
         const struct config_key *key = &section->keys[i];
+        bool list = key->kind == CONFIG_SECTIONS;
         if (key->kind != CONFIG_SECTION) {
             print_row(out, prefix, key);
+        }
+        if (key->kind != CONFIG_SECTION && !list) {
             continue;
         }
         char nested[256];
-        snprintf(nested, sizeof nested, "%s%s.", prefix, key->name);
+        snprintf(nested, sizeof nested, "%s%s%s.", prefix, key->name, list ? "[]" : "");
         print_rows(out, nested, key->child);
     }
 }

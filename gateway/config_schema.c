@@ -138,18 +138,24 @@ word(const char *value)
     return schema;
 }
 
-/* One item, or a list of them. */
-static json_t *
-list_of(const struct config_key *key, json_t *item_taken)
+static void
+put_length(json_t *array, const struct config_key *key)
 {
-    json_t *array = typed("array");
-    put(array, "items", json_incref(item_taken));
     if (key->least != 0) {
         put(array, "minItems", json_integer((json_int_t)key->least));
     }
     if (key->most != 0) {
         put(array, "maxItems", json_integer((json_int_t)key->most));
     }
+}
+
+/* One item, or a list of them. */
+static json_t *
+list_of(const struct config_key *key, json_t *item_taken)
+{
+    json_t *array = typed("array");
+    put(array, "items", json_incref(item_taken));
+    put_length(array, key);
     return any_of(item_taken, array, NULL);
 }
 
@@ -243,6 +249,15 @@ custom_schema(const struct config_key *key)
 }
 
 static json_t *
+sections_schema(const struct config_key *key)
+{
+    json_t *array = typed("array");
+    put(array, "items", section_schema(key->child));
+    put_length(array, key);
+    return array;
+}
+
+static json_t *
 value_schema(const struct config_key *key)
 {
     switch (key->kind) {
@@ -266,6 +281,8 @@ value_schema(const struct config_key *key)
         return pairs();
     case CONFIG_SECTION:
         return section_schema(key->child);
+    case CONFIG_SECTIONS:
+        return sections_schema(key);
     case CONFIG_CUSTOM:
         return custom_schema(key);
     }

@@ -5,6 +5,7 @@
 #include "config_keys.h"
 #include "config_value.h"
 #include "mem.h"
+#include "push_queue.h"
 #include "record.h"
 
 #include <ctype.h>
@@ -59,6 +60,8 @@ parse_settings(struct config_parse *parse, const struct connector *connector,
     if (connector->check(stream->settings, &err) != 0) {
         config_report_add(parse->report, err.line != 0 ? err.line : node->key_line,
             err.line != 0 ? err.column : node->key_column, parse->path.bytes, "%s", err.text);
+    } else if (connector->variant != NULL) {
+        stream->connector = connector->variant(stream->settings);
     }
 }
 
@@ -178,6 +181,24 @@ check_consumers(
     }
 }
 
+/* The largest record must fit beside others that are still arriving. */
+#define PUSH_RECORDS_LEAST 4
+
+static void
+check_posts(
+    struct config_parse *parse, const struct config_node *node, const struct config_stream *stream)
+{
+    struct push_options posts;
+    if (stream->connector == NULL || stream->connector->takes_posts == NULL) {
+        return;
+    }
+    stream->connector->takes_posts(stream->settings, &posts);
+    if (posts.max_bytes / PUSH_RECORDS_LEAST < stream->max_record_bytes) {
+        report_at(parse, node, "source", stream->connector->name,
+            "memory is less than four times max_record");
+    }
+}
+
 static void
 parse_stream(
     struct config_parse *parse, const struct config_node *node, struct config_stream *stream)
@@ -202,6 +223,7 @@ parse_stream(
     check_consumers(parse, node, stream);
     if (errors == parse->report->count) {
         check_view(parse, node, stream);
+        check_posts(parse, node, stream);
     }
 }
 

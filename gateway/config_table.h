@@ -38,7 +38,14 @@ enum config_kind {
     CONFIG_PAIRS,    /* struct config_pairs; a mapping of scalars, any names */
     CONFIG_SECTION,  /* a struct in place; child is its section. With offset 0 and a child of the
                         same struct it is a group of keys alone */
+    CONFIG_SECTIONS, /* struct config_sections; a list of mappings, each of them child's */
     CONFIG_CUSTOM    /* parsed by code of the section above: listen, streams, routes, source */
+};
+
+/* items is an array of n of the child's structs. */
+struct config_sections {
+    void *items;
+    size_t n;
 };
 
 struct config_section;

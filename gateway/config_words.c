@@ -81,6 +81,9 @@ config_words_kind(struct buf *out, const struct config_key *key)
     case CONFIG_SECTION:
         buf_adds(out, "mapping");
         break;
+    case CONFIG_SECTIONS:
+        buf_adds(out, "list of mappings");
+        break;
     case CONFIG_CUSTOM:
         buf_adds(out, key->fallback != NULL ? "address" : "mapping");
         break;

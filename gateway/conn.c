@@ -46,6 +46,7 @@ conn_free(struct conn *conn)
     if (conn->session != NULL) {
         session_free(conn->session);
     }
+    conn_body_free(conn);
     conn_file_end(conn);
     shard_remove(conn->shard, conn);
     buf_fini(&conn->in);
@@ -308,11 +309,16 @@ take_request(struct conn *conn, const char *bytes, size_t len)
     return conn->state == CONN_LINGER ? len : taken;
 }
 
-/* Serve the whole requests in conn->in, one after the other, while each is answered at once. */
-static void
-serve_buffered(struct conn *conn)
+void
+conn_serve(struct conn *conn)
 {
-    while (conn->state == CONN_HEAD && conn->in.len > 0 && !conn->dead) {
+    while (!conn->dead) {
+        if (conn->state == CONN_BODY && conn_body_serve(conn)) {
+            continue;
+        }
+        if (conn->state != CONN_HEAD || conn->in.len == 0) {
+            break;
+        }
         size_t taken = take_request(conn, conn->in.bytes, conn->in.len);
         if (taken == 0) {
             int64_t by =
@@ -349,7 +355,15 @@ conn_received(struct conn *conn, const char *bytes, size_t len)
             return -1; /* pipelines far ahead of our answers */
         }
         buf_add(&conn->in, bytes, len);
-        serve_buffered(conn);
+        conn_serve(conn);
+        break;
+    case CONN_BODY:
+        if (conn->in.len + len > 2 * HTTP_HEAD_MAX) {
+            return -1; /* behind a body that is whole, as above */
+        }
+        buf_add(&conn->in, bytes, len);
+        conn_body_received(conn);
+        conn_serve(conn);
         break;
     case CONN_STREAM:
         if (session_received(conn->session, bytes, len) != 0) {
@@ -371,7 +385,7 @@ conn_writable(struct conn *conn)
     switch (conn->state) {
     case CONN_REPLY:
         write_reply(conn);
-        serve_buffered(conn);
+        conn_serve(conn);
         break;
     case CONN_STREAM:
         session_pump(conn->session);
@@ -382,6 +396,7 @@ conn_writable(struct conn *conn)
         }
         break;
     case CONN_HEAD:
+    case CONN_BODY:
         break;
     }
     return conn->dead ? -1 : 0;
@@ -394,7 +409,9 @@ conn_tick(struct conn *conn, int64_t now_ms)
         return;
     }
     conn_file_tick(conn, now_ms);
-    if (conn->deadline_ms != 0 && now_ms >= conn->deadline_ms) {
+    if (conn->state == CONN_BODY) {
+        conn_body_tick(conn, now_ms);
+    } else if (conn->deadline_ms != 0 && now_ms >= conn->deadline_ms) {
         if (conn->state == CONN_HEAD && conn->in.len > 0) {
             refuse_head(conn, 408, "the request head did not arrive in time");
         } else {

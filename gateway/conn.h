@@ -4,9 +4,9 @@
  * libwebsockets carries it as a raw socket (and does TLS); HTTP and WebSocket are ours, see
  * DESIGN.md. Life: HEAD (reading a request) -> REPLY (a whole answer being written) -> HEAD again
  * or LINGER (written, shut down, waiting for the peer's FIN so that it is not met by a reset); or
- * HEAD -> STREAM (a session owns the connection) -> LINGER. It is freed only in the close callback
- * of libwebsockets. conn_kill() asks for that and may be called from anywhere on the shard, also
- * twice.  Thread  shard. */
+ * HEAD -> STREAM (a session owns the connection) -> LINGER; or HEAD -> BODY (a body goes to a sink
+ * as it arrives) -> REPLY. It is freed only in the close callback of libwebsockets. conn_kill()
+ * asks for that and may be called from anywhere on the shard, also twice.  Thread  shard. */
 #ifndef HEADGATE_CONN_H
 #define HEADGATE_CONN_H
 
@@ -18,6 +18,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+struct conn_body;
 struct lws;
 struct session;
 struct shard;
@@ -33,7 +34,7 @@ struct conn_file {
     uint64_t at, left;
 };
 
-enum conn_state { CONN_HEAD, CONN_REPLY, CONN_STREAM, CONN_LINGER };
+enum conn_state { CONN_HEAD, CONN_BODY, CONN_REPLY, CONN_STREAM, CONN_LINGER };
 
 struct conn {
     TAILQ_ENTRY(conn) link; /* in the shard's list */
@@ -55,6 +56,7 @@ struct conn {
     uint64_t unacked_bytes;    /* of it, as of the last tick */
     struct buf sealed;         /* TLS: handed to OpenSSL and not yet in the socket */
     struct session *session;   /* while CONN_STREAM */
+    struct conn_body *body;    /* while CONN_BODY; conn_body.c */
 };
 
 /* conn_new: for an accepted, non-blocking socket that libwebsockets has adopted as wsi. */
@@ -98,6 +100,40 @@ struct reply {
     struct transfer *transfer; /* of a file. Owned: ended on every outcome */
 };
 void conn_reply(struct conn *conn, const struct http_request *request, const struct reply *reply);
+
+/* Who takes a request's body as it arrives. Each of these but gone may answer the request
+ * (conn_body_reply), and the sink is told nothing more then. */
+struct conn_sink {
+    /* take: the next bytes of the body. Returns how many it took: fewer where it has no room, and
+     * then nothing more is read until conn_body_go_on. */
+    size_t (*take)(void *self, const char *bytes, size_t len);
+    void (*end)(void *self); /* the body is whole */
+    /* fault: it will not get whole: 400, framed wrongly; 408, nothing came for timeouts.body. */
+    void (*fault)(void *self, int status, const char *text);
+    void (*tick)(void *self, int64_t now_ms);
+    void (*gone)(void *self); /* the connection has ended without an answer */
+};
+
+/* conn_take_body: the body of request, whose head is parsed, goes to the sink. The request need not
+ * outlive the call. */
+void conn_take_body(struct conn *conn, const struct http_request *request,
+    const struct conn_sink *sink, void *self);
+
+/* conn_body_reply: answer it. A body that is not whole yet is read no further, and the connection
+ * closes. conn_body_go_on: the sink has room again, or has answered outside of take, end and fault:
+ * go on with what is there. */
+void conn_body_reply(struct conn *conn, const struct reply *reply);
+void conn_body_go_on(struct conn *conn);
+
+/* Of conn.c, for conn_body.c and it alone. conn_body_serve: pass on what is in conn->in; false when
+ * nothing more is to be done with it now. conn_body_received: bytes came. */
+bool conn_body_serve(struct conn *conn);
+void conn_body_received(struct conn *conn);
+void conn_body_free(struct conn *conn);
+void conn_body_tick(struct conn *conn, int64_t now_ms);
+/* conn_serve: serve the whole requests in conn->in, one after the other, while each is answered at
+ * once. */
+void conn_serve(struct conn *conn);
 
 /* conn_problem: an RFC 9457 application/problem+json answer; detail says what and where. */
 void conn_problem(struct conn *conn, const struct http_request *request, int status,

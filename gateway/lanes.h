@@ -82,6 +82,12 @@ uint32_t lanes_follow(const struct lanes *lanes, struct track *track, uint32_t l
 void lanes_token(struct lanes *lanes, struct buf *token);
 void lanes_start_token(struct lanes *lanes, struct buf *token);
 
+/* lanes_behind: the position now, but with each place of group as it is given, whether it has been
+ * read yet or not; the ends of these lanes are known to be as far. */
+struct push_place;
+void lanes_behind(struct lanes *lanes, const char *group, const struct push_place *places, size_t n,
+    struct buf *token);
+
 /* lanes_start_over: lane was reset: what from says of it means nothing any more. */
 void lanes_start_over(struct lanes *lanes, struct place *from, uint32_t lane);
 

@@ -7,13 +7,15 @@
 #include "json.h"
 #include "mem.h"
 #include "page.h"
+#include "push_serve.h"
 #include "watch.h"
 #include "ws.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define ALLOWED "GET, HEAD, OPTIONS"
+static const char allowed_without[] = "GET, HEAD, OPTIONS";
+static const char allowed_with_posts[] = "GET, HEAD, OPTIONS, POST";
 
 enum target_kind { TARGET_NONE, TARGET_LIST, TARGET_STREAM, TARGET_DOWNLOAD, TARGET_PAGE };
 
@@ -165,6 +167,9 @@ add_stream(const struct server *server, size_t i, struct buf *body)
     if (config->consumers_allowed) {
         BUF_LITERAL(body, "\"consumers\":true,");
     }
+    if (config->connector->takes_posts != NULL) {
+        BUF_LITERAL(body, "\"posts\":true,");
+    }
     if (health.on_request) {
         add_request(config, body);
         return;
@@ -222,15 +227,16 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
 }
 
 static void
-answer_options(struct conn *conn, const struct http_request *request, const char *cors)
+answer_options(
+    struct conn *conn, const struct http_request *request, const char *allowed, const char *cors)
 {
     struct buf headers;
     buf_init(&headers);
     buf_adds(&headers, cors);
-    BUF_LITERAL(&headers, "Allow: " ALLOWED "\r\n");
+    buf_addf(&headers, "Allow: %s\r\n", allowed);
     if (strstr(cors, "Access-Control") != NULL) {
+        buf_addf(&headers, "Access-Control-Allow-Methods: %s\r\n", allowed);
         BUF_LITERAL(&headers,
-            "Access-Control-Allow-Methods: " ALLOWED "\r\n"
             "Access-Control-Allow-Headers: Accept, Authorization, Cache-Control, Content-Type, "
             "Last-Event-ID\r\n"
             "Access-Control-Max-Age: 600\r\n");
@@ -287,10 +293,26 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
 }
 
 static void
+refuse_method(
+    struct conn *conn, const struct http_request *request, const char *allowed, const char *cors)
+{
+    struct buf headers;
+    buf_init(&headers);
+    buf_addf(&headers, "%sAllow: %s\r\n", cors, allowed);
+    buf_addc(&headers, '\0');
+    conn_problem(conn, request, 405, headers.bytes,
+        allowed == allowed_with_posts ? "only GET, HEAD, OPTIONS and POST are served here"
+                                      : "only GET, HEAD and OPTIONS are served here");
+    buf_fini(&headers);
+}
+
+static void
 dispatch(struct server *server, struct conn *conn, const struct http_request *request,
-    const char *path, const char *cors)
+    const char *path, bool same_origin, const char *cors)
 {
     struct target target = find_target(server, path);
+    bool posts = target.kind == TARGET_STREAM && push_serve_takes(server, target.stream.stream);
+    const char *allowed = posts ? allowed_with_posts : allowed_without;
     switch (request->method) {
     case HTTP_GET:
     case HTTP_HEAD:
@@ -300,20 +322,25 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
         if (target.kind == TARGET_NONE && strcmp(path, "*") != 0) {
             answer_target(server, conn, request, &target, cors);
         } else {
-            answer_options(conn, request, cors);
+            answer_options(conn, request, allowed, cors);
         }
         break;
     case HTTP_METHOD_OTHER:
         conn_problem(conn, request, 501, cors, "this method is not known here");
         break;
     case HTTP_POST:
+        if (posts) {
+            push_serve(server, conn, request, target.stream.stream, same_origin, cors);
+            break;
+        }
+        refuse_method(conn, request, allowed, cors);
+        break;
     case HTTP_PUT:
     case HTTP_DELETE:
     case HTTP_PATCH:
     case HTTP_CONNECT:
     case HTTP_TRACE:
-        conn_problem(conn, request, 405, "Allow: " ALLOWED "\r\n",
-            "only GET, HEAD and OPTIONS are served here");
+        refuse_method(conn, request, allowed, cors);
         break;
     }
     free(target.file);
@@ -336,7 +363,7 @@ serve_request(void *self, struct conn *conn, const struct http_request *request)
     } else if (ack_is_path(path)) {
         serve_ack(server, conn, request, path, same_origin, cors.bytes);
     } else {
-        dispatch(server, conn, request, path, cors.bytes);
+        dispatch(server, conn, request, path, same_origin, cors.bytes);
     }
     free(path);
     buf_fini(&cors);

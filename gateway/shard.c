@@ -11,6 +11,8 @@
 #include "lws_log.h"
 #include "mem.h"
 #include "private.h"
+#include "push_queue.h"
+#include "push_serve.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
@@ -53,6 +55,7 @@ struct shard {
     size_t n_outlets;
     struct privates *privates; /* NULL on the admin's shard */
     struct catchups *catchups; /* NULL where nothing is caught up */
+    struct push_home *pushes;  /* posts with news */
     struct coder *coder;
     struct lws_log *lws_log;
     struct lws_context *context;
@@ -192,6 +195,7 @@ serve_wake(struct shard *shard)
             more |= privates_serve(shard->privates);
         }
         catchups_serve(shard->catchups);
+        push_serve_news(shard->pushes);
         if (more) {
             shard_wake(shard);
         }
@@ -319,6 +323,7 @@ shard_new(const struct shard_options *options, struct err *err)
         .least_bytes = options->config->compression_least_bytes,
     });
     shard->spare = listener_spare();
+    shard->pushes = push_home_new(shard_wake, shard);
     update_now(shard);
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -486,6 +491,7 @@ shard_free(struct shard *shard)
     shard_stop(shard);
     privates_free(shard->privates);
     catchups_free(shard->catchups);
+    push_home_free(shard->pushes);
     for (size_t i = 0; i < shard->n_outlets; i++) {
         outlet_fini(&shard->outlets[i]);
     }
@@ -590,6 +596,12 @@ struct privates *
 shard_privates(struct shard *shard)
 {
     return shard->privates;
+}
+
+struct push_home *
+shard_pushes(struct shard *shard)
+{
+    return shard->pushes;
 }
 
 struct catchups *

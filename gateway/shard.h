@@ -20,6 +20,7 @@
 struct catchups;
 struct coder;
 struct privates;
+struct push_home;
 struct feed;
 struct outlet;
 struct reaper;
@@ -104,6 +105,9 @@ struct coder *shard_coder(struct shard *shard);
 
 /* shard_privates: its private streams; NULL on the admin's shard. */
 struct privates *shard_privates(struct shard *shard);
+
+/* shard_pushes: its posts that have news. */
+struct push_home *shard_pushes(struct shard *shard);
 
 /* shard_catchups: who waits for what the rings do not hold, and its readers. */
 struct catchups *shard_catchups(struct shard *shard);

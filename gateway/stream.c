@@ -6,6 +6,7 @@
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
+#include "push_queue.h"
 #include "track.h"
 
 #include <assert.h>
@@ -84,6 +85,11 @@ stream_start(struct stream *stream, struct err *err)
         stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
         return 0;
     }
+    struct push_options pushes;
+    if (connector->takes_posts != NULL) {
+        connector->takes_posts(stream->config->settings, &pushes);
+        stream->pushes = push_queue_new(&pushes);
+    }
     return stream_start_at(stream, stream->table == NULL ? NULL : &from_the_beginning, err);
 }
 
@@ -120,6 +126,7 @@ stream_free(struct stream *stream)
     for (size_t i = 0; i < stream->n_staged; i++) {
         record_unref(stream->staged[i]);
     }
+    push_queue_free(stream->pushes);
     ring_free(stream->ring);
     lanes_free(stream->lanes);
     free(stream->ended);

@@ -48,6 +48,7 @@ struct stream {
     atomic_bool loaded;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
+    struct push_queue *pushes; /* NULL: it takes no posts */
 
     /* The source thread's own: what waits for the next commit. */
     struct record *staged[STREAM_STAGE_MAX];

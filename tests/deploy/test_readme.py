@@ -25,7 +25,7 @@ def test_configurations_are_valid(tmp_path):
     for n, config in enumerate([first, *("admin: 127.0.0.1:0\n" + part for part in parts)]):
         path = tmp_path / f"{n}.yaml"
         path.write_text(re.sub(r"\$\{file:[^}]*\}", "${file:%s}" % secret, config))
-        environment = {**os.environ, "DATABASE_URL": "postgresql://localhost/shop"}
+        environment = {**os.environ, "DATABASE_URL": "postgresql://localhost/shop", "ANTHROPIC_API_KEY": "k"}
         done = subprocess.run(
             [HEADGATE, "check", "-c", path], capture_output=True, text=True, timeout=20, check=False, env=environment)
         assert done.returncode == 0, done.stderr + config

@@ -99,6 +99,19 @@ def test_kept_alive_and_pipelined_requests_over_tls(tls):
         http.body()
 
 
+def test_a_long_post_is_held_back_and_taken_whole_over_tls(tls):
+    gateway = tls(s={"source": {"push": {"memory": "64KiB", "wait": "1m"}}, "max_record": "16KiB"})
+    http = Http(gateway.tls)
+    http.send("POST /streams/s HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\n"
+              "Transfer-Encoding: chunked\r\n\r\n")
+    lines = ('"' + "x" * 9000 + '"\n') * 20
+    for _ in range(20):
+        http.send(f"{len(lines):x}\r\n{lines}\r\n")
+    http.send("0\r\n\r\n")
+    assert http.response(60).status == 202 and http.json()["count"] == 400
+    assert gateway.cpu_share(1) < 0.2
+
+
 def test_clear_text_and_garbage_on_the_tls_port_are_cut_and_cost_nothing(tls):
     gateway = tls({"timeouts": {"header": "2s"}})
     lines = len(gateway.log().splitlines())

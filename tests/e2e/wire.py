@@ -374,7 +374,7 @@ class Subscription:
         found = []
         while len(found) < count:
             message = self.next(deadline - time.monotonic())
-            if message.event is None:
+            if not _is_control(message):
                 found.append(message)
             else:
                 self._control(message)
@@ -382,7 +382,6 @@ class Subscription:
 
     def _control(self, message):
         control = json.loads(message.text)
-        assert control["event"] == message.event
         self.controls.append(control)
         if control["event"] == "gap":
             self.gaps.append(control)
@@ -396,13 +395,18 @@ class Subscription:
                 message = self.next(deadline - time.monotonic())
             except Ended as ended:
                 return found, ended
-            if message.event is None:
+            if not _is_control(message):
                 found.append(message)
             else:
                 self._control(message)
 
     def close(self):
         self.http.close()
+
+
+def _is_control(message):
+    """Not a record, which on SSE may have an event name of its own."""
+    return message.event is not None and _event(message.text) == message.event
 
 
 def _event(text):

@@ -24,6 +24,14 @@ struct fake_settings {
     uint64_t wait_ms;
     struct config_pairs options;
     struct fake_inner inner;
+    struct config_sections peers; /* of struct fake_peer */
+};
+
+struct fake_peer {
+    char *host;
+    char *password;
+    uint64_t weight;
+    struct config_strings tags;
 };
 
 static const char *const fake_starts[] = {"latest", "earliest", NULL};
@@ -39,6 +47,30 @@ static const struct config_key fake_inner_keys[] = {
 };
 static const struct config_section fake_inner_section = {
     "inner", sizeof(struct fake_inner), fake_inner_keys, 1};
+
+static const struct config_key fake_peer_keys[] = {
+    {.name = "host",
+        .kind = CONFIG_STRING,
+        .offset = offsetof(struct fake_peer, host),
+        .required = true,
+        .prose = "Where it is."},
+    {.name = "password",
+        .kind = CONFIG_SECRET,
+        .offset = offsetof(struct fake_peer, password),
+        .prose = "Secret."},
+    {.name = "weight",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct fake_peer, weight),
+        .least = 1,
+        .fallback = "7",
+        .prose = "How much."},
+    {.name = "tags",
+        .kind = CONFIG_STRINGS,
+        .offset = offsetof(struct fake_peer, tags),
+        .prose = "Words."},
+};
+static const struct config_section fake_peer_section = {"peers", sizeof(struct fake_peer),
+    fake_peer_keys, sizeof fake_peer_keys / sizeof *fake_peer_keys};
 
 static int
 fake_check_brokers(const char *text, struct err *err)
@@ -109,6 +141,12 @@ static const struct config_key fake_keys[] = {
         .offset = offsetof(struct fake_settings, inner),
         .child = &fake_inner_section,
         .prose = "Inner."},
+    {.name = "peers",
+        .kind = CONFIG_SECTIONS,
+        .offset = offsetof(struct fake_settings, peers),
+        .most = 2,
+        .child = &fake_peer_section,
+        .prose = "Peers."},
 };
 static const struct config_section fake_section = {"streams.NAME.source.fake",
     sizeof(struct fake_settings), fake_keys, sizeof fake_keys / sizeof *fake_keys};

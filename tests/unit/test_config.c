@@ -520,6 +520,51 @@ START_TEST(print_is_loaded_again_to_the_same_print)
 }
 END_TEST
 
+START_TEST(a_list_of_mappings_is_filled_item_by_item)
+{
+    struct config config;
+    setenv("HG_PEER", "hunter2", 1);
+    load(&config, "streams:\n  a:\n    source:\n      fake:\n        brokers: b\n"
+                  "        topics: t\n        peers:\n          - host: one\n"
+                  "            password: ${HG_PEER}\n            tags: [x, y]\n"
+                  "          - {host: two, weight: 1}\n");
+    const struct fake_settings *fake = config.streams[0].settings;
+    const struct fake_peer *peers = fake->peers.items;
+    ck_assert_uint_eq(fake->peers.n, 2);
+    ck_assert_str_eq(peers[0].host, "one");
+    ck_assert_str_eq(peers[0].password, "hunter2");
+    ck_assert_uint_eq(peers[0].weight, 7);
+    ck_assert_uint_eq(peers[0].tags.n, 2);
+    ck_assert_str_eq(peers[1].host, "two");
+    ck_assert_ptr_null(peers[1].password);
+    ck_assert_uint_eq(peers[1].weight, 1);
+    char *first = print(&config);
+    config_fini(&config);
+    ck_assert_ptr_null(strstr(first, "hunter2"));
+    load(&config, first);
+    char *second = print(&config);
+    config_fini(&config);
+    ck_assert_str_eq(first, second);
+    free(first);
+    free(second);
+}
+END_TEST
+
+#define PEERS(text) "streams: {a: {source: {fake: {brokers: b, topics: t, peers: " text "}}}}"
+
+START_TEST(what_is_wrong_in_a_list_of_mappings_is_named_with_its_place)
+{
+    assert_errors(PEERS("[{weight: 0}, {host: h, wieght: 1}]"),
+        "f.yaml:1:62: streams.a.source.fake.peers[0].host: is required\n"
+        "f.yaml:1:71: streams.a.source.fake.peers[0].weight: '0' must be at least 1\n"
+        "f.yaml:1:85: streams.a.source.fake.peers[1].wieght: unknown key 'wieght': did you mean "
+        "'weight'?\n");
+    assert_error_has(PEERS("{host: h}"), "peers: must be a list, not a mapping");
+    assert_error_has(PEERS("[h]"), "peers[0]: must be a mapping, not a single value");
+    assert_error_has(PEERS("[{host: a}, {host: b}, {host: c}]"), "peers: must have at most 2");
+}
+END_TEST
+
 START_TEST(token_keys_are_long_enough_and_never_shown)
 {
     struct config config;
@@ -659,6 +704,10 @@ START_TEST(schema_is_json_with_closed_objects_and_defaults)
     ck_assert_uint_eq(json_array_size(json_object_get(fake, "required")), 2);
     ck_assert(json_is_true(json_object_get(property(fake, "exact"), "default")));
     ck_assert_ptr_nonnull(json_object_get(property(fake, "fetch"), "description"));
+    json_t *peers = property(fake, "peers");
+    ck_assert_int_eq(json_integer_value(json_object_get(peers, "maxItems")), 2);
+    ck_assert_uint_eq(
+        json_array_size(json_object_get(json_object_get(peers, "items"), "required")), 1);
     json_decref(root);
 }
 END_TEST
@@ -674,6 +723,8 @@ START_TEST(reference_names_every_key)
     ck_assert_ptr_nonnull(strstr(text, "| `slow.queue.records` |"));
     ck_assert_ptr_nonnull(strstr(text, "## streams.NAME.source.fake\n"));
     ck_assert_ptr_nonnull(strstr(text, "host:port \\| more."));
+    ck_assert_ptr_nonnull(strstr(text, "| `peers` | list of mappings | none | Peers. |"));
+    ck_assert_ptr_nonnull(strstr(text, "| `peers[].host` | text | required |"));
     free(text);
 }
 END_TEST
@@ -708,6 +759,8 @@ UNIT_MAIN("config", empty_file_has_every_default, stream_has_its_defaults_and_it
     filled_in_value_is_never_structure_nor_shown,
     yaml_that_we_do_not_take_is_refused_with_its_place, deep_and_large_files_are_refused_quickly,
     message_stays_on_one_line, print_is_loaded_again_to_the_same_print,
+    a_list_of_mappings_is_filled_item_by_item,
+    what_is_wrong_in_a_list_of_mappings_is_named_with_its_place,
     token_keys_are_long_enough_and_never_shown, sizes_and_durations_take_their_units_alone,
     formatted_values_are_parsed_again, schema_is_json_with_closed_objects_and_defaults,
     reference_names_every_key, file_that_is_not_there_is_named)

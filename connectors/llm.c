@@ -1,0 +1,378 @@
+/* llm: models as a source: a request's answer, event by event, as a stream that ends. A source has
+ * no thread: all sources share one client (llm_http.h), whose thread decodes and publishes; the
+ * last source ends it. */
+#include "connector.h"
+
+#include "../gateway/buf.h"
+#include "../gateway/clock.h"
+#include "../gateway/log.h"
+#include "../gateway/mem.h"
+#include "../gateway/stream_source.h"
+#include "llm_dialect.h"
+#include "llm_http.h"
+#include "llm_request.h"
+#include "llm_settings.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GROUP "llm"     /* of the one lane, in tokens */
+#define PARAM "request" /* the body, where it comes as a parameter */
+
+/* One try's target, and what it is made of. */
+struct llm_route {
+    const struct llm_upstream *upstream;
+    char *url;
+    const char *const *headers;
+    struct buf body;
+};
+
+struct llm_http_user {
+    const struct llm_settings *settings;
+    struct stream *stream;
+    struct llm_http *client;
+    struct llm_http_call *call;
+    struct llm_route *routes;
+    struct llm_target *targets; /* the same, as the client wants them */
+    size_t n_routes;
+    /* Of the client's thread. */
+    struct llm_decoder *decoder;
+    uint64_t offset;
+    uint32_t lane;
+    bool ended; /* the stream has been told */
+};
+
+struct source {
+    struct llm_http_user user;
+};
+
+/* ---- the client that all share ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct llm_http *shared; /* lock */
+static size_t users;            /* lock */
+
+static struct llm_http *
+client_enter(const struct llm_settings *settings, struct err *err)
+{
+    pthread_mutex_lock(&lock);
+    struct llm_http *client = NULL;
+    if (users >= settings->requests) {
+        err_set(err, ERR_LIMIT, "%" PRIu64 " answers are under way already: try again later",
+            settings->requests);
+    } else {
+        shared = shared != NULL ? shared : llm_http_new(err);
+        client = shared;
+        users += client != NULL;
+    }
+    pthread_mutex_unlock(&lock);
+    return client;
+}
+
+static void
+client_leave(void)
+{
+    pthread_mutex_lock(&lock);
+    struct llm_http *last = --users == 0 ? shared : NULL;
+    shared = last != NULL ? NULL : shared;
+    pthread_mutex_unlock(&lock);
+    llm_http_free(last);
+}
+
+/* ---- publishing: the client's thread ---- */
+
+/* The place that says what a record of an answer is. */
+static int
+stage(struct llm_http_user *user, const struct llm_event *event)
+{
+    struct record_input in = {.lane = user->lane,
+        .offset = user->offset,
+        .time_ms = -1,
+        .data = event->json,
+        .data_len = event->len};
+    return stream_stage(user->stream, &in, clock_mono_ns());
+}
+
+static void
+tell_end(struct llm_http_user *user)
+{
+    enum llm_code code = llm_decoder_code(user->decoder);
+    const char *message = llm_decoder_message(user->decoder);
+    user->ended = true;
+    stream_source_end(user->stream, message[0] == '\0' ? NULL : llm_code_name(code),
+        message[0] == '\0' ? NULL : message);
+}
+
+/* What the decoder has made, as far as there is room. */
+static enum llm_http_more
+publish(struct llm_http_user *user)
+{
+    struct llm_event event;
+    bool full = false;
+    size_t room = stream_room(user->stream);
+    while (!full && llm_decoder_peek(user->decoder, &event)) {
+        if (event.kind != LLM_FAILED) { /* that is how the stream ends, not what is in it */
+            full = room == 0 || stage(user, &event) < 0;
+            room -= !full;
+            user->offset += !full;
+        }
+        if (!full) {
+            llm_decoder_take(user->decoder);
+        }
+    }
+    stream_commit(user->stream);
+    if (full) {
+        return LLM_HTTP_FULL;
+    }
+    if (llm_decoder_ended(user->decoder) && !user->ended) {
+        tell_end(user);
+    }
+    return user->ended ? LLM_HTTP_ENOUGH : LLM_HTTP_MORE;
+}
+
+static void
+on_begin(struct llm_http_user *user, size_t target)
+{
+    const struct llm_limits limits = {.max_event_bytes = (size_t)user->settings->max_event_bytes,
+        .max_answer_bytes = (size_t)user->settings->max_answer_bytes};
+    const struct llm_upstream *upstream = user->routes[target].upstream;
+    user->decoder = llm_decoder_new(llm_dialects[upstream->dialect], &limits);
+}
+
+static enum llm_http_more
+on_body(struct llm_http_user *user, const char *bytes, size_t len)
+{
+    llm_decoder_feed(user->decoder, bytes, len);
+    return publish(user);
+}
+
+static void
+on_tick(struct llm_http_user *user)
+{
+    stream_source_alive(user->stream);
+}
+
+static void
+on_failed(
+    struct llm_http_user *user, size_t target, int status, enum llm_code code, const char *why)
+{
+    (void)status; /* its code has it */
+    stream_source_error(user->stream, llm_code_name(code));
+    log_event(LOG_WARN, "llm", stream_name(user->stream), "upstream %s: %s: %s",
+        user->routes[target].upstream->name, llm_code_name(code), why);
+}
+
+static bool
+on_end(struct llm_http_user *user, const struct llm_http_result *result)
+{
+    if (user->ended || (!result->good && result->code == LLM_CANCELLED)) {
+        return true; /* of a cancelled one nobody reads the end */
+    }
+    if (user->decoder == NULL) {
+        on_begin(user, result->target);
+    }
+    if (result->good) {
+        llm_decoder_finish(user->decoder);
+    } else {
+        llm_decoder_fail(user->decoder, result->code, result->message);
+    }
+    return publish(user) != LLM_HTTP_FULL;
+}
+
+static const struct llm_http_handler handler = {
+    .begin = on_begin,
+    .body = on_body,
+    .room = publish,
+    .tick = on_tick,
+    .failed = on_failed,
+    .end = on_end,
+};
+
+/* ---- a request ---- */
+
+/* The body that was sent, or the parameter in its place. */
+static int
+find_body(const struct replay *replay, const char **body, size_t *len, struct err *err)
+{
+    *body = replay->body;
+    *len = replay->body_len;
+    for (size_t i = 0; i < replay->n_params && *body == NULL; i++) {
+        *body = replay->params[i].value;
+        *len = strlen(*body);
+    }
+    if (*body == NULL) {
+        err_set(err, ERR_INVALID, PARAM ": is required: what to ask, as JSON");
+        return -1;
+    }
+    if (replay->kind == REPLAY_LANES || replay->kind == REPLAY_TIME) {
+        err_set(err, ERR_INVALID, "from: an answer is made anew for each request: it has no past");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+build_route(struct llm_route *route, struct llm_target *target, const struct llm_request *request,
+    struct err *err)
+{
+    const struct llm_dialect *dialect = llm_dialects[route->upstream->dialect];
+    struct buf url;
+    buf_init(&url);
+    buf_addf(&url, "%s%s", route->upstream->base_url, dialect->path);
+    route->url = url.bytes; /* buf_addf leaves room for its NUL, and writes it */
+    route->headers = llm_settings_headers(route->upstream);
+    buf_init(&route->body);
+    if (dialect->build(request, &route->body, err) != 0) {
+        return -1;
+    }
+    *target = (struct llm_target){.url = route->url,
+        .headers = route->headers,
+        .body = route->body.bytes,
+        .body_len = route->body.len,
+        .ca_file = route->upstream->ca_file,
+        .media_type =
+            dialect->framing == LLM_FRAMING_SSE ? "text/event-stream" : "application/x-ndjson"};
+    return 0;
+}
+
+/* Where the request goes, in its order; an upstream that cannot be asked this fails the request, as
+ * which one answers must not depend on the weather. */
+static int
+build_routes(struct llm_http_user *user, const struct llm_request *request, struct err *err)
+{
+    struct buf model;
+    size_t *indexes = mem_calloc(user->settings->upstreams.n, sizeof *indexes);
+    buf_init(&model);
+    llm_json_text(&model, llm_json_inside(request->model));
+    buf_addc(&model, '\0');
+    size_t n = llm_settings_route(user->settings, model.bytes, indexes);
+    int result = 0;
+    user->routes = mem_calloc(n, sizeof *user->routes);
+    user->targets = mem_calloc(n, sizeof *user->targets);
+    for (size_t i = 0; i < n && result == 0; i++) {
+        struct llm_route *route = &user->routes[user->n_routes];
+        route->upstream = llm_settings_upstream(user->settings, indexes[i]);
+        result = build_route(route, &user->targets[user->n_routes++], request, err);
+    }
+    if (n == 0) {
+        err_set(err, ERR_MISSING, "model: no upstream answers for '%.128s'", model.bytes);
+        result = -1;
+    }
+    buf_fini(&model);
+    free(indexes);
+    return result;
+}
+
+static void
+source_free(struct source *source)
+{
+    struct llm_http_user *user = &source->user;
+    llm_http_call_free(user->call);
+    llm_decoder_free(user->decoder);
+    for (size_t i = 0; i < user->n_routes; i++) {
+        free(user->routes[i].url);
+        free((void *)(uintptr_t)user->routes[i].headers); /* ours, whatever it points to */
+        buf_fini(&user->routes[i].body);
+    }
+    free(user->routes);
+    free(user->targets);
+    if (user->client != NULL) {
+        client_leave();
+    }
+    free(source);
+}
+
+static void
+ask(struct llm_http_user *user)
+{
+    const struct llm_settings *settings = user->settings;
+    /* Whoever asks is greeted now, not when the model begins to speak. */
+    user->lane = stream_lane_add(user->stream, GROUP, 0, 0);
+    stream_source_up(user->stream);
+    user->call = llm_http_start(user->client, &(struct llm_http_options){.targets = user->targets,
+                                                  .n_targets = user->n_routes,
+                                                  .times = {.connect_ms = settings->connect_ms,
+                                                      .first_byte_ms = settings->first_byte_ms,
+                                                      .idle_ms = settings->idle_ms,
+                                                      .total_ms = settings->total_ms},
+                                                  .retry = {.most = settings->retries,
+                                                      .backoff_ms = settings->backoff_ms,
+                                                      .backoff_most_ms = settings->backoff_most_ms,
+                                                      .wait_most_ms = settings->wait_most_ms},
+                                                  .handler = &handler,
+                                                  .user = user});
+}
+
+static struct source *
+llm_start(
+    const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
+{
+    const struct llm_settings *settings = settings_;
+    struct llm_request request;
+    const char *body;
+    size_t len;
+    if (find_body(replay, &body, &len, err) != 0) {
+        return NULL;
+    }
+    if (len > settings->max_request_bytes) {
+        err_set(err, ERR_INVALID, PARAM ": is larger than %" PRIu64 " bytes",
+            settings->max_request_bytes);
+        return NULL;
+    }
+    if (llm_request_parse(&request, body, len, err) != 0) {
+        return NULL;
+    }
+    request.default_max_tokens = settings->max_tokens;
+    struct source *source = mem_calloc(1, sizeof *source);
+    source->user.settings = settings;
+    source->user.stream = stream;
+    if (build_routes(&source->user, &request, err) != 0 ||
+        (source->user.client = client_enter(settings, err)) == NULL) {
+        source_free(source);
+        return NULL;
+    }
+    ask(&source->user);
+    return source;
+}
+
+static void
+llm_wake(struct source *source)
+{
+    llm_http_resume(source->user.call);
+}
+
+static void
+llm_cancel(struct source *source)
+{
+    llm_http_cancel(source->user.call);
+}
+
+static bool
+llm_on_request(const void *settings)
+{
+    (void)settings;
+    return true;
+}
+
+static const char *
+llm_param(const void *settings, size_t i)
+{
+    (void)settings;
+    return i == 0 ? PARAM : NULL;
+}
+
+const struct connector llm_connector = {
+    .name = "llm",
+    .section = &llm_section,
+    .check = llm_settings_check,
+    .memory_bound_bytes = llm_settings_memory_bytes,
+    .descriptor_bound = llm_settings_descriptors,
+    .on_request = llm_on_request,
+    .request_param = llm_param,
+    .start = llm_start,
+    .wake = llm_wake,
+    .cancel = llm_cancel,
+    .stop = source_free,
+};
