@@ -220,7 +220,8 @@ step_plain(struct file_parser *parser, const char *at, const char *end, bool *ro
     }
     const char *stop = plain_run(at, end);
     keep(parser, at, (size_t)(stop - at));
-    csv->any |= stop - at > 1 || *at != '\r';
+    /* A lone CR is a blank line's, wherever the chunks are cut. */
+    csv->any |= *at != '\r' || stop - at > 1 || parser->held.len > 1 || parser->over;
     csv->state = CSV_PLAIN;
     return stop;
 }

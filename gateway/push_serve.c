@@ -23,7 +23,8 @@ struct posting {
     struct push_post *post;
     struct push_body body;
     char *cors;
-    bool ended;        /* the body is whole, and parsed */
+    bool arrived;      /* the body is whole */
+    bool ended;        /* and parsed to its end */
     struct slice due;  /* a record that found no room; at NULL: none */
     bool waits;        /* for room */
     uint64_t reserved; /* in the queue, for what is still arriving */
@@ -343,17 +344,28 @@ take(void *self, const char *bytes, size_t len)
     return taken;
 }
 
+/* What the body ends with: once it is whole, and the record before that has found room, which lies
+ * in it. */
+static void
+finish(struct posting *posting)
+{
+    if (!posting->arrived || posting->ended || posting->status != 0 || posting->late ||
+        !offer_due(posting)) {
+        return;
+    }
+    posting->ended = true;
+    take_got(posting, push_body_finish(&posting->body, &posting->due));
+    if (posting->status == 0) {
+        (void)offer_due(posting);
+    }
+}
+
 static void
 end(void *self)
 {
     struct posting *posting = self;
-    if (posting->status == 0 && !posting->late) {
-        posting->ended = true;
-        take_got(posting, push_body_finish(&posting->body, &posting->due));
-        if (posting->status == 0) {
-            (void)offer_due(posting);
-        }
-    }
+    posting->arrived = true;
+    finish(posting);
     wake_source(posting);
     note_move(posting);
     (void)look(posting);
@@ -397,6 +409,7 @@ push_serve_news(struct push_home *home)
         posting->waits = false;
         if (waited && posting->status == 0 && !posting->late) {
             (void)offer_due(posting);
+            finish(posting);
             wake_source(posting);
         }
         if (look(posting) || (waited && !posting->waits)) {

@@ -41,17 +41,25 @@ def wait_for(condition, what, timeout_s=20, every_s=0.05):
         time.sleep(every_s)
 
 
+given_ports = set()
+
+
 def free_port():
-    """Below the ephemeral range, so that no client's own connection takes it in between."""
+    """Below the ephemeral range, so that no client's own connection takes it in between; none of the last few."""
     for _ in range(1000):
         port = random.randint(12000, 19999)
+        if port in given_ports:
+            continue
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sock.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        if len(given_ports) > 1000:
+            given_ports.clear()
+        given_ports.add(port)
+        return port
     raise OSError("no free port")
 
 
