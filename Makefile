@@ -277,8 +277,10 @@ test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packa
 # --- fuzz: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS each, one after another (libFuzzer, clang 14).
 # New inputs go to build/fuzz/NAME.found; copy what is worth keeping to tests/fuzz/corpus/NAME.
 # fuzz-replay: each committed corpus file once, without libFuzzer: for every change.
-# fuzz-ci: what clients and files send, for as long each, side by side with -j: for every change too.
+# fuzz-ci: what clients and files send, for as long each, side by side with -j: for every change too, and
+# with a seed that stays, so that a change is not refused for what another one broke. FUZZ_SEED=0: another each time.
 FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 1
 FUZZ_CC ?= clang-14
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
@@ -328,7 +330,7 @@ fuzz-ci: $(FUZZ_CI:%=fuzz-ci-%)
 
 $(FUZZ_CI:%=fuzz-ci-%): fuzz-ci-%: build/fuzz/fuzz_%
 	@mkdir -p build/fuzz/$*.found
-	@build/fuzz/fuzz_$* -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -artifact_prefix=build/fuzz/$*- \
+	@build/fuzz/fuzz_$* -seed=$(FUZZ_SEED) -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -artifact_prefix=build/fuzz/$*- \
 	  build/fuzz/$*.found tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || { tail -n 40 build/fuzz/$*.log; exit 1; }
 	@echo "fuzz $*: $$(tail -n 1 build/fuzz/$*.log)"
 

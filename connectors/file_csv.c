@@ -60,6 +60,21 @@ csv_seek(struct file_parser *parser)
     }
 }
 
+/* Each by itself: half a character at the end of one and the other at the beginning of the next are
+ * none. */
+static bool
+fields_are_text(const struct file_parser *parser)
+{
+    const struct buf *ends = &parser->csv.ends;
+    for (size_t i = 0; i < count_of(ends); i++) {
+        uint32_t begin = begin_of(ends, i);
+        if (!json_utf8_valid(parser->held.bytes + begin, number_at(ends, i) - begin)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- the header ---- */
 
 static bool
@@ -95,7 +110,7 @@ static bool
 take_header(struct file_parser *parser)
 {
     struct csv *csv = &parser->csv;
-    bool good = !csv->bad && !parser->over && json_utf8_valid(parser->held.bytes, parser->held.len);
+    bool good = !csv->bad && !parser->over && fields_are_text(parser);
     size_t n = count_of(&csv->ends);
     for (size_t i = 0; i < n && good; i++) {
         uint32_t begin = begin_of(&csv->ends, i);
@@ -120,8 +135,7 @@ make_row(struct file_parser *parser, struct file_item *item)
     if (parser->over) {
         return file_parser_bad(parser, "too_large", item);
     }
-    if (csv->bad || count_of(&csv->ends) != csv->n_columns ||
-        !json_utf8_valid(parser->held.bytes, parser->held.len)) {
+    if (csv->bad || count_of(&csv->ends) != csv->n_columns || !fields_are_text(parser)) {
         return file_parser_bad(parser, "malformed", item);
     }
     out->len = 0;
