@@ -57,14 +57,6 @@ catchup_can(const struct outlet *home)
 }
 
 static bool
-was_up(struct stream *stream)
-{
-    struct stream_health health;
-    stream_health(stream, &health);
-    return health.was_up;
-}
-
-static bool
 same_bytes(const void *a, const void *b, size_t len)
 {
     return len == 0 || (a != NULL && b != NULL && memcmp(a, b, len) == 0);
@@ -311,7 +303,7 @@ take_reach(const struct catchups *catchups, struct private_stream *reader, struc
 {
     struct ring_state ring;
     *reach = (struct reach){.tail.n_lanes = 0};
-    if (reader->count != &catchups->n_shared || !was_up(reader->stream)) {
+    if (reader->count != &catchups->n_shared || !stream_was_up(reader->stream)) {
         return false;
     }
     ring_state(stream_ring(reader->stream), &ring);
@@ -379,7 +371,7 @@ place_late_ones(struct catchups *catchups)
     struct session *session, *next;
     for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
         next = TAILQ_NEXT(session, wait_link);
-        if (waits_for_source(session) && was_up(session->home->stream)) {
+        if (waits_for_source(session) && stream_was_up(session->home->stream)) {
             stop_waiting(session);
             session_stand_late(session);
         }
@@ -459,7 +451,7 @@ catchup_ask(struct session *session)
 bool
 catchup_ready(const struct session *session)
 {
-    return session->catchup != NULL && was_up(session->catchup->stream);
+    return session->catchup != NULL && stream_was_up(session->catchup->stream);
 }
 
 void

@@ -234,6 +234,14 @@ stream_health(struct stream *stream, struct stream_health *health)
                            : atomic_load_explicit(&stream->alive_ns, memory_order_relaxed);
 }
 
+bool
+stream_was_up(struct stream *stream)
+{
+    struct stream_health health;
+    stream_health(stream, &health);
+    return health.was_up;
+}
+
 void
 stream_outcome(struct stream *stream, struct stream_outcome *outcome)
 {

@@ -179,6 +179,7 @@ struct stream_health {
     int64_t alive_ns; /* monotonic time of the source's last sign of life */
 };
 void stream_health(struct stream *stream, struct stream_health *health);
+bool stream_was_up(struct stream *stream);
 
 /* How a stream of a request went, for its subscriber. */
 struct stream_outcome {

@@ -525,14 +525,6 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     buf_fini(&head);
 }
 
-static bool
-was_up(struct stream *stream)
-{
-    struct stream_health health;
-    stream_health(stream, &health);
-    return health.was_up;
-}
-
 static int
 parse_params(struct params *params, const struct server *server, struct conn *conn,
     const struct http_request *request, const struct subscription *what, struct err *err)
@@ -582,7 +574,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refusal.headers = "Retry-After: 1\r\n";
         refuse_with(&refusal, 503, "the gateway is going away; come back to another replica");
         refuse(conn, request, &refusal, cors);
-    } else if (!params.follow && !was_up(server->streams[stream])) {
+    } else if (!params.follow && !stream_was_up(server->streams[stream])) {
         refusal.headers = "Retry-After: 1\r\n";
         refuse_with(
             &refusal, 503, "the stream's source has not answered yet: its end is not known");
