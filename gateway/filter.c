@@ -371,18 +371,23 @@ filter_same(const struct filter *a, const struct filter *b)
     return a == b || (a != NULL && b != NULL && strcmp(a->text, b->text) == 0);
 }
 
+/* As strcmp orders them: the texts have no NUL. */
+static int
+compare_to_key(const void *record_, const void *key_)
+{
+    const struct record *record = record_;
+    const struct filter_key *key = key_;
+    size_t len = key->len - FILTER_KEY_PREFIX;
+    int order = memcmp(record->text + record->key_off, key->text + FILTER_KEY_PREFIX,
+        len < record->key_len ? len : record->key_len);
+    return order != 0 ? order : (record->key_len > len) - (record->key_len < len);
+}
+
 static bool
 passes_key(const struct filter *filter, const struct record *record)
 {
-    for (unsigned i = 0; i < filter->n_keys; i++) {
-        const struct filter_key *key = &filter->keys[i];
-        if (key->len - FILTER_KEY_PREFIX == record->key_len &&
-            memcmp(key->text + FILTER_KEY_PREFIX, record->text + record->key_off,
-                record->key_len) == 0) {
-            return true;
-        }
-    }
-    return filter->n_keys == 0;
+    return filter->n_keys == 0 || bsearch(record, filter->keys, filter->n_keys,
+                                      sizeof *filter->keys, compare_to_key) != NULL;
 }
 
 void

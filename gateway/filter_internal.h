@@ -43,7 +43,7 @@ struct filter_key {
 
 struct filter {
     atomic_uint refs;
-    struct filter_key keys[FILTER_KEYS_MAX];
+    struct filter_key keys[FILTER_KEYS_MAX]; /* once sealed, in order */
     unsigned n_keys;
     struct filter_where *wheres[FILTER_WHERES_MAX];
     unsigned n_wheres;

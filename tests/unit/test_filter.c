@@ -217,6 +217,31 @@ START_TEST(what_cannot_be_compiled_is_refused_by_name)
 }
 END_TEST
 
+START_TEST(of_many_keys_each_is_found_and_no_other)
+{
+    char text[16];
+    struct err err;
+    struct filter *filter = filter_new();
+    for (int i = FILTER_KEYS_MAX; i-- > 0;) {
+        snprintf(text, sizeof text, "k%d", 2 * i);
+        ck_assert_int_eq(filter_add_key(filter, text, strlen(text), &err), 0);
+    }
+    filter_seal(filter);
+    for (int i = -1; i <= 2 * FILTER_KEYS_MAX; i++) {
+        snprintf(text, sizeof text, "k%d", i);
+        struct record *record = make(text, "1", 1);
+        ck_assert_msg(
+            filter_passes(filter, record) == (i >= 0 && i % 2 == 0 && i < 2 * FILTER_KEYS_MAX),
+            "%s", text);
+        record_unref(record);
+    }
+    struct record *keyless = make(NULL, "1", 1);
+    ck_assert(!filter_passes(filter, keyless));
+    record_unref(keyless);
+    filter_unref(filter);
+}
+END_TEST
+
 START_TEST(the_bounds_hold_and_repeats_count_once)
 {
     char text[64];
@@ -414,5 +439,5 @@ END_TEST
 UNIT_MAIN("filter", each_comparison_answers_as_the_table_says,
     a_tombstone_passes_no_comparison_and_a_gap_passes_all,
     any_of_the_keys_and_all_of_the_comparisons, what_cannot_be_compiled_is_refused_by_name,
-    the_bounds_hold_and_repeats_count_once, the_same_parts_in_any_order_are_the_same_filter,
-    random_filters_agree_with_a_tree)
+    of_many_keys_each_is_found_and_no_other, the_bounds_hold_and_repeats_count_once,
+    the_same_parts_in_any_order_are_the_same_filter, random_filters_agree_with_a_tree)
