@@ -226,9 +226,7 @@ take_stand(struct session *session)
 static bool
 wait_for_source(struct session *session)
 {
-    struct stream_health health;
-    stream_health(session->home->stream, &health);
-    if (health.was_up || session->from.kind != PLACE_TOKEN ||
+    if (stream_was_up(session->home->stream) || session->from.kind != PLACE_TOKEN ||
         (session->from.n_lanes == 0 && session->from.cursor == NULL) ||
         stream_is_shared(session->home->stream)) {
         return false;

@@ -295,13 +295,11 @@ place_here(struct stream *stream, struct place *here)
 bool
 stream_table_loaded(struct stream *stream)
 {
-    struct stream_health health;
     struct place here;
     if (atomic_load(&stream->loaded)) {
         return true;
     }
-    stream_health(stream, &health);
-    if (!health.was_up) {
+    if (!stream_was_up(stream)) {
         return false;
     }
     place_here(stream, &here);
