@@ -12,6 +12,7 @@
 #include "file_pace.h"
 #include "file_stage.h"
 #include "file_unpack.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -94,13 +95,11 @@ static void
 rest(struct file_replay *replay, int64_t ns)
 {
     struct pollfd fd = {.fd = replay->wake_fd, .events = POLLIN};
-    uint64_t count;
     show(replay);
     ns = ns < TICK_NS ? ns : TICK_NS;
     struct timespec timeout = {ns / 1000000000, ns % 1000000000};
-    if (ppoll(&fd, 1, &timeout, NULL) > 0 &&
-        read(replay->wake_fd, &count, sizeof count) != sizeof count) {
-        return;
+    if (ppoll(&fd, 1, &timeout, NULL) > 0) {
+        (void)wake_fd_drain(replay->wake_fd);
     }
     stream_source_alive(replay->stream);
 }
@@ -554,10 +553,7 @@ file_replay_start(const struct file_settings *settings, struct stream *stream,
 void
 file_replay_wake(struct file_replay *replay)
 {
-    const uint64_t one = 1;
-    if (write(replay->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(replay->wake_fd);
 }
 
 void

@@ -6,6 +6,7 @@
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
 #include "../gateway/stream_source.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -110,10 +111,8 @@ rest(struct file_tail *tail, int64_t ns)
     struct pollfd fds[] = {
         {.fd = tail->wake_fd, .events = POLLIN}, {.fd = tail->inotify_fd, .events = POLLIN}};
     struct timespec timeout = {ns / 1000000000, ns % 1000000000};
-    uint64_t count;
-    if (ppoll(fds, 2, &timeout, NULL) > 0 && fds[0].revents != 0 &&
-        read(tail->wake_fd, &count, sizeof count) != sizeof count) {
-        return;
+    if (ppoll(fds, 2, &timeout, NULL) > 0 && fds[0].revents != 0) {
+        (void)wake_fd_drain(tail->wake_fd);
     }
     file_scan_events(tail);
 }
@@ -230,10 +229,7 @@ file_tail_start(const struct file_settings *settings, struct stream *stream,
 void
 file_tail_wake(struct file_tail *tail)
 {
-    const uint64_t one = 1;
-    if (write(tail->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(tail->wake_fd);
 }
 
 void

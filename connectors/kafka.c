@@ -10,6 +10,7 @@
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
 #include "kafka.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -27,15 +28,6 @@
 
 static const uint64_t one = 1;
 
-static void
-drain_eventfd(int fd)
-{
-    uint64_t count;
-    if (read(fd, &count, sizeof count) != sizeof count) {
-        return; /* nothing was there */
-    }
-}
-
 /* Sleep until records come, a wake, or the tick. While there is no room the queue's descriptor is
  * left out: it would stay readable. librdkafka writes it when an empty queue gets its first record;
  * kafka_records_take() has drained the queue whenever we sleep with room. */
@@ -48,10 +40,10 @@ rest(struct source *source)
     };
     if (poll(fds, 2, TICK_MS) > 0) {
         if (fds[0].revents != 0) {
-            drain_eventfd(source->wake_fd);
+            (void)wake_fd_drain(source->wake_fd);
         }
         if (fds[1].revents != 0) {
-            drain_eventfd(source->queue_fd);
+            (void)wake_fd_drain(source->queue_fd);
         }
     }
 }
@@ -271,9 +263,7 @@ fail:
 static void
 kafka_wake(struct source *source)
 {
-    if (write(source->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(source->wake_fd);
 }
 
 /* The client is closed on a thread of its own: rd_kafka_destroy waits for threads that may hang in

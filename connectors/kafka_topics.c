@@ -7,6 +7,7 @@
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
 #include "connector.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -29,11 +30,7 @@ kafka_topics_post(struct kafka_topics *topics, struct kafka_event event)
     *topics->last_event = copy;
     topics->last_event = &copy->after;
     pthread_mutex_unlock(&topics->lock);
-    const uint64_t one = 1;
-    if (write(topics->wake_fd, &one, sizeof one) != sizeof one) {
-        /* The counter is full: the reader is awake already. */
-        return;
-    }
+    wake_fd_raise(topics->wake_fd);
 }
 
 bool

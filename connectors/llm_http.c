@@ -5,6 +5,7 @@
 #include "../gateway/clock.h"
 #include "../gateway/mem.h"
 #include "llm_http_internal.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -341,11 +342,10 @@ client_main(void *client_)
     while (!atomic_load(&client->stopping)) {
         int n = epoll_wait(client->epoll_fd, events, EVENTS, rest_ms(client));
         for (int i = 0; i < n; i++) {
-            uint64_t count;
             if (events[i].data.fd != client->wake_fd) {
                 turn_socket(client, &events[i]);
-            } else if (read(client->wake_fd, &count, sizeof count) != sizeof count) {
-                continue;
+            } else {
+                (void)wake_fd_drain(client->wake_fd);
             }
         }
         turn_timer(client);
@@ -361,10 +361,7 @@ client_main(void *client_)
 static void
 wake(struct llm_http *client)
 {
-    const uint64_t one = 1;
-    if (write(client->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(client->wake_fd);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "../gateway/stream_push.h"
 #include "../gateway/stream_source.h"
 #include "push_settings.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -82,9 +83,8 @@ static void
 rest(struct source *source)
 {
     struct pollfd fd = {.fd = source->wake_fd, .events = POLLIN};
-    uint64_t count;
-    if (poll(&fd, 1, TICK_MS) > 0 && read(source->wake_fd, &count, sizeof count) < 0) {
-        return; /* it was another wake's */
+    if (poll(&fd, 1, TICK_MS) > 0) {
+        (void)wake_fd_drain(source->wake_fd);
     }
 }
 
@@ -135,10 +135,7 @@ push_start(
 static void
 push_wake(struct source *source)
 {
-    const uint64_t one = 1;
-    if (write(source->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(source->wake_fd);
 }
 
 static void

@@ -8,6 +8,7 @@
 #include "../gateway/record_type.h"
 #include "../gateway/stream_push.h"
 #include "../gateway/stream_source.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -234,22 +235,13 @@ produce_some(struct push_producer *producer)
 }
 
 static void
-drain_eventfd(int fd)
-{
-    uint64_t count;
-    if (read(fd, &count, sizeof count) != sizeof count) {
-        return; /* nothing was there */
-    }
-}
-
-static void
 rest(struct push_producer *producer)
 {
     struct pollfd fds[2] = {
         {.fd = producer->wake_fd, .events = POLLIN}, {.fd = producer->done_fd, .events = POLLIN}};
     if (poll(fds, 2, TICK_MS) > 0) {
-        drain_eventfd(producer->wake_fd);
-        drain_eventfd(producer->done_fd);
+        (void)wake_fd_drain(producer->wake_fd);
+        (void)wake_fd_drain(producer->done_fd);
     }
 }
 
@@ -354,9 +346,7 @@ fail:
 void
 push_producer_wake(struct push_producer *producer)
 {
-    if (write(producer->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(producer->wake_fd);
 }
 
 void

@@ -3,6 +3,7 @@
 
 #include "../gateway/clock.h"
 #include "../gateway/stream_source.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -63,26 +64,17 @@ sql_task_stopped(const struct sql_task *task)
     return atomic_load(&task->stopped);
 }
 
-static void
-raise_fd(int fd)
-{
-    const uint64_t one = 1;
-    if (write(fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is raised */
-    }
-}
-
 void
 sql_task_stop(struct sql_task *task)
 {
     atomic_store(&task->stopped, true);
-    raise_fd(task->stop_fd);
+    wake_fd_raise(task->stop_fd);
 }
 
 void
 sql_task_wake(struct sql_task *task)
 {
-    raise_fd(task->wake_fd);
+    wake_fd_raise(task->wake_fd);
 }
 
 /* One poll(2) of at most ALIVE_NS; -1 when the deadline has passed before. */
@@ -116,8 +108,7 @@ sql_task_wait(struct sql_task *task, int fd, short events, int64_t deadline_ns, 
             return SQL_WAIT_READY;
         }
         if (found > 0 && fds[1].revents != 0) {
-            uint64_t count;
-            if (read(task->wake_fd, &count, sizeof count) == sizeof count) {
+            if (wake_fd_drain(task->wake_fd)) {
                 return SQL_WAIT_WOKEN;
             }
         }

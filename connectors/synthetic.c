@@ -7,6 +7,7 @@
 #include "../gateway/mem.h"
 #include "../gateway/stream_source.h"
 #include "../gateway/token.h"
+#include "wake_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -220,10 +221,7 @@ rest(struct source *source, int64_t ns)
     struct pollfd fd = {.fd = source->wake_fd, .events = POLLIN};
     struct timespec timeout = {ns / 1000000000, ns % 1000000000};
     if (ppoll(&fd, 1, &timeout, NULL) > 0) {
-        uint64_t count;
-        if (read(source->wake_fd, &count, sizeof count) != sizeof count) {
-            return;
-        }
+        (void)wake_fd_drain(source->wake_fd);
     }
 }
 
@@ -415,10 +413,7 @@ synthetic_start(
 static void
 synthetic_wake(struct source *source)
 {
-    const uint64_t one = 1;
-    if (write(source->wake_fd, &one, sizeof one) != sizeof one) {
-        return; /* the counter is full: it is awake */
-    }
+    wake_fd_raise(source->wake_fd);
 }
 
 static void
