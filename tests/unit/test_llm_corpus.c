@@ -1,6 +1,7 @@
 /* Answers of upstreams, as recorded: tests/llm/corpus/DIALECT/NAME.in, and the events that they
  * mean, NAME.events, one a line. Each whole, in single bytes, cut at every byte, and ended at every
  * byte. LLM_CORPUS_WRITE=1 writes the events anew, for a person to read. */
+#include "read_file.h"
 #include "unit.h"
 
 #include "../../connectors/llm_dialect.h"
@@ -22,21 +23,6 @@
 #endif
 
 static const struct llm_limits limits = {.max_event_bytes = 1 << 20, .max_answer_bytes = 1 << 22};
-
-static bool
-read_file(const char *path, struct buf *content)
-{
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        return false;
-    }
-    size_t got;
-    while ((got = fread(buf_reserve(content, 4096), 1, 4096, file)) > 0) {
-        content->len += got;
-    }
-    fclose(file);
-    return true;
-}
 
 static void
 take_all(struct llm_decoder *decoder, struct buf *events)

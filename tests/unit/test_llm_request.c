@@ -1,6 +1,7 @@
 /* Requests in the common form, tests/llm/requests/NAME.in, and what each dialect makes of them,
  * NAME.out: a line each, or the error. LLM_CORPUS_WRITE=1 writes them anew, for a person to read.
  */
+#include "read_file.h"
 #include "unit.h"
 
 #include "../../connectors/llm_dialect.h"
@@ -12,21 +13,6 @@
 #include <string.h>
 
 #define CORPUS "tests/llm/requests"
-
-static bool
-read_file(const char *path, struct buf *content)
-{
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        return false;
-    }
-    size_t got;
-    while ((got = fread(buf_reserve(content, 4096), 1, 4096, file)) > 0) {
-        content->len += got;
-    }
-    fclose(file);
-    return true;
-}
 
 static void
 add_built(struct buf *out, const struct llm_dialect *dialect, const char *bytes, size_t len)
