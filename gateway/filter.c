@@ -340,7 +340,7 @@ filter_seal(struct filter *filter)
     assert(filter->text == NULL);
     struct buf text;
     buf_init(&text);
-    buf_reserve(&text, filter->text_len + 1);
+    buf_reserve(&text, filter->text_len + sizeof "view=0\n");
     qsort(filter->keys, filter->n_keys, sizeof *filter->keys, compare_keys);
     qsort(filter->wheres, filter->n_wheres, sizeof *filter->wheres, compare_wheres);
     for (unsigned i = 0; i < filter->n_keys; i++) {
@@ -355,6 +355,9 @@ filter_seal(struct filter *filter)
         buf_addc(&text, '\n');
     }
     assert(text.len == filter->text_len);
+    if (filter->view != 0) {
+        buf_addf(&text, "view=%u\n", filter->view);
+    }
     buf_addc(&text, '\0');
     filter->text = text.bytes;
 }
@@ -391,6 +394,19 @@ passes_key(const struct filter *filter, const struct record *record)
 }
 
 void
+filter_set_view(struct filter *filter, unsigned view)
+{
+    assert(filter->text == NULL);
+    filter->view = view;
+}
+
+bool
+filter_is_view(const struct filter *filter)
+{
+    return filter->view != 0 && filter->n_keys == 0 && filter->n_wheres == 0;
+}
+
+void
 filter_keep_tombstones(struct filter *filter)
 {
     filter->keeps_tombstones = true;
@@ -402,7 +418,8 @@ filter_passes(const struct filter *filter, const struct record *record)
     if (record->is_gap) {
         return true;
     }
-    if (!passes_key(filter, record)) {
+    bool hidden = filter->view != 0 && record->views != 0 && (record->views & filter->view) == 0;
+    if (hidden || !passes_key(filter, record)) {
         return false;
     }
     return filter->n_wheres == 0 || (record->is_tombstone && filter->keeps_tombstones) ||
