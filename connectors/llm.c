@@ -7,23 +7,27 @@
 #include "../gateway/clock.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
+#include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
 #include "llm_dialect.h"
+#include "llm_emit.h"
 #include "llm_http.h"
 #include "llm_request.h"
 #include "llm_settings.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP "llm"     /* of the one lane, in tokens */
+#define GROUP "llm"     /* of the one lane, in tokens, where the answer has no name */
 #define PARAM "request" /* the body, where it comes as a parameter */
 
 /* One try's target, and what it is made of. */
 struct llm_route {
     const struct llm_upstream *upstream;
+    const char *label; /* of the model, in the metrics: not the client's text */
     char *url;
     const char *const *headers;
     struct buf body;
@@ -37,8 +41,11 @@ struct llm_http_user {
     struct llm_route *routes;
     struct llm_target *targets; /* the same, as the client wants them */
     size_t n_routes;
+    int64_t asked_ns;
     /* Of the client's thread. */
     struct llm_decoder *decoder;
+    size_t target; /* whose answer it decodes */
+    bool begun;    /* something of the model's own was published */
     uint64_t offset;
     uint32_t lane;
     bool ended; /* the stream has been told */
@@ -83,6 +90,22 @@ client_leave(void)
 
 /* ---- publishing: the client's thread ---- */
 
+static void
+count(struct llm_http_user *user, const struct llm_event *event)
+{
+    bool own =
+        event->kind == LLM_TEXT || event->kind == LLM_THINKING || event->kind == LLM_TOOL_CALL;
+    if (own && !user->begun) {
+        user->begun = true;
+        stream_answer_first(user->stream, clock_mono_ns() - user->asked_ns);
+    }
+    if (event->kind == LLM_USAGE) {
+        const struct llm_usage *usage = llm_usage_of(user->decoder);
+        stream_answer_tokens(user->stream, user->routes[user->target].label,
+            usage->has_input ? usage->input : 0, usage->has_output ? usage->output : 0);
+    }
+}
+
 /* The place that says what a record of an answer is. */
 static int
 stage(struct llm_http_user *user, const struct llm_event *event)
@@ -105,6 +128,14 @@ tell_end(struct llm_http_user *user)
         message[0] == '\0' ? NULL : message);
 }
 
+/* It has not got to its end, and will not. */
+static void
+give_up(struct llm_http_user *user, enum llm_code code, const char *message)
+{
+    user->ended = true;
+    stream_source_end(user->stream, llm_code_name(code), message);
+}
+
 /* What the decoder has made, as far as there is room. */
 static enum llm_http_more
 publish(struct llm_http_user *user)
@@ -119,12 +150,16 @@ publish(struct llm_http_user *user)
             user->offset += !full;
         }
         if (!full) {
+            count(user, &event);
             llm_decoder_take(user->decoder);
         }
     }
     stream_commit(user->stream);
-    if (full) {
+    if (full && !stream_is_full(user->stream)) {
         return LLM_HTTP_FULL;
+    }
+    if (full && !user->ended) {
+        give_up(user, LLM_TOO_LARGE, "the answer is larger than generations.bytes");
     }
     if (llm_decoder_ended(user->decoder) && !user->ended) {
         tell_end(user);
@@ -138,6 +173,7 @@ on_begin(struct llm_http_user *user, size_t target)
     const struct llm_limits limits = {.max_event_bytes = (size_t)user->settings->max_event_bytes,
         .max_answer_bytes = (size_t)user->settings->max_answer_bytes};
     const struct llm_upstream *upstream = user->routes[target].upstream;
+    user->target = target;
     user->decoder = llm_decoder_new(llm_dialects[upstream->dialect], &limits);
 }
 
@@ -158,7 +194,7 @@ static void
 on_failed(
     struct llm_http_user *user, size_t target, int status, enum llm_code code, const char *why)
 {
-    (void)status; /* its code has it */
+    stream_answer_status(user->stream, status);
     stream_source_error(user->stream, llm_code_name(code));
     log_event(LOG_WARN, "llm", stream_name(user->stream), "upstream %s: %s: %s",
         user->routes[target].upstream->name, llm_code_name(code), why);
@@ -167,8 +203,9 @@ on_failed(
 static bool
 on_end(struct llm_http_user *user, const struct llm_http_result *result)
 {
-    if (user->ended || (!result->good && result->code == LLM_CANCELLED)) {
-        return true; /* of a cancelled one nobody reads the end */
+    bool cancelled = !result->good && result->code == LLM_CANCELLED;
+    if (user->ended || (cancelled && !stream_keeps_all(user->stream))) {
+        return true; /* of one that had a single reader nobody reads the end */
     }
     if (user->decoder == NULL) {
         on_begin(user, result->target);
@@ -178,7 +215,11 @@ on_end(struct llm_http_user *user, const struct llm_http_result *result)
     } else {
         llm_decoder_fail(user->decoder, result->code, result->message);
     }
-    return publish(user) != LLM_HTTP_FULL;
+    bool told = publish(user) != LLM_HTTP_FULL;
+    if (cancelled && !user->ended) {
+        give_up(user, LLM_CANCELLED, result->message); /* it is not asked again */
+    }
+    return told || cancelled;
 }
 
 static const struct llm_http_handler handler = {
@@ -211,6 +252,19 @@ find_body(const struct replay *replay, const char **body, size_t *len, struct er
         return -1;
     }
     return 0;
+}
+
+/* Where a body stops being JSON, for one who wrote it. */
+static void
+say_where(const char *body, size_t len, struct err *err)
+{
+    json_error_t error;
+    json_t *value = json_loadb(body, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (value == NULL) {
+        err_set(err, ERR_INVALID, "the body must be a JSON object: line %d, column %d: %s",
+            error.line, error.column, error.text);
+    }
+    json_decref(value);
 }
 
 static int
@@ -254,6 +308,8 @@ build_routes(struct llm_http_user *user, const struct llm_request *request, stru
     for (size_t i = 0; i < n && result == 0; i++) {
         struct llm_route *route = &user->routes[user->n_routes];
         route->upstream = llm_settings_upstream(user->settings, indexes[i]);
+        const char *pattern = llm_settings_pattern(route->upstream, model.bytes);
+        route->label = pattern != NULL ? pattern : STREAM_ANSWER_OTHER;
         result = build_route(route, &user->targets[user->n_routes++], request, err);
     }
     if (n == 0) {
@@ -285,12 +341,13 @@ source_free(struct source *source)
 }
 
 static void
-ask(struct llm_http_user *user)
+ask(struct llm_http_user *user, const char *name)
 {
     const struct llm_settings *settings = user->settings;
     /* Whoever asks is greeted now, not when the model begins to speak. */
-    user->lane = stream_lane_add(user->stream, GROUP, 0, 0);
+    user->lane = stream_lane_add(user->stream, name != NULL ? name : GROUP, 0, 0);
     stream_source_up(user->stream);
+    user->asked_ns = clock_mono_ns();
     user->call = llm_http_start(user->client, &(struct llm_http_options){.targets = user->targets,
                                                   .n_targets = user->n_routes,
                                                   .times = {.connect_ms = settings->connect_ms,
@@ -322,6 +379,9 @@ llm_start(
         return NULL;
     }
     if (llm_request_parse(&request, body, len, err) != 0) {
+        if (!llm_json_is_object(request.root)) {
+            say_where(body, len, err);
+        }
         return NULL;
     }
     request.default_max_tokens = settings->max_tokens;
@@ -333,7 +393,7 @@ llm_start(
         source_free(source);
         return NULL;
     }
-    ask(&source->user);
+    ask(&source->user, replay->name);
     return source;
 }
 
@@ -363,8 +423,17 @@ llm_param(const void *settings, size_t i)
     return i == 0 ? PARAM : NULL;
 }
 
+static uint64_t
+llm_body_bytes(const void *settings_)
+{
+    const struct llm_settings *settings = settings_;
+    return settings->max_request_bytes;
+}
+
 const struct connector llm_connector = {
     .name = "llm",
+    .capabilities = CONNECTOR_ANSWERS,
+    .request_body_bytes = llm_body_bytes,
     .section = &llm_section,
     .check = llm_settings_check,
     .memory_bound_bytes = llm_settings_memory_bytes,

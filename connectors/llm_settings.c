@@ -331,18 +331,24 @@ llm_settings_descriptors(const void *settings)
 
 /* ---- routing ---- */
 
-static bool
-answers_for(const struct llm_upstream *upstream, const char *model)
+const char *
+llm_settings_pattern(const struct llm_upstream *upstream, const char *model)
 {
     for (size_t i = 0; i < upstream->models.n; i++) {
         const char *name = upstream->models.items[i];
         size_t len = strlen(name);
         bool prefix = len > 0 && name[len - 1] == '*';
         if (prefix ? strncmp(name, model, len - 1) == 0 : strcmp(name, model) == 0) {
-            return true;
+            return name;
         }
     }
-    return upstream->models.n == 0;
+    return NULL;
+}
+
+static bool
+answers_for(const struct llm_upstream *upstream, const char *model)
+{
+    return upstream->models.n == 0 || llm_settings_pattern(upstream, model) != NULL;
 }
 
 size_t

@@ -38,6 +38,10 @@ const struct llm_upstream *llm_settings_upstream(const struct llm_settings *sett
  * name it, in the order of the file. Returns how many; indexes holds settings->upstreams.n. */
 size_t llm_settings_route(const struct llm_settings *settings, const char *model, size_t *indexes);
 
+/* llm_settings_pattern: the name, or beginning of one, in upstream's models that model is meant by;
+ * NULL: none. Lent. */
+const char *llm_settings_pattern(const struct llm_upstream *upstream, const char *model);
+
 /* llm_settings_headers: "name: value" of each header that upstream gets, its key among them, as one
  * allocation with NULL at its end. Owns: the caller's, free(3). */
 const char *const *llm_settings_headers(const struct llm_upstream *upstream);

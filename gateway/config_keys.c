@@ -582,6 +582,11 @@ static const struct config_key stream_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &table_section,
         .prose = "Bounds of a stream with view: table."},
+    {.name = "generations",
+        .kind = CONFIG_SECTION,
+        .child = &config_keys_generations,
+        .prose = "Answers of models that requests make by POST, each a stream that many may see. "
+                 "Of a source of models alone."},
 };
 const struct config_section config_keys_stream = {
     "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};

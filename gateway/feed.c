@@ -1,7 +1,9 @@
 /* feed: encode once, send to all who stand at the same record. Shard thread; never blocks. */
 #include "feed.h"
 
+#include "generations.h"
 #include "mem.h"
+#include "private.h"
 #include "session_durable.h"
 #include "session_internal.h"
 #include "shard.h"
@@ -91,7 +93,8 @@ feed_exit(struct feed *feed)
         return;
     }
     feed_cache_drop(feed); /* nobody is behind */
-    if (feed->format.filter == NULL || feed->outlet->is_private) {
+    if (feed->format.filter == NULL ||
+        (feed->outlet->is_private && feed->outlet->generation == NULL)) {
         return;
     }
     struct feed **link = &feed->outlet->feeds;
@@ -318,6 +321,15 @@ outlet_wake(struct outlet *outlet)
     }
     outlet->hold_stale = true;
     return more;
+}
+
+void
+outlet_stale(struct outlet *outlet)
+{
+    outlet->hold_stale = true;
+    if (outlet->generation != NULL) { /* of those the shard looks only at the ones with news */
+        private_news(generation_here(outlet->generation, outlet->slot));
+    }
 }
 
 static uint64_t

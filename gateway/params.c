@@ -624,7 +624,10 @@ params_parse(struct params *params, const struct http_request *request,
     const struct params_scope *scope, struct err *err)
 {
     const struct context context = {scope, err};
-    *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true, .snapshot = true};
+    *params =
+        (struct params){.from = {.kind = scope->from_earliest ? PLACE_EARLIEST : PLACE_LATEST},
+            .follow = true,
+            .snapshot = true};
     if (parse_query(params, request->query, &context) != 0 ||
         apply_last_event_id(params, request, &context) != 0) {
         params_fini(params);

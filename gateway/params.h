@@ -51,6 +51,7 @@ struct params_scope {
     int64_t now_ms;                /* the wall clock, for relative times */
     const struct token_keys *keys; /* of the stream; NULL: none */
     struct own_names own;
+    bool from_earliest; /* what from is where it is not given; else latest */
 };
 
 struct params {

@@ -40,6 +40,8 @@ struct session {
     bool told_unaccounted;          /* of a file that is gone, see session_tell_unaccounted */
     bool hello_due;                 /* where it begins is not known before the reader knows */
     bool holds;                     /* it is among its outlet's pausers */
+    bool at_leisure;                /* of a generation: it may be behind as far as it is, as all of
+                                       that is kept for it; and holds nobody back */
     unsigned own_batches;           /* since the last try to hand over */
     enum session_state state;
     bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */

@@ -278,11 +278,16 @@ step_request(struct session *session)
     }
     session_tell_progress(session, true);
     bool failed = outcome.code != NULL;
+    bool cancelled = failed && strcmp(outcome.code, STREAM_CANCELLED) == 0;
     session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
-                             .code = failed ? 1011 : 1000,
+                             .code = cancelled ? 4500
+                                     : failed  ? 1011
+                                               : 1000,
                              .reason = failed ? outcome.message : "the stream is complete",
                              .failure = outcome.code,
-                             .event = failed ? "failed" : "end",
+                             .event = cancelled ? "cancelled"
+                                      : failed  ? "failed"
+                                                : "end",
                              .complete = !failed});
     return true;
 }
@@ -365,10 +370,14 @@ session_pump(struct session *session)
                 !feed_join(session->feed, session)) {
                 continue;
             }
-            session->feed->outlet->hold_stale |= session->holds;
+            if (session->holds) {
+                outlet_stale(session->feed->outlet);
+            }
             return;
         }
     }
-    session->feed->outlet->hold_stale |= session->holds;
+    if (session->holds) {
+        outlet_stale(session->feed->outlet);
+    }
     conn_want_write(session->conn);
 }

@@ -5,6 +5,7 @@
 #include "../../gateway/clock.h"
 #include "../../gateway/log.h"
 #include "../../gateway/mem.h"
+#include "../../gateway/stream_answers.h"
 #include "../../gateway/stream_source.h"
 
 #include <pthread.h>
@@ -368,6 +369,43 @@ uint64_t
 stream_lane_settled(const struct stream *stream, uint32_t lane)
 {
     return stream->lanes[lane].settled;
+}
+
+bool
+stream_keeps_all(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+bool
+stream_is_full(struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+void
+stream_answer_first(struct stream *stream, int64_t ns)
+{
+    (void)stream;
+    (void)ns;
+}
+
+void
+stream_answer_tokens(struct stream *stream, const char *model, uint64_t input, uint64_t output)
+{
+    (void)stream;
+    (void)model;
+    (void)input;
+    (void)output;
+}
+
+void
+stream_answer_status(struct stream *stream, int status)
+{
+    (void)stream;
+    (void)status;
 }
 
 bool
