@@ -46,7 +46,14 @@ struct replay {
     size_t n_params;
     const void *body; /* on a request: what it sent; NULL: nothing, or it could not */
     size_t body_len;
-    const char *name;   /* of an answer: unique; its lane's group. NULL: it has none */
+    const char *name; /* of an answer: unique; its lane's group. NULL: it has none */
+    /* Of an answer that was asked for as an SDK does: the body is in that dialect (llm_out.h), and
+     * the answer is told in it too: as events, or as one object; else NULL. */
+    const char *dialect;
+    bool whole;
+    bool keeps_raw;                      /* of an answer: what the upstream sent is told too */
+    const struct request_param *headers; /* of the request's head, for the upstream; lent */
+    size_t n_headers;
     const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
     size_t cursor_len;  /* 0: from the beginning */
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
@@ -99,6 +106,10 @@ struct connector {
 
     /* request_body_bytes: the largest body that a request may send. NULL: it takes none. */
     uint64_t (*request_body_bytes)(const void *settings);
+
+    /* model: the name of the i-th model that can be asked, as far as the configuration names them;
+     * NULL behind the last. NULL: it asks none. */
+    const char *(*model)(const void *settings, size_t i);
 
     /* variant: with these settings it is this connector, of the same name and section. NULL: it is
      * always itself. */

@@ -7,22 +7,25 @@
 #include "../gateway/clock.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
+#include "../gateway/record_type.h"
 #include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
-#include "llm_dialect.h"
+#include "llm_ask.h"
 #include "llm_emit.h"
 #include "llm_http.h"
-#include "llm_request.h"
+#include "llm_out.h"
 #include "llm_settings.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define GROUP "llm"     /* of the one lane, in tokens, where the answer has no name */
 #define PARAM "request" /* the body, where it comes as a parameter */
+#define LLM_ID_MAX 80   /* of an answer's name, with what is before it */
 
 /* One try's target, and what it is made of. */
 struct llm_route {
@@ -31,6 +34,15 @@ struct llm_route {
     char *url;
     const char *const *headers;
     struct buf body;
+    bool same; /* it speaks what the client does */
+};
+
+/* How the client reads the answer, where an SDK asked. */
+struct llm_reader {
+    const struct llm_out_dialect *dialect; /* NULL: none did */
+    bool whole, usage_chunk;
+    char id[LLM_ID_MAX];
+    int64_t created_s;
 };
 
 struct llm_http_user {
@@ -42,10 +54,17 @@ struct llm_http_user {
     struct llm_target *targets; /* the same, as the client wants them */
     size_t n_routes;
     int64_t asked_ns;
+    struct llm_reader reader;
+    bool keeps_raw;
     /* Of the client's thread. */
     struct llm_decoder *decoder;
     size_t target; /* whose answer it decodes */
     bool begun;    /* something of the model's own was published */
+    struct llm_out
+        *out;           /* what the SDK reads, where that is not what comes; NULL: it is, or none */
+    unsigned raw_views; /* of what comes; 0: it is not kept */
+    bool drops_usage;   /* of what comes: the chunk that the client did not ask for */
+    size_t room;        /* records that may be staged before the next commit */
     uint64_t offset;
     uint32_t lane;
     bool ended; /* the stream has been told */
@@ -107,15 +126,97 @@ count(struct llm_http_user *user, const struct llm_event *event)
 }
 
 /* The place that says what a record of an answer is. */
-static int
-stage(struct llm_http_user *user, const struct llm_event *event)
+static bool
+stage(struct llm_http_user *user, unsigned views, const char *type, const char *data, size_t len)
 {
+    bool several = user->out != NULL || user->raw_views != 0;
     struct record_input in = {.lane = user->lane,
         .offset = user->offset,
         .time_ms = -1,
-        .data = event->json,
-        .data_len = event->len};
-    return stream_stage(user->stream, &in, clock_mono_ns());
+        .type = type,
+        .data = data,
+        .data_len = len,
+        .views = several ? views : 0};
+    if (user->room == 0 || stream_stage(user->stream, &in, clock_mono_ns()) < 0) {
+        return false;
+    }
+    user->room--;
+    user->offset++;
+    return true;
+}
+
+/* A chunk of usage alone, which we asked for. */
+static bool
+is_usage_chunk(const struct llm_event *event)
+{
+    struct llm_value chunk = llm_json_root(event->json, event->len);
+    struct llm_value choices = llm_json_get(chunk, "choices");
+    return llm_json_is_array(choices) && choices.len == strlen("[]") &&
+           llm_json_is_object(llm_json_get(chunk, "usage"));
+}
+
+static bool
+stage_raw(struct llm_http_user *user, const struct llm_event *event)
+{
+    char type[RECORD_TYPE_MAX + 1] = "";
+    unsigned views = user->raw_views;
+    if (user->drops_usage && is_usage_chunk(event)) {
+        views &= ~RECORD_VIEW_CLIENT;
+    }
+    if (event->name != NULL && record_type_fault(event->name, event->name_len) == NULL) {
+        memcpy(type, event->name, event->name_len);
+        type[event->name_len] = '\0';
+    }
+    return views == 0 || stage(user, views, type[0] == '\0' ? NULL : type, event->json, event->len);
+}
+
+/* What is left to be told of the events so far to who reads another dialect. */
+static bool
+stage_wires(struct llm_http_user *user)
+{
+    struct llm_wire wire;
+    while (user->out != NULL && llm_out_peek(user->out, &wire)) {
+        if (!stage(user, RECORD_VIEW_CLIENT, wire.name, wire.data, wire.len)) {
+            return false;
+        }
+        llm_out_take(user->out);
+    }
+    return true;
+}
+
+/* The upstream's own id for the answer, by which the SDK asks for it again. */
+static void
+tell_alias(struct llm_http_user *user, const struct llm_event *event)
+{
+    struct llm_value root = {event->json, event->len};
+    struct buf id;
+    buf_init(&id);
+    llm_json_text(&id, llm_json_inside(llm_json_get(root, "upstream_id")));
+    buf_addc(&id, '\0');
+    stream_source_alias(user->stream, id.bytes);
+    buf_fini(&id);
+}
+
+/* One event of the decoder's; false: there is no room for it. */
+static bool
+stage_event(struct llm_http_user *user, const struct llm_event *event)
+{
+    if (event->kind == LLM_RAW) {
+        return stage_raw(user, event);
+    }
+    if (event->kind == LLM_FAILED) { /* that is how the stream ends, not what is in it */
+        return true;
+    }
+    if (!stage(user, RECORD_VIEW_EVENTS, NULL, event->json, event->len)) {
+        return false;
+    }
+    if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses) {
+        tell_alias(user, event);
+    }
+    if (user->out != NULL) {
+        llm_out_event(user->out, event);
+    }
+    return true;
 }
 
 static void
@@ -141,17 +242,14 @@ static enum llm_http_more
 publish(struct llm_http_user *user)
 {
     struct llm_event event;
-    bool full = false;
-    size_t room = stream_room(user->stream);
+    user->room = stream_room(user->stream);
+    bool full = !stage_wires(user);
     while (!full && llm_decoder_peek(user->decoder, &event)) {
-        if (event.kind != LLM_FAILED) { /* that is how the stream ends, not what is in it */
-            full = room == 0 || stage(user, &event) < 0;
-            room -= !full;
-            user->offset += !full;
-        }
+        full = !stage_event(user, &event);
         if (!full) {
             count(user, &event);
             llm_decoder_take(user->decoder);
+            full = !stage_wires(user);
         }
     }
     stream_commit(user->stream);
@@ -167,6 +265,28 @@ publish(struct llm_http_user *user)
     return user->ended ? LLM_HTTP_ENOUGH : LLM_HTTP_MORE;
 }
 
+/* What the client reads: what comes from the upstream, or what is made of it. */
+static void
+choose_reading(struct llm_http_user *user, bool same)
+{
+    const struct llm_reader *reader = &user->reader;
+    bool passes = same && !reader->whole;
+    user->raw_views =
+        (user->keeps_raw ? RECORD_VIEW_UPSTREAM : 0) | (passes ? RECORD_VIEW_CLIENT : 0);
+    user->drops_usage = passes && reader->dialect == &llm_out_openai && !reader->usage_chunk;
+    if (user->raw_views != 0) {
+        llm_decoder_keep_raw(user->decoder);
+    }
+    if (reader->dialect != NULL && !passes) {
+        user->out =
+            llm_out_new(reader->dialect, &(struct llm_out_options){.whole = reader->whole,
+                                             .usage_chunk = reader->usage_chunk,
+                                             .created_s = reader->created_s,
+                                             .id = reader->id,
+                                             .max_bytes = stream_max_record_bytes(user->stream)});
+    }
+}
+
 static void
 on_begin(struct llm_http_user *user, size_t target)
 {
@@ -175,6 +295,7 @@ on_begin(struct llm_http_user *user, size_t target)
     const struct llm_upstream *upstream = user->routes[target].upstream;
     user->target = target;
     user->decoder = llm_decoder_new(llm_dialects[upstream->dialect], &limits);
+    choose_reading(user, user->routes[target].same);
 }
 
 static enum llm_http_more
@@ -268,17 +389,19 @@ say_where(const char *body, size_t len, struct err *err)
 }
 
 static int
-build_route(struct llm_route *route, struct llm_target *target, const struct llm_request *request,
-    struct err *err)
+build_route(struct llm_route *route, struct llm_target *target, struct llm_ask *ask,
+    const struct replay *replay, struct err *err)
 {
     const struct llm_dialect *dialect = llm_dialects[route->upstream->dialect];
     struct buf url;
     buf_init(&url);
     buf_addf(&url, "%s%s", route->upstream->base_url, dialect->path);
     route->url = url.bytes; /* buf_addf leaves room for its NUL, and writes it */
-    route->headers = llm_settings_headers(route->upstream);
+    route->same = llm_ask_is_same(ask, dialect);
+    route->headers = llm_settings_headers(
+        route->upstream, &(struct llm_client){replay->headers, replay->n_headers, route->same});
     buf_init(&route->body);
-    if (dialect->build(request, &route->body, err) != 0) {
+    if (llm_ask_build(ask, dialect, &route->body, err) != 0) {
         return -1;
     }
     *target = (struct llm_target){.url = route->url,
@@ -294,12 +417,13 @@ build_route(struct llm_route *route, struct llm_target *target, const struct llm
 /* Where the request goes, in its order; an upstream that cannot be asked this fails the request, as
  * which one answers must not depend on the weather. */
 static int
-build_routes(struct llm_http_user *user, const struct llm_request *request, struct err *err)
+build_routes(
+    struct llm_http_user *user, struct llm_ask *ask, const struct replay *replay, struct err *err)
 {
     struct buf model;
     size_t *indexes = mem_calloc(user->settings->upstreams.n, sizeof *indexes);
     buf_init(&model);
-    llm_json_text(&model, llm_json_inside(request->model));
+    llm_json_text(&model, llm_json_inside(ask->model));
     buf_addc(&model, '\0');
     size_t n = llm_settings_route(user->settings, model.bytes, indexes);
     int result = 0;
@@ -310,7 +434,7 @@ build_routes(struct llm_http_user *user, const struct llm_request *request, stru
         route->upstream = llm_settings_upstream(user->settings, indexes[i]);
         const char *pattern = llm_settings_pattern(route->upstream, model.bytes);
         route->label = pattern != NULL ? pattern : STREAM_ANSWER_OTHER;
-        result = build_route(route, &user->targets[user->n_routes++], request, err);
+        result = build_route(route, &user->targets[user->n_routes++], ask, replay, err);
     }
     if (n == 0) {
         err_set(err, ERR_MISSING, "model: no upstream answers for '%.128s'", model.bytes);
@@ -327,6 +451,7 @@ source_free(struct source *source)
     struct llm_http_user *user = &source->user;
     llm_http_call_free(user->call);
     llm_decoder_free(user->decoder);
+    llm_out_free(user->out);
     for (size_t i = 0; i < user->n_routes; i++) {
         free(user->routes[i].url);
         free((void *)(uintptr_t)user->routes[i].headers); /* ours, whatever it points to */
@@ -362,12 +487,48 @@ ask(struct llm_http_user *user, const char *name)
                                                   .user = user});
 }
 
+/* How it is read, where an SDK asked. Its id is the answer's name, as the dialect marks its ids. */
+static void
+take_reader(struct llm_reader *reader, const struct replay *replay, const struct llm_ask *ask)
+{
+    static const char *const marks[LLM_OUT_COUNT] = {"chatcmpl-", "msg_", "resp_"};
+    for (size_t i = 0; replay->dialect != NULL && llm_out_dialects[i] != NULL; i++) {
+        if (strcmp(llm_out_name(llm_out_dialects[i]), replay->dialect) == 0) {
+            reader->dialect = llm_out_dialects[i];
+            snprintf(reader->id, sizeof reader->id, "%s%s", marks[i], replay->name);
+        }
+    }
+    reader->whole = replay->whole;
+    reader->usage_chunk = ask->in.usage_chunk;
+    reader->created_s = clock_wall_ms() / 1000;
+}
+
+/* From here on the source is at work. NULL and err: it is not. */
+static struct source *
+begin(const struct llm_settings *settings, struct stream *stream, const struct replay *replay,
+    struct llm_ask *asked, struct err *err)
+{
+    struct source *source = mem_calloc(1, sizeof *source);
+    source->user.settings = settings;
+    source->user.stream = stream;
+    source->user.keeps_raw = replay->keeps_raw;
+    take_reader(&source->user.reader, replay, asked);
+    if (build_routes(&source->user, asked, replay, err) != 0 ||
+        (source->user.client = client_enter(settings, err)) == NULL) {
+        source_free(source);
+        return NULL;
+    }
+    ask(&source->user, replay->name);
+    return source;
+}
+
 static struct source *
 llm_start(
     const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
 {
     const struct llm_settings *settings = settings_;
-    struct llm_request request;
+    struct llm_ask asked;
+    struct source *source = NULL;
     const char *body;
     size_t len;
     if (find_body(replay, &body, &len, err) != 0) {
@@ -378,22 +539,12 @@ llm_start(
             settings->max_request_bytes);
         return NULL;
     }
-    if (llm_request_parse(&request, body, len, err) != 0) {
-        if (!llm_json_is_object(request.root)) {
-            say_where(body, len, err);
-        }
-        return NULL;
+    if (llm_ask_init(&asked, replay->dialect, body, len, settings->max_tokens, err) == 0) {
+        source = begin(settings, stream, replay, &asked, err);
+    } else if (llm_json_root(body, len).at == NULL) {
+        say_where(body, len, err);
     }
-    request.default_max_tokens = settings->max_tokens;
-    struct source *source = mem_calloc(1, sizeof *source);
-    source->user.settings = settings;
-    source->user.stream = stream;
-    if (build_routes(&source->user, &request, err) != 0 ||
-        (source->user.client = client_enter(settings, err)) == NULL) {
-        source_free(source);
-        return NULL;
-    }
-    ask(&source->user, replay->name);
+    llm_ask_fini(&asked);
     return source;
 }
 
@@ -430,6 +581,24 @@ llm_body_bytes(const void *settings_)
     return settings->max_request_bytes;
 }
 
+/* Names, not beginnings of names. */
+static const char *
+llm_model(const void *settings_, size_t i)
+{
+    const struct llm_settings *settings = settings_;
+    for (size_t u = 0; u < settings->upstreams.n; u++) {
+        const struct config_strings *models = &llm_settings_upstream(settings, u)->models;
+        for (size_t m = 0; m < models->n; m++) {
+            const char *name = models->items[m];
+            size_t len = strlen(name);
+            if (len > 0 && name[len - 1] != '*' && i-- == 0) {
+                return name;
+            }
+        }
+    }
+    return NULL;
+}
+
 const struct connector llm_connector = {
     .name = "llm",
     .capabilities = CONNECTOR_ANSWERS,
@@ -440,6 +609,7 @@ const struct connector llm_connector = {
     .descriptor_bound = llm_settings_descriptors,
     .on_request = llm_on_request,
     .request_param = llm_param,
+    .model = llm_model,
     .start = llm_start,
     .wake = llm_wake,
     .cancel = llm_cancel,

@@ -96,7 +96,7 @@ struct config_stream {
     const struct config_tokens *tokens; /* the configuration's; NULL: no keys */
 };
 
-enum route_kind { ROUTE_STREAM, ROUTE_DOWNLOAD };
+enum route_kind { ROUTE_STREAM, ROUTE_DOWNLOAD, ROUTE_OPENAI, ROUTE_ANTHROPIC };
 
 struct config_route {
     char *path;   /* starts with '/'; a part {NAME} stands for any one part, else an exact match */

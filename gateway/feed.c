@@ -33,6 +33,13 @@ feed_free(struct feed *feed)
     free(feed);
 }
 
+/* A view is no choice of a client's: there are no more of them than streams. */
+static bool
+is_counted(const struct format *format)
+{
+    return format->filter != NULL && !filter_is_view(format->filter);
+}
+
 void
 outlet_fini(struct outlet *outlet)
 {
@@ -40,7 +47,7 @@ outlet_fini(struct outlet *outlet)
     while (outlet->feeds != NULL) {
         struct feed *feed = outlet->feeds;
         outlet->feeds = feed->next;
-        if (feed->format.filter != NULL) {
+        if (is_counted(&feed->format)) {
             shard_filter_release(outlet->shard);
         }
         feed_free(feed);
@@ -62,7 +69,7 @@ outlet_feed(struct outlet *outlet, const struct format *format, bool moving)
             return feed;
         }
     }
-    if (format->filter != NULL && !shard_filter_take(outlet->shard, moving)) {
+    if (is_counted(format) && !shard_filter_take(outlet->shard, moving)) {
         return NULL;
     }
     struct feed *feed = mem_calloc(1, sizeof *feed);
@@ -102,7 +109,9 @@ feed_exit(struct feed *feed)
         link = &(*link)->next;
     }
     *link = feed->next;
-    shard_filter_release(feed->outlet->shard);
+    if (is_counted(&feed->format)) {
+        shard_filter_release(feed->outlet->shard);
+    }
     feed_free(feed);
 }
 

@@ -340,7 +340,7 @@ filter_seal(struct filter *filter)
     assert(filter->text == NULL);
     struct buf text;
     buf_init(&text);
-    buf_reserve(&text, filter->text_len + sizeof "view=0\n");
+    buf_reserve(&text, filter->text_len + 1);
     qsort(filter->keys, filter->n_keys, sizeof *filter->keys, compare_keys);
     qsort(filter->wheres, filter->n_wheres, sizeof *filter->wheres, compare_wheres);
     for (unsigned i = 0; i < filter->n_keys; i++) {
@@ -355,9 +355,6 @@ filter_seal(struct filter *filter)
         buf_addc(&text, '\n');
     }
     assert(text.len == filter->text_len);
-    if (filter->view != 0) {
-        buf_addf(&text, "view=%u\n", filter->view);
-    }
     buf_addc(&text, '\0');
     filter->text = text.bytes;
 }
@@ -396,7 +393,13 @@ passes_key(const struct filter *filter, const struct record *record)
 void
 filter_set_view(struct filter *filter, unsigned view)
 {
-    assert(filter->text == NULL);
+    assert(filter->text != NULL && filter->view == 0);
+    struct buf text;
+    buf_init(&text);
+    buf_addf(&text, "%sview=%u\n", filter->text, view);
+    buf_addc(&text, '\0');
+    free(filter->text);
+    filter->text = text.bytes;
     filter->view = view;
 }
 

@@ -51,7 +51,8 @@ bool filter_same(const struct filter *a, const struct filter *b); /* NULL: no fi
 const char *filter_text(const struct filter *filter);             /* lent */
 
 /* filter_set_view: of what a stream says in several ways, only those records that are of this view
- * (RECORD_VIEW_), or of every one. Before it is sealed. filter_is_view: it asks for nothing else.
+ * (RECORD_VIEW_), or of every one. Once it is sealed, before it is shared. filter_is_view: it asks
+ * for nothing else.
  */
 void filter_set_view(struct filter *filter, unsigned view);
 bool filter_is_view(const struct filter *filter);

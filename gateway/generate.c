@@ -7,6 +7,7 @@
 #include "generations.h"
 #include "mem.h"
 #include "push_request.h"
+#include "sdk.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -102,7 +103,8 @@ end(void *self)
     request.body =
         (struct slice){asking->body.len == 0 ? "" : asking->body.bytes, asking->body.len};
     asking->what.body = request.body;
-    subscribe(asking->server, asking->conn, &request, &asking->what, asking->cors);
+    (asking->what.is_sdk ? sdk_begin : subscribe)(
+        asking->server, asking->conn, &request, &asking->what, asking->cors);
     asking_free(asking);
 }
 

@@ -55,6 +55,8 @@ struct generation {
     atomic_uint refs;
     struct config_stream config;
     struct stream *stream;
+    const char *dialect;          /* as it was asked for; "": in none of an SDK */
+    bool whole, keeps_raw;        /* with that */
     struct generation_here *here; /* one a shard */
     /* Under the table's lock. */
     TAILQ_ENTRY(generation) link;   /* while RESERVED in reserved, then in known */
@@ -450,6 +452,40 @@ generations_find(struct generations *generations, size_t stream, const char *id)
     return found;
 }
 
+struct generation *
+generations_find_alias(struct generations *generations, size_t stream, const char *alias)
+{
+    struct generation *generation, *found = NULL;
+    pthread_mutex_lock(&generations->lock);
+    TAILQ_FOREACH(generation, &generations->known, link)
+    {
+        if (generation->index == stream && stream_has_alias(generation->stream, alias)) {
+            found = generation_ref(generation);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&generations->lock);
+    return found;
+}
+
+const char *
+generation_dialect(const struct generation *generation)
+{
+    return generation->dialect == NULL ? "" : generation->dialect;
+}
+
+bool
+generation_is_whole(const struct generation *generation)
+{
+    return generation->whole;
+}
+
+bool
+generation_keeps_raw(const struct generation *generation)
+{
+    return generation->keeps_raw;
+}
+
 void
 generations_cancel_all(struct generations *generations, enum generation_end why)
 {
@@ -495,12 +531,19 @@ list(struct generation *generation)
 }
 
 int
-generation_start(struct generation *generation, const void *body, size_t len, struct err *err)
+generation_start(struct generation *generation, const struct generation_ask *ask, struct err *err)
 {
     const struct generations_options *options = &generation->all->options;
     struct stream *home = options->streams[generation->index];
-    const struct replay replay = {
-        .kind = REPLAY_EARLIEST, .name = generation->id, .body = body, .body_len = len};
+    const struct replay replay = {.kind = REPLAY_EARLIEST,
+        .name = generation->id,
+        .body = ask->body,
+        .body_len = ask->len,
+        .dialect = ask->dialect,
+        .whole = ask->whole,
+        .keeps_raw = ask->keeps_raw,
+        .headers = ask->headers,
+        .n_headers = ask->n_headers};
     assert(generation->stream == NULL);
     generation_config(&generation->config, stream_config(home));
     struct stream *stream = stream_new(&generation->config, options->n_shards);
@@ -516,6 +559,9 @@ generation_start(struct generation *generation, const void *body, size_t len, st
         return -1;
     }
     generation->stream = stream;
+    generation->dialect = ask->dialect == NULL ? "" : ask->dialect;
+    generation->whole = ask->whole;
+    generation->keeps_raw = ask->keeps_raw;
     list(generation);
     return 0;
 }

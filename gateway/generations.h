@@ -14,7 +14,7 @@
  * How a request begins one (see generate.c), all on a shard's thread and never blocking:
  *     generation = generations_reserve(table, stream, caller, &err);    429 where there is no place
  *     ... the body arrives ...
- *     generation_start(generation, body, len, &err);                    400, 404, 429, 503 by err
+ *     generation_start(generation, &ask, &err);                         400, 404, 429, 503 by err
  *     session_new_take(conn, outlet_feed(&private_share(..., generation, ...)->outlet, ...), ...);
  *     generation_unref(generation);
  * and another one joins it: generations_find() in the place of the first three. subscribe() does
@@ -35,6 +35,7 @@
 struct generation;
 struct generations;
 struct private_stream;
+struct request_param;
 struct shard;
 struct stream;
 
@@ -79,13 +80,34 @@ void generation_config(struct config_stream *config, const struct config_stream 
 struct generation *generations_reserve(
     struct generations *generations, size_t stream, const char *caller, struct err *err);
 
+/* What is asked, and how it is told: as of connector.h's replay. Lent for the call. */
+struct generation_ask {
+    const void *body;
+    size_t len;
+    const char *dialect; /* a literal */
+    bool whole, keeps_raw;
+    const struct request_param *headers;
+    size_t n_headers;
+};
+
 /* generation_start: ask. Errors -1 and err, as connector.h's start; it stays reserved. Thread
  * shard. */
-int generation_start(struct generation *generation, const void *body, size_t len, struct err *err);
+int generation_start(
+    struct generation *generation, const struct generation_ask *ask, struct err *err);
+
+/* How it was asked for, once it is started; generation_dialect: "" where it was not in one. */
+const char *generation_dialect(const struct generation *generation);
+bool generation_is_whole(const struct generation *generation);
+bool generation_keeps_raw(const struct generation *generation);
 
 /* generations_find: a running one, or one that has ended and is not forgotten. Owns: a reference.
  * NULL: there is none. */
 struct generation *generations_find(struct generations *generations, size_t stream, const char *id);
+
+/* generations_find_alias: the same by what its upstream calls it (stream_source_alias).
+ * Cost O(those that are known). */
+struct generation *generations_find_alias(
+    struct generations *generations, size_t stream, const char *alias);
 
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* NULL-safe */

@@ -64,6 +64,7 @@ struct params {
     bool follow; /* default true */
     bool has_envelope;
     enum envelope envelope;
+    bool raw; /* envelope=raw: record, of what the upstream sent */
     bool has_snapshot;
     bool snapshot; /* default true, where the stream is a table */
     bool has_slow;

@@ -10,6 +10,7 @@
 #include "mem.h"
 #include "page.h"
 #include "push_serve.h"
+#include "sdk.h"
 #include "watch.h"
 #include "ws.h"
 
@@ -25,6 +26,7 @@ enum target_kind {
     TARGET_LIST,
     TARGET_STREAM,
     TARGET_ANSWER, /* of a model: /streams/NAME/ID */
+    TARGET_SDK,
     TARGET_DOWNLOAD,
     TARGET_PAGE
 };
@@ -35,6 +37,7 @@ struct target {
     const struct page_file *page;
     char *file;     /* owned: of a download that is watched */
     const char *id; /* of an answer */
+    struct sdk_target sdk;
 };
 
 static bool
@@ -85,7 +88,7 @@ find_watch(const struct server *server, const char *path, struct target *target)
 }
 
 static struct target
-find_target(const struct server *server, const char *path)
+find_target(const struct server *server, const struct http_request *request, const char *path)
 {
     static const char prefix[] = "/streams/";
     struct target target = {.kind = TARGET_NONE, .stream.path = path};
@@ -108,6 +111,10 @@ find_target(const struct server *server, const char *path)
             target.kind = TARGET_STREAM;
             target.stream.format = route->format;
             target.stream.route = route;
+        } else if ((route->kind == ROUTE_OPENAI || route->kind == ROUTE_ANTHROPIC) &&
+                   sdk_find(route, request, path, &target.sdk) &&
+                   find_stream(server, route->stream, &target.stream.stream)) {
+            target.kind = TARGET_SDK;
         }
     }
     if (target.kind == TARGET_NONE) {
@@ -332,6 +339,8 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
     case TARGET_ANSWER:
         join_answer(server, conn, request, target, cors);
         break;
+    case TARGET_SDK:
+        break; /* dispatch has served it */
     case TARGET_DOWNLOAD:
         download(server->downloads, conn, request, target->stream.route, target->stream.path, cors);
         break;
@@ -360,13 +369,17 @@ static void
 dispatch(struct server *server, struct conn *conn, const struct http_request *request,
     const char *path, bool same_origin, const char *cors)
 {
-    struct target target = find_target(server, path);
+    struct target target = find_target(server, request, path);
     bool asks = target.kind == TARGET_STREAM && target.file == NULL &&
                 generate_takes(server, target.stream.stream);
     bool posts = target.kind == TARGET_STREAM && push_serve_takes(server, target.stream.stream);
     const char *allowed = posts || asks                  ? allowed_with_posts
                           : target.kind == TARGET_ANSWER ? allowed_of_answer
                                                          : allowed_without;
+    if (target.kind == TARGET_SDK && request->method != HTTP_OPTIONS) {
+        sdk_serve(server, conn, request, &target.sdk, &target.stream, same_origin, cors);
+        return;
+    }
     switch (request->method) {
     case HTTP_GET:
     case HTTP_HEAD:

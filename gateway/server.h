@@ -60,6 +60,8 @@ struct subscription {
     struct generation *generation; /* that is joined; or, if it is not started, asked for with body.
                                       Lent. NULL: none */
     struct slice body;
+    bool is_sdk;     /* an SDK asks, and reads: enum sdk_dialect (framer_sdk.h) */
+    int sdk_dialect; /* with is_sdk */
 };
 
 /* subscribe: answer a GET or HEAD of a stream, or a POST whose body has come: negotiate, check, and

@@ -521,6 +521,7 @@ session_free(struct session *session)
         outlet_unpin(outlet, session->pinned);
     }
     buf_fini(&session->out);
+    buf_fini(&session->head);
     free(session->id_before);
     free(session->end_id);
     free(session->from.lanes);
@@ -544,7 +545,10 @@ session_end(struct session *session, const struct ending *ending)
     session->why = ending->why;
     session_table_fini(session);
     const struct format *format = &session->feed->format;
-    if (ending->event != NULL) {
+    bool refused = session->late != LATE_NO;
+    if (refused) {
+        session_refuse_late(session, ending);
+    } else if (ending->event != NULL) {
         struct buf json;
         buf_init(&json);
         buf_addf(&json, "{\"event\":\"%s\"", ending->event);
@@ -560,8 +564,9 @@ session_end(struct session *session, const struct ending *ending)
         buf_fini(&json);
     }
     session->cut = format->framer->in_http_body && !ending->complete &&
+                   !format->framer->tells_failure && !refused &&
                    (session->bounded || !framer_shows_control(format->framer, format->envelope));
-    if (!session->cut) {
+    if (!session->cut && !refused) {
         size_t chunk = session_begin_control(session);
         format->framer->close(&session->out, ending->code, ending->reason);
         session_end_control(session, chunk);
@@ -654,7 +659,7 @@ session_tick(struct session *session, int64_t now_ms)
         conn_kill(session->conn);
         return;
     }
-    if (session->heartbeat_ms != 0 &&
+    if (session->heartbeat_ms != 0 && session->late == LATE_NO &&
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
     }

@@ -304,6 +304,9 @@ step(struct session *session)
         finish(session);
         return false;
     }
+    if (session->late != LATE_NO) {
+        return session_release_head(session);
+    }
     if (session->table_waits) {
         session_table_open(session);
         return !session->table_waits;

@@ -190,6 +190,10 @@ bool stream_was_up(struct stream *stream);
 /* How far a ring that keeps all may be overrun by the last record. */
 #define STREAM_KEEP_SLACK(config) (2 * (config)->max_record_bytes)
 
+/* stream_has_alias: its source has called it that (stream_source_alias). Thread any. */
+#define STREAM_ALIAS_MAX 127
+bool stream_has_alias(struct stream *stream, const char *alias);
+
 /* How a stream of a request went, for its subscriber. */
 struct stream_outcome {
     bool ended;

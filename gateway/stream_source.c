@@ -361,3 +361,20 @@ stream_source_alive(struct stream *stream)
 {
     atomic_store_explicit(&stream->alive_ns, clock_mono_ns(), memory_order_relaxed);
 }
+
+void
+stream_source_alias(struct stream *stream, const char *alias)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    snprintf(stream->alias, sizeof stream->alias, "%s", alias);
+    pthread_mutex_unlock(&stream->health_lock);
+}
+
+bool
+stream_has_alias(struct stream *stream, const char *alias)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool has = stream->alias[0] != '\0' && strcmp(stream->alias, alias) == 0;
+    pthread_mutex_unlock(&stream->health_lock);
+    return has;
+}

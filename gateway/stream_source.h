@@ -30,6 +30,10 @@ const char *stream_name(const struct stream *stream); /* any */
  * what a request made. any. */
 bool stream_is_private(const struct stream *stream);
 
+/* stream_source_alias: what the upstream calls this answer: found by it where it is one of many. An
+ * empty text is none; of a long one the beginning counts. */
+void stream_source_alias(struct stream *stream, const char *alias);
+
 /* stream_room: how many records may be staged now; 0 while a pause subscriber holds the source
  * back. Once 0, it stays 0 until the slow one is half way down (hysteresis); then the connector's
  * wake() is called. Cheap: one lock. */

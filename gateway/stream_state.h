@@ -78,8 +78,9 @@ struct stream {
 
     pthread_mutex_t health_lock;
     struct stream_health health;
-    struct stream_outcome outcome; /* under health_lock, like the three below */
-    struct stream_outcome verdict; /* of stream_cancel_as; code NULL: there was none */
+    struct stream_outcome outcome;    /* under health_lock, like the three below */
+    char alias[STREAM_ALIAS_MAX + 1]; /* under health_lock; "": none */
+    struct stream_outcome verdict;    /* of stream_cancel_as; code NULL: there was none */
     const char *anew;
     uint64_t done, total;
     atomic_bool has_progress, has_ended;

@@ -167,6 +167,39 @@ check_allowed(const struct config_stream *config, const struct subscription *wha
     return true;
 }
 
+/* What came from upstream is kept only of an answer of which that was asked. */
+static bool
+check_raw(const struct config_stream *config, const struct subscription *what,
+    const struct params *params, struct refusal *refusal)
+{
+    if (params->raw && (config->connector->capabilities & CONNECTOR_ANSWERS) == 0) {
+        return refuse_with(refusal, 400, "envelope: raw is for streams of models");
+    }
+    if (params->raw && what->generation != NULL && generation_is_started(what->generation) &&
+        !generation_keeps_raw(what->generation)) {
+        return refuse_with(refusal, 400,
+            "envelope: raw is kept only of answers that were asked for with envelope=raw");
+    }
+    return true;
+}
+
+/* Of an answer that is told in several ways, the one that is wanted. */
+static void
+choose_view(struct params *params, const struct subscription *what)
+{
+    bool several = params->raw || (what->generation != NULL &&
+                                      (generation_keeps_raw(what->generation) ||
+                                          generation_dialect(what->generation)[0] != '\0'));
+    if (!several) {
+        return;
+    }
+    if (params->filter == NULL) {
+        params->filter = filter_new();
+        filter_seal(params->filter);
+    }
+    filter_set_view(params->filter, params->raw ? RECORD_VIEW_UPSTREAM : RECORD_VIEW_EVENTS);
+}
+
 /* Who acks needs ids. */
 static bool
 check_ids(const struct params *params, enum stream_format format, struct refusal *refusal)
@@ -449,6 +482,7 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
     for (size_t i = 0; i < params->n_own; i++) {
         own[i] = (struct request_param){params->own[i].name, params->own[i].value};
     }
+    replay.keeps_raw = params->raw;
     replay.params = own;
     replay.n_params = params->n_own;
     struct private_stream *made = private_open(shard_privates(conn->shard),
@@ -472,11 +506,14 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
 
 /* What this shard has of an answer, which is asked for now where it is not under way yet. */
 static struct private_stream *
-open_generation(struct conn *conn, const struct subscription *what, struct refusal *refusal)
+open_generation(struct conn *conn, const struct subscription *what, const struct params *params,
+    struct refusal *refusal)
 {
     struct err err = {.code = ERR_NONE};
+    const struct generation_ask ask = {
+        .body = what->body.at, .len = what->body.len, .keeps_raw = params->raw};
     if (generation_is_started(what->generation) ||
-        generation_start(what->generation, what->body.at, what->body.len, &err) == 0) {
+        generation_start(what->generation, &ask, &err) == 0) {
         return private_share(
             shard_privates(conn->shard), what->generation, shard_outlet(conn->shard, what->stream));
     }
@@ -494,7 +531,7 @@ open_own(struct server *server, struct conn *conn, const struct subscription *wh
     size_t stream = what->stream;
     struct err err = {.code = ERR_NONE};
     if (what->generation != NULL) {
-        return open_generation(conn, what, refusal);
+        return open_generation(conn, what, params, refusal);
     }
     if (params->consumer[0] == '\0') {
         return open_request(server, conn, stream, params, framer, refusal);
@@ -566,6 +603,7 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     if (params->filter != NULL && config_of(server, stream)->view == VIEW_TABLE) {
         filter_keep_tombstones(params->filter);
     }
+    choose_view(params, what);
     format->filter = params->filter;
     struct outlet *outlet = shard_outlet(conn->shard, stream);
     struct private_stream *made = NULL;
@@ -637,6 +675,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, what->format, config, &params, &chosen, &refusal) ||
                !check_allowed(config, what, &params, &refusal) ||
+               !check_raw(config, what, &params, &refusal) ||
                !check_ids(&params, chosen, &refusal) ||
                !choose_coding(server, request, stream, chosen, &coding, &refusal) ||
                !check_snapshot(config, &params, &refusal) ||

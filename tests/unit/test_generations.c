@@ -125,13 +125,15 @@ static const struct config_generations ample = {.most = 10,
     .grace_ms = 3600000,
     .max_time_ms = 3600000};
 
+static const struct generation_ask asked = {.body = "body", .len = 4};
+
 static struct generation *
 ask(struct fixture *fixture, const char *caller)
 {
     struct err err = {.code = ERR_NONE};
     struct generation *generation = generations_reserve(fixture->all, 0, caller, &err);
     ck_assert_msg(generation != NULL, "%s", err.text);
-    ck_assert_int_eq(generation_start(generation, "body", 4, &err), 0);
+    ck_assert_int_eq(generation_start(generation, &asked, &err), 0);
     return generation;
 }
 
@@ -236,7 +238,7 @@ START_TEST(what_could_not_be_asked_leaves_nothing)
     struct err err = {.code = ERR_NONE};
     atomic_store(&refuses, true);
     struct generation *generation = generations_reserve(fixture->all, 0, "a", &err);
-    ck_assert_int_eq(generation_start(generation, "body", 4, &err), -1);
+    ck_assert_int_eq(generation_start(generation, &asked, &err), -1);
     ck_assert_int_eq(err.code, ERR_INVALID);
     ck_assert(!generation_is_started(generation));
     generation_unref(generation);

@@ -389,7 +389,8 @@ START_TEST(a_configuration_that_cannot_work_is_refused)
     pair = (struct config_pair){.name = texts[2], .value = texts[5]};
     ck_assert_int_eq(llm_connector.check(&settings, &err), 0);
     upstreams[0].dialect = 0;
-    const char *const *headers = llm_settings_headers(&upstreams[0]);
+    const struct llm_client nobody = {.n = 0};
+    const char *const *headers = llm_settings_headers(&upstreams[0], &nobody);
     ck_assert_str_eq(headers[0], "x-api-key: key-1");
     ck_assert_str_eq(headers[1], "Anthropic-Version: 2026-10-21"); /* in place of ours */
     ck_assert_ptr_null(headers[2]);
