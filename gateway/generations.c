@@ -457,7 +457,8 @@ generations_find_alias(struct generations *generations, size_t stream, const cha
 {
     struct generation *generation, *found = NULL;
     pthread_mutex_lock(&generations->lock);
-    TAILQ_FOREACH(generation, &generations->known, link)
+    /* Of two that are called the same, the newer one. */
+    TAILQ_FOREACH_REVERSE(generation, &generations->known, generation_list, link)
     {
         if (generation->index == stream && stream_has_alias(generation->stream, alias)) {
             found = generation_ref(generation);

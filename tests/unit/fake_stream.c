@@ -386,6 +386,13 @@ stream_is_full(struct stream *stream)
 }
 
 void
+stream_source_alias(struct stream *stream, const char *alias)
+{
+    (void)stream;
+    (void)alias;
+}
+
+void
 stream_answer_first(struct stream *stream, int64_t ns)
 {
     (void)stream;
@@ -479,7 +486,9 @@ keep(const struct record_input *in, int64_t arrival_ns)
         .key_len = in->key_len,
         .data = copy_bytes(in->data, in->data_len),
         .data_len = in->data_len,
+        .views = in->views,
         .n_headers = in->n_headers};
+    snprintf(record.type, sizeof record.type, "%s", in->type == NULL ? "" : in->type);
     for (size_t i = 0; i < in->n_headers && i < FAKE_HEADERS; i++) {
         const struct record_header *header = &in->headers[i];
         snprintf(record.headers[i].name, sizeof record.headers[i].name, "%.*s",

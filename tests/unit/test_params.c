@@ -157,7 +157,7 @@ START_TEST(names_of_choices_are_all_known)
     refused("format=SSE", "format: ");
     refused("format=", "format: ");
     refused("format", "format: ");
-    refused("envelope=raw", "envelope: ");
+    refused("envelope=xml", "envelope: ");
     refused("slow=drop", "slow: ");
     refused("follow=yes", "follow: ");
     refused("follow=", "follow: ");
