@@ -133,7 +133,7 @@ static const struct conn_sink sink = {take, end, fault, tick, asking_free};
 static void
 name_caller(const struct conn *conn, char name[GENERATION_CALLER_MAX + 1])
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     name[0] = '\0';
     if (getpeername(conn->fd, (struct sockaddr *)&address, &len) != 0) {

@@ -181,12 +181,11 @@ private_news(void *here_)
     shard_wake(here->shard);
 }
 
-/* The generation goes on, or ends, without this shard. */
+/* After it is out of the list: the generation goes on, or ends, without this shard. */
 static void
 give_back(struct private_stream *stream)
 {
     struct generation *generation = stream->generation;
-    TAILQ_REMOVE(&stream->all->shared, stream, link);
     forget(stream);
     generation_here(generation, stream->outlet.slot)->stream = NULL;
     free(stream);
@@ -201,6 +200,7 @@ serve_shared(struct private_stream *stream)
     }
     outlet_hold_update(&stream->outlet);
     if (stream->outlet.n_sessions == 0) {
+        TAILQ_REMOVE(&stream->all->shared, stream, link);
         give_back(stream);
     }
 }
@@ -300,6 +300,7 @@ privates_free(struct privates *privates)
         bury(stream);
     }
     while ((stream = TAILQ_FIRST(&privates->shared)) != NULL) {
+        TAILQ_REMOVE(&privates->shared, stream, link);
         give_back(stream);
     }
     drop_news(privates);
