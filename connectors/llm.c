@@ -7,14 +7,10 @@
 #include "../gateway/clock.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
-#include "../gateway/record_type.h"
 #include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
 #include "llm_ask.h"
-#include "llm_emit.h"
-#include "llm_http.h"
-#include "llm_out.h"
-#include "llm_settings.h"
+#include "llm_publish.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -25,50 +21,6 @@
 
 #define GROUP "llm"     /* of the one lane, in tokens, where the answer has no name */
 #define PARAM "request" /* the body, where it comes as a parameter */
-#define LLM_ID_MAX 80   /* of an answer's name, with what is before it */
-
-/* One try's target, and what it is made of. */
-struct llm_route {
-    const struct llm_upstream *upstream;
-    const char *label; /* of the model, in the metrics: not the client's text */
-    char *url;
-    const char *const *headers;
-    struct buf body;
-    bool same; /* it speaks what the client does */
-};
-
-/* How the client reads the answer, where an SDK asked. */
-struct llm_reader {
-    const struct llm_out_dialect *dialect; /* NULL: none did */
-    bool whole, usage_chunk;
-    char id[LLM_ID_MAX];
-    int64_t created_s;
-};
-
-struct llm_http_user {
-    const struct llm_settings *settings;
-    struct stream *stream;
-    struct llm_http *client;
-    struct llm_http_call *call;
-    struct llm_route *routes;
-    struct llm_target *targets; /* the same, as the client wants them */
-    size_t n_routes;
-    int64_t asked_ns;
-    struct llm_reader reader;
-    bool keeps_raw;
-    /* Of the client's thread. */
-    struct llm_decoder *decoder;
-    size_t target; /* whose answer it decodes */
-    bool begun;    /* something of the model's own was published */
-    struct llm_out
-        *out;           /* what the SDK reads, where that is not what comes; NULL: it is, or none */
-    unsigned raw_views; /* of what comes; 0: it is not kept */
-    bool drops_usage;   /* of what comes: the chunk that the client did not ask for */
-    size_t room;        /* records that may be staged before the next commit */
-    uint64_t offset;
-    uint32_t lane;
-    bool ended; /* the stream has been told */
-};
 
 struct source {
     struct llm_http_user user;
@@ -107,185 +59,7 @@ client_leave(void)
     llm_http_free(last);
 }
 
-/* ---- publishing: the client's thread ---- */
-
-static void
-count(struct llm_http_user *user, const struct llm_event *event)
-{
-    bool own =
-        event->kind == LLM_TEXT || event->kind == LLM_THINKING || event->kind == LLM_TOOL_CALL;
-    if (own && !user->begun) {
-        user->begun = true;
-        stream_answer_first(user->stream, clock_mono_ns() - user->asked_ns);
-    }
-    if (event->kind == LLM_USAGE) {
-        const struct llm_usage *usage = llm_usage_of(user->decoder);
-        stream_answer_tokens(user->stream, user->routes[user->target].label,
-            usage->has_input ? usage->input : 0, usage->has_output ? usage->output : 0);
-    }
-}
-
-/* The place that says what a record of an answer is. */
-static bool
-stage(struct llm_http_user *user, unsigned views, const char *type, const char *data, size_t len)
-{
-    bool several = user->out != NULL || user->raw_views != 0;
-    struct record_input in = {.lane = user->lane,
-        .offset = user->offset,
-        .time_ms = -1,
-        .type = type,
-        .data = data,
-        .data_len = len,
-        .views = several ? views : 0};
-    if (user->room == 0 || stream_stage(user->stream, &in, clock_mono_ns()) < 0) {
-        return false;
-    }
-    user->room--;
-    user->offset++;
-    return true;
-}
-
-/* A chunk of usage alone, which we asked for. */
-static bool
-is_usage_chunk(const struct llm_event *event)
-{
-    struct llm_value chunk = llm_json_root(event->json, event->len);
-    struct llm_value choices = llm_json_get(chunk, "choices");
-    return llm_json_is_array(choices) && choices.len == strlen("[]") &&
-           llm_json_is_object(llm_json_get(chunk, "usage"));
-}
-
-static bool
-stage_raw(struct llm_http_user *user, const struct llm_event *event)
-{
-    char type[RECORD_TYPE_MAX + 1] = "";
-    unsigned views = user->raw_views;
-    if (user->drops_usage && is_usage_chunk(event)) {
-        views &= ~RECORD_VIEW_CLIENT;
-    }
-    if (event->name != NULL && record_type_fault(event->name, event->name_len) == NULL) {
-        memcpy(type, event->name, event->name_len);
-        type[event->name_len] = '\0';
-    }
-    return views == 0 || stage(user, views, type[0] == '\0' ? NULL : type, event->json, event->len);
-}
-
-/* What is left to be told of the events so far to who reads another dialect. */
-static bool
-stage_wires(struct llm_http_user *user)
-{
-    struct llm_wire wire;
-    while (user->out != NULL && llm_out_peek(user->out, &wire)) {
-        if (!stage(user, RECORD_VIEW_CLIENT, wire.name, wire.data, wire.len)) {
-            return false;
-        }
-        llm_out_take(user->out);
-    }
-    return true;
-}
-
-/* The upstream's own id for the answer, by which the SDK asks for it again. */
-static void
-tell_alias(struct llm_http_user *user, const struct llm_event *event)
-{
-    struct llm_value root = {event->json, event->len};
-    struct buf id;
-    buf_init(&id);
-    llm_json_text(&id, llm_json_inside(llm_json_get(root, "upstream_id")));
-    buf_addc(&id, '\0');
-    stream_source_alias(user->stream, id.bytes);
-    buf_fini(&id);
-}
-
-/* One event of the decoder's; false: there is no room for it. */
-static bool
-stage_event(struct llm_http_user *user, const struct llm_event *event)
-{
-    if (event->kind == LLM_RAW) {
-        return stage_raw(user, event);
-    }
-    if (event->kind == LLM_FAILED) { /* that is how the stream ends, not what is in it */
-        return true;
-    }
-    if (!stage(user, RECORD_VIEW_EVENTS, NULL, event->json, event->len)) {
-        return false;
-    }
-    if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses) {
-        tell_alias(user, event);
-    }
-    if (user->out != NULL) {
-        llm_out_event(user->out, event);
-    }
-    return true;
-}
-
-static void
-tell_end(struct llm_http_user *user)
-{
-    enum llm_code code = llm_decoder_code(user->decoder);
-    const char *message = llm_decoder_message(user->decoder);
-    user->ended = true;
-    stream_source_end(user->stream, message[0] == '\0' ? NULL : llm_code_name(code),
-        message[0] == '\0' ? NULL : message);
-}
-
-/* It has not got to its end, and will not. */
-static void
-give_up(struct llm_http_user *user, enum llm_code code, const char *message)
-{
-    user->ended = true;
-    stream_source_end(user->stream, llm_code_name(code), message);
-}
-
-/* What the decoder has made, as far as there is room. */
-static enum llm_http_more
-publish(struct llm_http_user *user)
-{
-    struct llm_event event;
-    user->room = stream_room(user->stream);
-    bool full = !stage_wires(user);
-    while (!full && llm_decoder_peek(user->decoder, &event)) {
-        full = !stage_event(user, &event);
-        if (!full) {
-            count(user, &event);
-            llm_decoder_take(user->decoder);
-            full = !stage_wires(user);
-        }
-    }
-    stream_commit(user->stream);
-    if (full && !stream_is_full(user->stream)) {
-        return LLM_HTTP_FULL;
-    }
-    if (full && !user->ended) {
-        give_up(user, LLM_TOO_LARGE, "the answer is larger than generations.bytes");
-    }
-    if (llm_decoder_ended(user->decoder) && !user->ended) {
-        tell_end(user);
-    }
-    return user->ended ? LLM_HTTP_ENOUGH : LLM_HTTP_MORE;
-}
-
-/* What the client reads: what comes from the upstream, or what is made of it. */
-static void
-choose_reading(struct llm_http_user *user, bool same)
-{
-    const struct llm_reader *reader = &user->reader;
-    bool passes = same && !reader->whole;
-    user->raw_views =
-        (user->keeps_raw ? RECORD_VIEW_UPSTREAM : 0) | (passes ? RECORD_VIEW_CLIENT : 0);
-    user->drops_usage = passes && reader->dialect == &llm_out_openai && !reader->usage_chunk;
-    if (user->raw_views != 0) {
-        llm_decoder_keep_raw(user->decoder);
-    }
-    if (reader->dialect != NULL && !passes) {
-        user->out =
-            llm_out_new(reader->dialect, &(struct llm_out_options){.whole = reader->whole,
-                                             .usage_chunk = reader->usage_chunk,
-                                             .created_s = reader->created_s,
-                                             .id = reader->id,
-                                             .max_bytes = stream_max_record_bytes(user->stream)});
-    }
-}
+/* ---- what the client calls: its thread ---- */
 
 static void
 on_begin(struct llm_http_user *user, size_t target)
@@ -295,14 +69,14 @@ on_begin(struct llm_http_user *user, size_t target)
     const struct llm_upstream *upstream = user->routes[target].upstream;
     user->target = target;
     user->decoder = llm_decoder_new(llm_dialects[upstream->dialect], &limits);
-    choose_reading(user, user->routes[target].same);
+    llm_publish_begin(user, user->routes[target].same);
 }
 
 static enum llm_http_more
 on_body(struct llm_http_user *user, const char *bytes, size_t len)
 {
     llm_decoder_feed(user->decoder, bytes, len);
-    return publish(user);
+    return llm_publish(user);
 }
 
 static void
@@ -336,9 +110,9 @@ on_end(struct llm_http_user *user, const struct llm_http_result *result)
     } else {
         llm_decoder_fail(user->decoder, result->code, result->message);
     }
-    bool told = publish(user) != LLM_HTTP_FULL;
+    bool told = llm_publish(user) != LLM_HTTP_FULL;
     if (cancelled && !user->ended) {
-        give_up(user, LLM_CANCELLED, result->message); /* it is not asked again */
+        llm_publish_failure(user, LLM_CANCELLED, result->message); /* it is not asked again */
     }
     return told || cancelled;
 }
@@ -346,7 +120,7 @@ on_end(struct llm_http_user *user, const struct llm_http_result *result)
 static const struct llm_http_handler handler = {
     .begin = on_begin,
     .body = on_body,
-    .room = publish,
+    .room = llm_publish,
     .tick = on_tick,
     .failed = on_failed,
     .end = on_end,

@@ -53,12 +53,26 @@ add_event(struct buf *out, const char *name, const char *data, size_t len)
     BUF_LITERAL(out, "\n\n");
 }
 
-/* What is no JSON is [DONE], which the record has as a string. */
 static void
-event_record(struct buf *out, const struct record *record, enum envelope envelope, bool first)
+add_error(struct buf *out, enum sdk_dialect dialect, const char *code, const char *message)
 {
-    (void)envelope;
-    (void)first;
+    struct buf data;
+    buf_init(&data);
+    const char *name =
+        llm_out_error_event(words_of(dialect), &data, llm_code_of_name(code), message);
+    add_event(out, name, data.bytes, data.len);
+    buf_fini(&data);
+}
+
+/* What is no JSON is [DONE], which the record has as a string. Of an answer with a hole nothing
+ * that follows is right. */
+static void
+add_record(struct buf *out, enum sdk_dialect dialect, const struct record *record)
+{
+    if (record->is_gap) {
+        add_error(out, dialect, "too_large", "a part of the answer was larger than max_record");
+        return;
+    }
     const char *data = record->text + record->data_off;
     size_t len = record->data_len;
     if (!record->data_is_json && len >= 2) {
@@ -72,7 +86,7 @@ event_record(struct buf *out, const struct record *record, enum envelope envelop
 static bool
 is_failure(const struct control *control)
 {
-    static const char *const events[] = {"failed", "cancelled", "closing", "gap"};
+    static const char *const events[] = {"failed", "cancelled", "closing"};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         if (strcmp(control->event, events[i]) == 0) {
             return true;
@@ -92,22 +106,41 @@ add_text(struct buf *text, const struct control *control, const char *member)
 static void
 add_failure(struct buf *out, enum sdk_dialect dialect, const struct control *control)
 {
-    struct buf code, message, data;
+    struct buf code, message;
     if (!is_failure(control)) {
         return;
     }
     buf_init(&code);
     buf_init(&message);
-    buf_init(&data);
     add_text(&code, control, "code");
     add_text(&message, control, "message");
-    const char *words = message.len > 1 ? message.bytes : "a part of the answer was lost";
-    const char *name =
-        llm_out_error_event(words_of(dialect), &data, llm_code_of_name(code.bytes), words);
-    add_event(out, name, data.bytes, data.len);
+    add_error(out, dialect, code.bytes, message.bytes);
     buf_fini(&code);
     buf_fini(&message);
-    buf_fini(&data);
+}
+
+static void
+openai_record(struct buf *out, const struct record *record, enum envelope envelope, bool first)
+{
+    (void)envelope;
+    (void)first;
+    add_record(out, SDK_OPENAI, record);
+}
+
+static void
+anthropic_record(struct buf *out, const struct record *record, enum envelope envelope, bool first)
+{
+    (void)envelope;
+    (void)first;
+    add_record(out, SDK_ANTHROPIC, record);
+}
+
+static void
+responses_record(struct buf *out, const struct record *record, enum envelope envelope, bool first)
+{
+    (void)envelope;
+    (void)first;
+    add_record(out, SDK_RESPONSES, record);
 }
 
 static void
@@ -165,10 +198,10 @@ no_control(struct buf *out, const struct control *control, enum envelope envelop
     (void)envelope;
 }
 
-#define EVENTS(control_, heartbeat_)                                                               \
+#define EVENTS(record_, control_, heartbeat_)                                                      \
     {                                                                                              \
         .transport = TRANSPORT_SSE, .content_type = "text/event-stream; charset=utf-8",            \
-        .in_http_body = true, .tells_failure = true, .open = nothing, .record = event_record,      \
+        .in_http_body = true, .tells_failure = true, .open = nothing, .record = record_,           \
         .control = control_, .heartbeat = heartbeat_, .position = no_position, .close = no_close   \
     }
 #define OBJECT                                                                                     \
@@ -180,8 +213,9 @@ no_control(struct buf *out, const struct control *control, enum envelope envelop
 
 /* By dialect; then those of one object, which differ in what they refuse with. */
 static const struct framer framers[2][SDK_DIALECT_COUNT] = {
-    {EVENTS(openai_control, comment), EVENTS(anthropic_control, ping),
-        EVENTS(responses_control, comment)},
+    {EVENTS(openai_record, openai_control, comment),
+        EVENTS(anthropic_record, anthropic_control, ping),
+        EVENTS(responses_record, responses_control, comment)},
     {OBJECT, OBJECT, OBJECT},
 };
 
