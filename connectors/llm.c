@@ -266,7 +266,7 @@ static void
 take_reader(struct llm_reader *reader, const struct replay *replay, const struct llm_ask *ask)
 {
     static const char *const marks[LLM_OUT_COUNT] = {"chatcmpl-", "msg_", "resp_"};
-    for (size_t i = 0; replay->dialect != NULL && llm_out_dialects[i] != NULL; i++) {
+    for (size_t i = 0; replay->dialect != NULL && i < LLM_OUT_COUNT; i++) {
         if (strcmp(llm_out_name(llm_out_dialects[i]), replay->dialect) == 0) {
             reader->dialect = llm_out_dialects[i];
             snprintf(reader->id, sizeof reader->id, "%s%s", marks[i], replay->name);

@@ -13,6 +13,7 @@
 #include "watch.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 
 /* Of a service thread: event loop, wake, a spare for when there are no more. Of the process: 64
@@ -200,6 +201,21 @@ answers_pinned_bytes(const struct config *config, const struct config_stream *ma
         multiply(n, outlet_pin_limit_bytes(made)), multiply(config->max_connections, batch));
 }
 
+/* Of an answer that an SDK asked for: what is said in its dialect, and kept to be said again, each
+ * at most a record. */
+static uint64_t
+sdk_bytes(const struct config *config, const struct config_stream *stream)
+{
+    for (size_t i = 0; i < config->n_routes; i++) {
+        const struct config_route *route = &config->routes[i];
+        bool sdk = route->kind == ROUTE_OPENAI || route->kind == ROUTE_ANTHROPIC;
+        if (sdk && route->stream != NULL && strcmp(route->stream, stream->name) == 0) {
+            return multiply(4, stream->max_record_bytes);
+        }
+    }
+    return 0;
+}
+
 /* Of all answers of one stream: those under way, with their sources and the bodies that they are
  * made of, and those that have ended. */
 static uint64_t
@@ -212,6 +228,7 @@ answers_bytes(const struct config *config, const struct config_stream *stream)
     uint64_t body = multiply(2, stream->connector->request_body_bytes(stream->settings));
     uint64_t running = add(add(kept, body), multiply(2, made.max_record_bytes));
     running = add(running, stream->connector->memory_bound_bytes(stream->settings));
+    running = add(running, sdk_bytes(config, stream));
     uint64_t bytes = multiply(made.generations.most, running);
     bytes = add(bytes, multiply(made.generations.kept, kept));
     return add(bytes, answers_pinned_bytes(config, &made));

@@ -22,7 +22,8 @@
  * records and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
  *   answers     for each stream of models generations.max and .kept times a ring of
  *               generations.bytes and BOUND_ANSWER_BYTES; those under way with twice the largest
- * body of a request, records in work and what the connector holds for one; and what connections
+ * body of a request, records in work and what the connector holds for one, with a route of an SDK's
+ * four times max_record (what is said in its dialect); and what connections
  * that stalled inside large records keep requests    requests.streams times the largest that one of
  * them can be, in the same way
  *               + with a download route, downloads.watchers of watch_bound_bytes, and

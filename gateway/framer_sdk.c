@@ -198,12 +198,11 @@ no_control(struct buf *out, const struct control *control, enum envelope envelop
     (void)envelope;
 }
 
-#define EVENTS(record_, control_, heartbeat_)                                                      \
-    {                                                                                              \
-        .transport = TRANSPORT_SSE, .content_type = "text/event-stream; charset=utf-8",            \
-        .in_http_body = true, .tells_failure = true, .open = nothing, .record = record_,           \
-        .control = control_, .heartbeat = heartbeat_, .position = no_position, .close = no_close   \
-    }
+/* What all events have in common; the rest is the dialect's. */
+#define EVENTS                                                                                     \
+    .transport = TRANSPORT_SSE, .content_type = "text/event-stream; charset=utf-8",                \
+    .in_http_body = true, .tells_failure = true, .open = nothing, .position = no_position,         \
+    .close = no_close
 #define OBJECT                                                                                     \
     {                                                                                              \
         .transport = TRANSPORT_JSON, .content_type = "application/json", .in_http_body = true,     \
@@ -213,9 +212,11 @@ no_control(struct buf *out, const struct control *control, enum envelope envelop
 
 /* By dialect; then those of one object, which differ in what they refuse with. */
 static const struct framer framers[2][SDK_DIALECT_COUNT] = {
-    {EVENTS(openai_record, openai_control, comment),
-        EVENTS(anthropic_record, anthropic_control, ping),
-        EVENTS(responses_record, responses_control, comment)},
+    {
+        {EVENTS, .record = openai_record, .control = openai_control, .heartbeat = comment},
+        {EVENTS, .record = anthropic_record, .control = anthropic_control, .heartbeat = ping},
+        {EVENTS, .record = responses_record, .control = responses_control, .heartbeat = comment},
+    },
     {OBJECT, OBJECT, OBJECT},
 };
 
