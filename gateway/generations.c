@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@
 #define BUCKETS 1024 /* a power of two */
 /* Between two looks of the keeper at what runs. */
 #define LOOK_MS 100
+/* After so long without an end memory is given back. */
+#define QUIET_MS 1000
 /* One that nobody has seen yet is not left by anybody: its request may just be on its way. */
 #define UNSEEN_GRACE_MS 10000
 /* A ring's slots are bounded by what the smallest record takes. */
@@ -77,6 +80,8 @@ struct generations {
     pthread_cond_t changed;
     pthread_t keeper;
     bool keeping, ending;
+    int64_t
+        freed_ms; /* the keeper's: when sources or answers were freed last; 0: all is given back */
     struct generation_list reserved, known; /* known: in the order of their starts */
     struct generation_bucket buckets[BUCKETS];
     struct generations_state *states; /* one a stream */
@@ -247,7 +252,7 @@ static void
 rest(struct generations *generations)
 {
     struct timespec until;
-    if (TAILQ_EMPTY(&generations->known)) {
+    if (TAILQ_EMPTY(&generations->known) && generations->freed_ms == 0) {
         pthread_cond_wait(&generations->changed, &generations->lock);
         return;
     }
@@ -256,6 +261,31 @@ rest(struct generations *generations)
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
     pthread_cond_timedwait(&generations->changed, &generations->lock, &until);
+}
+
+/* Not under the lock. Only the keeper takes them out of the table: those to be stopped stay. */
+static void
+clear_away(struct generations *generations, struct generation_queue *to_stop,
+    struct generation_queue *to_drop)
+{
+    struct generation *generation;
+    int64_t now = now_ms();
+    if (!STAILQ_EMPTY(to_stop) || !STAILQ_EMPTY(to_drop)) {
+        generations->freed_ms = now;
+    }
+    STAILQ_FOREACH(generation, to_stop, leave)
+    {
+        stream_stop(generation->stream);
+    }
+    while ((generation = STAILQ_FIRST(to_drop)) != NULL) {
+        STAILQ_REMOVE_HEAD(to_drop, leave);
+        generation_unref(generation);
+    }
+    if (generations->freed_ms != 0 && now - generations->freed_ms >= QUIET_MS) {
+        malloc_trim(
+            0); /* what was allocated on many threads stays with the process, see reaper.c */
+        generations->freed_ms = 0;
+    }
 }
 
 static void *
@@ -269,15 +299,7 @@ keep(void *generations_)
         STAILQ_INIT(&to_drop);
         look(generations, &to_stop, &to_drop);
         pthread_mutex_unlock(&generations->lock);
-        struct generation *generation;
-        STAILQ_FOREACH(generation, &to_stop, leave)
-        {
-            stream_stop(generation->stream); /* only the keeper takes it out of the table */
-        }
-        while ((generation = STAILQ_FIRST(&to_drop)) != NULL) {
-            STAILQ_REMOVE_HEAD(&to_drop, leave);
-            generation_unref(generation);
-        }
+        clear_away(generations, &to_stop, &to_drop);
         pthread_mutex_lock(&generations->lock);
         if (!generations->ending) {
             rest(generations);
