@@ -43,7 +43,8 @@ class Asked(Subscription):
 def chat(gateways):
     """A function that starts a gateway whose answers are asked for at /api/chat."""
 
-    def start(*upstreams, generations=None, slow=None, drain=None, **more):
+    def start(*upstreams, generations=None, slow=None, drain=None, timeouts=None, requests=None,
+              **more):
         named = [{"name": f"up-{n}", "key": KEY, **one} for n, one in enumerate(upstreams)]
         source = {"upstreams": named, "retries": {"most": 0}, **more}
         stream = {"source": {"llm": source}}
@@ -51,6 +52,8 @@ def chat(gateways):
         stream.update({"slow": slow} if slow else {})
         config = {"threads": 2, "routes": {"/api/chat": {"stream": "chat"}}}
         config.update({"drain": drain} if drain else {})
+        config.update({"timeouts": timeouts} if timeouts else {})
+        config.update({"requests": requests} if requests else {})
         return gateways(config, chat=stream)
 
     return start
@@ -359,6 +362,33 @@ def test_a_body_in_chunks_is_the_same(chat, upstream):  # noqa: F811
     assert http.response().status == 200 and b'"event":"end"' in http.body()
 
 
+def test_a_refused_request_lets_the_connection_live(chat, upstream):  # noqa: F811
+    gateway = chat({"base_url": upstream.url})
+    http = Http(gateway.port)
+    for body, status in (("[]", 400), ("{", 400), (question(), 200)):
+        headers = {"Accept": "application/json", "Content-Length": str(len(body))}
+        assert http.request("POST", "/api/chat", headers, body=body.encode()).status == status
+        if status != 200:
+            assert http.json()["status"] == status
+    finish(answering(upstream, "a"))
+    assert [one["data"]["type"] for one in http.json()][-1] == "done"
+
+
+def test_a_body_that_does_not_come_gives_its_place_back(chat):
+    gateway = chat({"base_url": "http://127.0.0.1:1"}, timeouts={"body": "300ms"})
+    part = "POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    late = Http(gateway.port)
+    late.send(part)
+    assert late.response().status == 408 and late.headers["connection"] == "close"
+    late.close()
+    gone = Http(gateway.port)
+    gone.send(part)
+    gateway.wait_metric("connections", 1)
+    gone.close()
+    gateway.wait_metric("connections", 0)
+    assert gateway.metric("generations_active", stream="chat") == 0
+
+
 @each_transport
 def test_a_failure_is_told_to_all_and_cuts_what_shows_no_controls(
         chat, upstream, transport):  # noqa: F811
@@ -431,6 +461,47 @@ def test_a_viewer_that_stalls_holds_nobody_up(chat, upstream):  # noqa: F811
     assert len(messages) == count + 3 and ended.clean
     slow, ended = stalled.until_end()  # it has all, later
     assert data_of(slow) == data_of(messages) and ended.clean and not stalled.gaps
+
+
+def test_a_viewer_that_takes_nothing_is_let_go(chat, upstream):  # noqa: F811
+    gateway = chat({"base_url": upstream.url}, requests={"stall": "300ms"})
+    asked = Asked(gateway)
+    visit = answering(upstream)
+    stalled = Subscription(gateway.port, asked.url, "ws", rcvbuf=4096)
+    gateway._subscriptions.append(stalled)
+    for n in range(400):
+        visit.chunk(delta("x" * 4000))
+    asked.records(400)
+    gateway.wait_metric("disconnects_total", 1, stream="chat", reason="too_slow")
+    finish(visit)
+    assert asked.until_end()[1].clean
+
+
+def test_a_viewer_holds_the_upstream_only_where_that_is_allowed(chat, upstream):  # noqa: F811
+    gateway = chat({"base_url": upstream.url}, generations={"bytes": "64MiB"},
+                   slow={"allow": ["pause"]}, answer="64MiB")
+    asked = Asked(gateway, transport="ndjson")
+    visit = answering(upstream, "a")
+    asked.records(2)
+    pausing = Subscription(gateway.port, asked.url + "?slow=pause", "ndjson", rcvbuf=65536)
+    gateway._subscriptions.append(pausing)
+
+    def write():
+        for n in range(600):
+            visit.chunk(delta(f"{n}-" + "x" * 40000))
+        finish(visit)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    writer.join(1)
+    assert writer.is_alive(), "24 MB went upstream to a viewer that is 1 MiB behind"
+    found = {}
+    reader = threading.Thread(target=lambda: found.update(asked=asked.until_end(60)))
+    reader.start()
+    held, ended = pausing.until_end(60)
+    reader.join(), writer.join()
+    assert len(held) == 604 and ended.clean and not pausing.gaps
+    assert data_of(found["asked"][0]) == data_of(held)[2:]
 
 
 def test_slow_policies_are_the_viewers_own(chat, upstream):  # noqa: F811
