@@ -8,6 +8,7 @@
 
 #include "json_block.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ struct scan {
     const uint8_t *at;
     const uint8_t *end;
     struct json_block block; /* base <= at */
+    bool lines;              /* the text is lines: a CR or LF ends what is in work, see peek */
     bool newline;            /* a CR or LF was skipped inside the text */
     bool object;             /* the innermost container is one */
     unsigned depth;
@@ -180,16 +182,21 @@ skip_spaces(const uint8_t *at, const uint8_t *end, bool *newline)
     return at;
 }
 
-/* In a container: the next byte that is no white space; at is on it. */
+/* In a container: the next byte that is no white space; at is on it. Of lines, whose last byte is a
+ * line feed, NUL where the line ends first: no JSON begins with that, and at stays in the text. */
 STEP uint8_t
 peek(struct scan *scan)
 {
     uint8_t c = *scan->at;
     if (c <= ' ') {
         bool newline = false;
-        scan->at = skip_spaces(scan->at, scan->end, &newline);
+        const uint8_t *at = skip_spaces(scan->at, scan->end, &newline);
+        if (newline && scan->lines) {
+            return '\0';
+        }
+        scan->at = at;
         scan->newline |= newline;
-        c = *scan->at;
+        c = *at;
     }
     return c;
 }
@@ -285,6 +292,20 @@ take_after_value(struct scan *scan)
     }
 }
 
+/* at is on an opening bracket, outside of all containers: take what it opens. */
+STEP bool
+take_container(struct scan *scan)
+{
+    enum taken taken = TAKEN_OPENING;
+    while (taken == TAKEN_OPENING) {
+        taken = take_value(scan);
+        if (taken == TAKEN_VALUE) {
+            taken = take_after_value(scan);
+        }
+    }
+    return taken == TAKEN_ALL;
+}
+
 /* [first, end) begins with an opening bracket and ends with a closing one. */
 static enum json_kind
 scan_container(const uint8_t *first, const uint8_t *end)
@@ -292,21 +313,45 @@ scan_container(const uint8_t *first, const uint8_t *end)
     struct scan scan;
     scan.first = scan.at = first;
     scan.end = end;
-    scan.newline = scan.object = false;
+    scan.lines = scan.newline = scan.object = false;
     scan.depth = 0;
     memset(scan.objects, 0, sizeof scan.objects);
     json_block_load(&scan.block, first, first, end);
-    enum taken taken = TAKEN_OPENING;
-    while (taken == TAKEN_OPENING) {
-        taken = take_value(&scan);
-        if (taken == TAKEN_VALUE) {
-            taken = take_after_value(&scan);
-        }
-    }
-    if (taken == TAKEN_BAD || scan.at != end) {
+    if (!take_container(&scan) || scan.at != end) {
         return JSON_NOT;
     }
     return scan.newline ? JSON_MULTILINE : JSON_ONE_LINE;
+}
+
+/* Line after line without a look for where each ends: that is behind its last bracket, or it is
+ * none of these lines. The last byte is a line feed, which nothing but a line's end may be, so no
+ * step goes past it. */
+size_t
+json_lines(const char *text, size_t len, size_t most, uint64_t *count)
+{
+    struct scan scan;
+    const uint8_t *line = (const uint8_t *)text;
+    *count = 0;
+    if (len == 0) {
+        return 0;
+    }
+    assert(text[len - 1] == '\n');
+    scan.first = line;
+    scan.end = line + len;
+    scan.lines = true;
+    scan.newline = scan.object = false;
+    memset(scan.objects, 0, sizeof scan.objects);
+    json_block_load(&scan.block, line, line, scan.end);
+    while (line < scan.end && (*line == '{' || *line == '[')) {
+        scan.at = line;
+        scan.depth = 0;
+        if (!take_container(&scan) || *scan.at != '\n' || (size_t)(scan.at - line) > most) {
+            break;
+        }
+        line = scan.at + 1;
+        ++*count;
+    }
+    return (size_t)(line - (const uint8_t *)text);
 }
 
 static enum json_kind
