@@ -7,6 +7,7 @@
 #include "json.h"
 
 #include "json_block.h"
+#include "json_shape.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -323,6 +324,62 @@ scan_container(const uint8_t *first, const uint8_t *end)
     return scan.newline ? JSON_MULTILINE : JSON_ONE_LINE;
 }
 
+/* ---- lines ---- */
+
+/* at is on a line's begin: go behind its line feed. False: it may be valid all the same. Near the
+ * end of the text nothing is tried. */
+STEP bool
+take_alike(struct scan *scan, const struct json_shape *shape)
+{
+    const uint8_t *at = scan->at;
+    for (unsigned i = 0;; i++) {
+        size_t len = shape->before[i].len;
+        if ((size_t)(scan->end - at) < len + 16 ||
+            !json_same(at, shape->text + shape->before[i].at, len)) {
+            return false;
+        }
+        at += len;
+        if (i == shape->n) {
+            scan->at = at;
+            return true;
+        }
+        if (*at == '"') {
+            at = take_string(scan, at + 1);
+        } else if ((uint8_t)(*at - '0') < 10 || *at == '-') {
+            at = take_number(scan, at);
+        } else if (*at == 't' || *at == 'f' || *at == 'n') {
+            at = take_word(at, scan->end);
+        } else {
+            return false;
+        }
+        if (at == NULL) {
+            return false;
+        }
+    }
+}
+
+/* Take the line that at is on the begin of, with its line feed. */
+STEP bool
+take_line(struct scan *scan, struct json_shape *shape)
+{
+    const uint8_t *line = scan->at;
+    struct json_block block = scan->block;
+    bool tried = json_shape_is_due(shape);
+    if (tried && take_alike(scan, shape)) {
+        json_shape_hit(shape);
+        return true;
+    }
+    scan->at = line;
+    scan->block = block;
+    scan->depth = 0;
+    if ((*line != '{' && *line != '[') || !take_container(scan) || *scan->at != '\n') {
+        return false;
+    }
+    json_shape_learn_from(shape, tried, line, scan->at);
+    scan->at++;
+    return true;
+}
+
 /* Line after line without a look for where each ends: that is behind its last bracket, or it is
  * none of these lines. The last byte is a line feed, which nothing but a line's end may be, so no
  * step goes past it. */
@@ -330,25 +387,22 @@ size_t
 json_lines(const char *text, size_t len, size_t most, uint64_t *count)
 {
     struct scan scan;
+    struct json_shape shape;
     const uint8_t *line = (const uint8_t *)text;
     *count = 0;
     if (len == 0) {
         return 0;
     }
     assert(text[len - 1] == '\n');
-    scan.first = line;
+    scan.first = scan.at = line;
     scan.end = line + len;
     scan.lines = true;
     scan.newline = scan.object = false;
     memset(scan.objects, 0, sizeof scan.objects);
     json_block_load(&scan.block, line, line, scan.end);
-    while (line < scan.end && (*line == '{' || *line == '[')) {
-        scan.at = line;
-        scan.depth = 0;
-        if (!take_container(&scan) || *scan.at != '\n' || (size_t)(scan.at - line) > most) {
-            break;
-        }
-        line = scan.at + 1;
+    json_shape_init(&shape);
+    while (line < scan.end && take_line(&scan, &shape) && (size_t)(scan.at - line) - 1 <= most) {
+        line = scan.at;
         ++*count;
     }
     return (size_t)(line - (const uint8_t *)text);
