@@ -25,44 +25,55 @@ behind_scalar(const uint8_t *at)
     return at;
 }
 
-/* Of a valid line up to its line feed. Remember nothing where it has too much. */
+/* Is at, in a valid line, on a scalar that is no name? *behind: what comes next. */
+static bool
+is_value(const uint8_t *at, const uint8_t **behind)
+{
+    if (*at == '"') {
+        const uint8_t *next = *behind = behind_string(at);
+        while (*next == ' ' || *next == '\t') {
+            next++;
+        }
+        return *next != ':';
+    }
+    bool scalar = strchr("{}[],: \t", *at) == NULL;
+    *behind = scalar ? behind_scalar(at) : at + 1;
+    return scalar;
+}
+
+/* What stands before value n. False: there is no room. */
+static bool
+add_part(struct json_shape *shape, unsigned n, const uint8_t *from, const uint8_t *to)
+{
+    size_t at = n == 0 ? 0 : (size_t)shape->before[n - 1].at + shape->before[n - 1].len;
+    size_t len = (size_t)(to - from);
+    if (n > JSON_SHAPE_VALUES || len > JSON_SHAPE_BYTES - at) {
+        return false;
+    }
+    shape->before[n].at = (uint16_t)at;
+    shape->before[n].len = (uint16_t)len;
+    memcpy(shape->text + at, from, len);
+    return true;
+}
+
 static void
 learn(struct json_shape *shape, const uint8_t *line, const uint8_t *feed)
 {
-    size_t len = 0;
     unsigned n = 0;
     const uint8_t *from = line; /* of what is before the next value */
     shape->n = 0;
-    for (const uint8_t *at = line;;) {
-        const uint8_t *behind = at + 1;
-        bool value = at == feed;
-        if (*at == '"') {
-            const uint8_t *next = behind = behind_string(at);
-            while (*next == ' ' || *next == '\t') {
-                next++;
-            }
-            value = *next != ':'; /* else it is a name */
-        } else if (!value && strchr("{}[],: \t", *at) == NULL) {
-            behind = behind_scalar(at);
-            value = true;
+    for (const uint8_t *at = line, *behind; at < feed; at = behind) {
+        if (!is_value(at, &behind)) {
+            continue;
         }
-        if (value) {
-            size_t part = (size_t)(at - from) + (at == feed);
-            if (n > JSON_SHAPE_VALUES || len + part > JSON_SHAPE_BYTES) {
-                return;
-            }
-            shape->before[n].at = (uint16_t)len;
-            shape->before[n].len = (uint16_t)part;
-            memcpy(shape->text + len, from, part);
-            len += part;
-            if (at == feed) {
-                shape->n = n;
-                return;
-            }
-            n++;
-            from = behind;
+        if (!add_part(shape, n, from, at)) {
+            return;
         }
-        at = behind;
+        n++;
+        from = behind;
+    }
+    if (add_part(shape, n, from, feed + 1)) {
+        shape->n = n;
     }
 }
 
