@@ -217,9 +217,28 @@ hand_over(struct file_replay *replay, const struct file_lines *from)
     return true;
 }
 
-/* Look at the lines up to end together, and pass them on as one. Where the first is none of those,
- * some are taken one by one before the next try, and twice as many after each failure: a file whose
- * lines all end with CR LF is not read twice. False: it is over. */
+/* Lines that need no look of their own, where each becomes a record. False: it is over. */
+static bool
+take_each(struct file_replay *replay, const struct file_lines *lines)
+{
+    const char *at = lines->begin, *end = lines->begin + lines->len;
+    uint64_t offset = lines->end - (lines->len + 1);
+    for (uint64_t i = 0; i < lines->count; i++) {
+        const char *feed = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((feed == NULL ? end : feed) - at);
+        offset += len + 1;
+        const struct file_item item = {.data = at, .len = len, .end = offset, .is_json_line = true};
+        if (!take_item(replay, &item)) {
+            return false;
+        }
+        at += len + 1;
+    }
+    return true;
+}
+
+/* Look at the lines up to end together, and pass them on, where that may be, as one. Where the
+ * first is none of those, some are taken one by one before the next try, and twice as many after
+ * each failure: a file whose lines all end with CR LF is not read twice. False: it is over. */
 static bool
 take_lines(struct file_replay *replay, const char *end)
 {
@@ -230,6 +249,9 @@ take_lines(struct file_replay *replay, const char *end)
         return true;
     }
     replay->shyness = 0;
+    if (!replay->bulks) {
+        return take_each(replay, &lines);
+    }
     bool fills = lines.begin == replay->buffer && lines.len > FILE_READ_BYTES / 2;
     return flush_bulk(replay) && (fills ? hand_over(replay, &lines) : pass_on(replay, &lines));
 }
@@ -242,13 +264,13 @@ carry_over(struct file_replay *replay)
     memmove(replay->buffer, replay->at, replay->carry);
 }
 
-/* What is there begins with lines, where there is a block. *carried: all of it is taken, but for
+/* What is there begins with lines, if it is NDJSON. *carried: all of it is taken, but for
  * what waits for the next read. False: it is over. */
 static bool
 take_together(struct file_replay *replay, bool *carried)
 {
     *carried = false;
-    if (replay->block == NULL || !file_parser_is_between(replay->parser)) {
+    if (replay->settings->format != (int)FILE_NDJSON || !file_parser_is_between(replay->parser)) {
         return true;
     }
     if (replay->shy > 0) {
