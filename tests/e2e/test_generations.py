@@ -519,7 +519,7 @@ def test_slow_policies_are_the_viewers_own(chat, upstream):  # noqa: F811
 
 
 def test_at_sigterm_an_answer_may_end_and_the_rest_is_told(chat, upstream):  # noqa: F811
-    gateway = chat({"base_url": upstream.url}, drain={"grace": "0s", "timeout": "6s"})
+    gateway = chat({"base_url": upstream.url}, drain={"grace": "0s", "timeout": "12s"})
     one, two = Asked(gateway, "one"), Asked(gateway, "two")
     visits = [answering(upstream, "a") for _ in range(2)]
     ends_well, cut = (one, two) if '"one"' in visits[0].body else (two, one)
