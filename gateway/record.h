@@ -129,6 +129,25 @@ struct record *record_new(const struct record_input *in, const char *id, size_t 
 struct record *record_new_lines(const struct record_lines *lines, const char *id, size_t id_len,
     uint64_t first, int64_t arrival_ns);
 
+/* A block is a record to be: lines are read into it where they will stand in it, with room around
+ * them for what makes them an HTTP chunk (batch.c), so that they go from the file to the socket
+ * without a copy.
+ * record_block_new: with room for size bytes of lines, record_block_bytes. It becomes a record with
+ * record_block_finish, or is given up with record_block_free (NULL-safe).
+ * record_block_finish: as record_new_lines of lines that begin at the block's first byte; id_len is
+ * at most RECORD_BLOCK_ID_MAX. */
+#define RECORD_BLOCK_ID_MAX 1024
+#define RECORD_FRAME_BEFORE 10
+#define RECORD_FRAME_AFTER 3
+struct record *record_block_new(size_t size);
+char *record_block_bytes(struct record *block);
+void record_block_finish(struct record *block, const struct record_lines *lines, const char *id,
+    size_t id_len, uint64_t first, int64_t arrival_ns);
+void record_block_free(struct record *block);
+
+/* record_has_frame: it was a block. */
+bool record_has_frame(const struct record *record);
+
 /* record_set_track_take: before it is shared. Owns: the reference. */
 void record_set_track_take(struct record *record, struct track *track, uint32_t step);
 

@@ -79,6 +79,8 @@ struct session {
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
+    bool complete;  /* ENDING with all that the client asked for */
+    bool over; /* its answer is complete and written, and the connection may go on without it */
 
     struct durable *durable; /* of a durable consumer; NULL: it is none */
     bool tabled;             /* the stream is a table, and it wants that */
@@ -128,6 +130,10 @@ void session_deliver(struct session *session, struct batch *batch, size_t unit);
 
 /* session_fall_behind: no longer LIVE. id is the token at its stand. */
 void session_fall_behind(struct session *session, const char *id, size_t len);
+
+/* session_may_complete: it is a streamed HTTP answer that comes to an end by itself: a client may
+ * send its next request meanwhile. */
+bool session_may_complete(const struct session *session);
 
 /* session_received: bytes from the client. -1: close the connection at once. */
 int session_received(struct session *session, const char *bytes, size_t len);

@@ -111,11 +111,17 @@ on_event(struct session *session, enum ws_event event)
     return false;
 }
 
+bool
+session_may_complete(const struct session *session)
+{
+    return session->ws == NULL && (session->bounded || session->limit != UINT64_MAX);
+}
+
 int
 session_received(struct session *session, const char *bytes, size_t len)
 {
     if (session->ws == NULL) {
-        return -1; /* a streamed answer cannot be followed by another request */
+        return -1; /* an answer without an end cannot be followed by another request */
     }
     size_t at = 0;
     while (!session->close_received && on_event(session, ws_parse(session->ws, bytes, len, &at))) {

@@ -118,6 +118,10 @@ int stream_stage(struct stream *stream, const struct record_input *in, int64_t a
  * is a repeat, and none longer than stream_max_record_bytes(). Cost  one copy. */
 bool stream_takes_lines(const struct stream *stream);
 int stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns);
+/* stream_stage_block: the same of lines that begin a block (record_block_new), without a copy.
+ * Owns: where it returns 1, the block is taken and *block is NULL. */
+int stream_stage_block(struct stream *stream, struct record **block,
+    const struct record_lines *lines, int64_t arrival_ns);
 
 /* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this
  * stream (reason: "too_large", "retention", ...: a literal). Every subscriber gets a gap in its

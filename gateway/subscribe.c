@@ -352,6 +352,13 @@ refuse(struct conn *conn, const struct http_request *request, const struct refus
     buf_fini(&headers);
 }
 
+/* Where chunks show the end of a body, the connection outlives it. */
+static bool
+keeps_alive(const struct http_request *request, const struct format *format)
+{
+    return request->keep_alive && format->chunked;
+}
+
 static void
 stream_head(struct buf *head, const struct http_request *request, const struct format *format,
     const char *cors)
@@ -367,7 +374,10 @@ stream_head(struct buf *head, const struct http_request *request, const struct f
     if (request->minor == 1) {
         BUF_LITERAL(head, "Transfer-Encoding: chunked\r\n");
     }
-    BUF_LITERAL(head, "Connection: close\r\n\r\n");
+    if (!keeps_alive(request, format)) {
+        BUF_LITERAL(head, "Connection: close\r\n");
+    }
+    BUF_LITERAL(head, "\r\n");
 }
 
 static void
@@ -377,7 +387,7 @@ answer_head(struct conn *conn, const struct http_request *request, const struct 
     struct buf head;
     buf_init(&head);
     stream_head(&head, request, format, cors);
-    conn_reply_raw(conn, &head);
+    conn_reply_raw(conn, &head, keeps_alive(request, format));
     buf_fini(&head);
 }
 
@@ -619,6 +629,7 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     struct feed *feed =
         outlet_feed(outlet, format, outlet->is_private && outlet->generation == NULL);
     if (feed != NULL) {
+        conn->keep_alive = keeps_alive(request, format);
         struct session *session = session_new_take(conn, feed, params, &head);
         if (params->consumer[0] != '\0') {
             durable_enter(server, session, stream, made, params->consumer, params->acks);

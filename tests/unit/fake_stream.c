@@ -551,6 +551,22 @@ stream_stage_lines(struct stream *stream, const struct record_lines *lines, int6
 }
 
 int
+stream_stage_block(struct stream *stream, struct record **block, const struct record_lines *lines,
+    int64_t arrival_ns)
+{
+    int result = stream_stage_lines(stream, lines, arrival_ns);
+    pthread_mutex_lock(&stream->lock);
+    stream->disorder |= lines->bytes != record_block_bytes(*block);
+    pthread_mutex_unlock(&stream->lock);
+    if (result == 1) { /* what is left of it is not the source's any more */
+        memset(record_block_bytes(*block), 'X', lines->len + RECORD_FRAME_AFTER);
+        record_block_free(*block);
+        *block = NULL;
+    }
+    return result;
+}
+
+int
 stream_stage(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
 {
     for (int64_t begun = clock_mono_ns(); clock_mono_ns() - begun < stream->cost_ns;) {
