@@ -396,6 +396,18 @@ def test_raw_shows_what_the_upstream_sent(sdk_gateway):
     assert refused.status == 400 and b"envelope=raw" in refused.body()
 
 
+def test_a_refusal_of_the_gateways_own_is_in_the_dialect_too(sdk_gateway):
+    gateway = sdk_gateway()
+    for path, kind in (("/v1/messages", "error"), ("/v1/chat/completions", None)):
+        http = ask(gateway, path, {}, **{"Content-Type": "text/plain"})
+        told = json.loads(http.body())
+        assert http.status == 415 and told.get("type") == kind
+        assert "Content-Type" in told["error"]["message"]
+        assert ask(gateway, path, {"model": "a-model" + "x" * 2_000_000}).status == 413
+    assert Http(gateway.port).get("/v1/messages").status == 405
+    assert Http(gateway.port).get("/v1/responses/resp_none?stream=true").status == 404
+
+
 def test_a_failure_is_the_dialects_error_and_heartbeats_trip_nobody_over(sdk_gateway):
     gateway = sdk_gateway()
     for path, name in (("/v1/chat/completions", None), ("/v1/messages", "error"),
