@@ -126,6 +126,11 @@ void conn_take_body(struct conn *conn, const struct http_request *request,
 void conn_body_reply(struct conn *conn, const struct reply *reply);
 void conn_body_go_on(struct conn *conn);
 
+/* conn_body_release: its sink is told nothing more; it answers the request as if it had come
+ * without a body: by conn_reply, conn_problem or conn_stream. With the body set in the request
+ * (http_request.body) where it was whole: else the connection closes. */
+void conn_body_release(struct conn *conn);
+
 /* Of conn.c, for conn_body.c and it alone. conn_body_serve: pass on what is in conn->in; false when
  * nothing more is to be done with it now. conn_body_received: bytes came. */
 bool conn_body_serve(struct conn *conn);

@@ -391,6 +391,25 @@ passes_key(const struct filter *filter, const struct record *record)
 }
 
 void
+filter_set_view(struct filter *filter, unsigned view)
+{
+    assert(filter->text != NULL && filter->view == 0);
+    struct buf text;
+    buf_init(&text);
+    buf_addf(&text, "%sview=%u\n", filter->text, view);
+    buf_addc(&text, '\0');
+    free(filter->text);
+    filter->text = text.bytes;
+    filter->view = view;
+}
+
+bool
+filter_is_view(const struct filter *filter)
+{
+    return filter->view != 0 && filter->n_keys == 0 && filter->n_wheres == 0;
+}
+
+void
 filter_keep_tombstones(struct filter *filter)
 {
     filter->keeps_tombstones = true;
@@ -402,7 +421,8 @@ filter_passes(const struct filter *filter, const struct record *record)
     if (record->is_gap) {
         return true;
     }
-    if (!passes_key(filter, record)) {
+    bool hidden = filter->view != 0 && record->views != 0 && (record->views & filter->view) == 0;
+    if (hidden || !passes_key(filter, record)) {
         return false;
     }
     return filter->n_wheres == 0 || (record->is_tombstone && filter->keeps_tombstones) ||

@@ -192,6 +192,7 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
 {
     struct record fields = {.has_headers = in->n_headers != 0,
         .has_time = true,
+        .views = (uint8_t)in->views,
         .lane = in->lane,
         .offset = in->offset,
         .first = in->offset,

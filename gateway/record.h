@@ -38,6 +38,13 @@ struct track;
 enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL, ENVELOPE_CLOUDEVENTS };
 #define ENVELOPE_COUNT 4
 
+/* A stream may say the same in several ways, of which each subscriber is shown one: the answers of
+ * models do. A record's views are those that it belongs to. */
+#define RECORD_VIEW_EVENTS                                                                         \
+    1u /* as this gateway says it: what is shown unless it is asked otherwise */
+#define RECORD_VIEW_UPSTREAM 2u /* as it came: envelope=raw */
+#define RECORD_VIEW_CLIENT 4u   /* as the SDK that asked reads it */
+
 /* The most bytes of key, data, header names and values together: 6 times that fits the offsets. */
 #define RECORD_INPUT_MAX (UINT32_C(512) << 20)
 
@@ -67,6 +74,7 @@ struct record_input {
     /* data is one JSON text, found so by json_scan: JSON_ONE_LINE, without white space around it.
      * It is taken at its word. */
     bool is_json_line;
+    unsigned views; /* RECORD_VIEW_; 0: of every view */
 };
 
 /* Several records of a lane whose payloads are each such a text, for who takes these alone. */
@@ -86,6 +94,7 @@ struct record {
     bool has_time;       /* false only for a gap */
     bool data_is_json;   /* the payload was JSON and is in the text as it was: not a tombstone, not
                             text or bytes made into a string */
+    uint8_t views;       /* RECORD_VIEW_; 0: of every view */
     bool is_tombstone;   /* its data is null because there was no payload */
     uint16_t id_off;     /* the id's slice, without quotes */
     uint32_t id_len;     /* 0: none is shown, track has it */

@@ -5,6 +5,7 @@
 #include "../../gateway/clock.h"
 #include "../../gateway/log.h"
 #include "../../gateway/mem.h"
+#include "../../gateway/stream_answers.h"
 #include "../../gateway/stream_source.h"
 
 #include <pthread.h>
@@ -371,6 +372,50 @@ stream_lane_settled(const struct stream *stream, uint32_t lane)
 }
 
 bool
+stream_keeps_all(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+bool
+stream_is_full(struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+void
+stream_source_alias(struct stream *stream, const char *alias)
+{
+    (void)stream;
+    (void)alias;
+}
+
+void
+stream_answer_first(struct stream *stream, int64_t ns)
+{
+    (void)stream;
+    (void)ns;
+}
+
+void
+stream_answer_tokens(struct stream *stream, const char *model, uint64_t input, uint64_t output)
+{
+    (void)stream;
+    (void)model;
+    (void)input;
+    (void)output;
+}
+
+void
+stream_answer_status(struct stream *stream, int status)
+{
+    (void)stream;
+    (void)status;
+}
+
+bool
 stream_is_private(const struct stream *stream)
 {
     (void)stream;
@@ -441,7 +486,9 @@ keep(const struct record_input *in, int64_t arrival_ns)
         .key_len = in->key_len,
         .data = copy_bytes(in->data, in->data_len),
         .data_len = in->data_len,
+        .views = in->views,
         .n_headers = in->n_headers};
+    snprintf(record.type, sizeof record.type, "%s", in->type == NULL ? "" : in->type);
     for (size_t i = 0; i < in->n_headers && i < FAKE_HEADERS; i++) {
         const struct record_header *header = &in->headers[i];
         snprintf(record.headers[i].name, sizeof record.headers[i].name, "%.*s",
