@@ -108,13 +108,6 @@ struct reading_options {
     const char *after; /* the sequence_number that it has; NULL: none */
 };
 
-/* Where chunks show the end of a body, the connection outlives it. */
-static bool
-keeps_alive(const struct http_request *request)
-{
-    return request->keep_alive && request->minor == 1;
-}
-
 static void
 add_head(struct buf *head, const struct server *server, const struct http_request *request,
     const struct subscription *what, const struct framer *framer, const char *cors)
@@ -126,7 +119,7 @@ add_head(struct buf *head, const struct server *server, const struct http_reques
         "request-id: %s\r\nx-request-id: %s\r\nHeadgate-Stream: /streams/%s/%s\r\n%s",
         framer->content_type, id, id, server->config->streams[what->stream].name, id, cors);
     buf_adds(head, request->minor == 1 ? "Transfer-Encoding: chunked\r\n" : "");
-    buf_adds(head, keeps_alive(request) ? "\r\n" : "Connection: close\r\n\r\n");
+    BUF_LITERAL(head, "Connection: close\r\n\r\n");
 }
 
 static struct filter *
@@ -174,7 +167,6 @@ read_answer(struct server *server, struct conn *conn, const struct http_request 
         buf_init(&none);
         add_head(&head, server, request, what, framer, cors);
         struct session *session = session_new_take(conn, feed, &params, &none);
-        conn->keep_alive = keeps_alive(request);
         session_hold_head_take(session, &head, options->whole);
         session_pump(session);
     }

@@ -321,16 +321,6 @@ def test_an_answer_that_an_sdk_asked_for_is_a_stream_too(sdk_gateway):
         assert ended.value.clean and events == golden(shape)
 
 
-def test_answers_follow_each_other_on_one_connection(sdk_gateway):
-    http = Http(sdk_gateway().port)
-    for stream in (True, False, True):
-        body = json.dumps(body_of("messages", "anthropic/text") | {"stream": stream}).encode()
-        http.request("POST", "/v1/messages", {"Content-Length": str(len(body))}, body=body)
-        assert http.status == 200 and "connection" not in http.headers
-        assert (b"message_stop" in http.body()) == stream
-    assert http.get("/streams").json()["streams"]
-
-
 def test_raw_shows_what_the_upstream_sent(sdk_gateway):
     gateway = sdk_gateway()
     body = body_of("chat", "anthropic/thinking")
