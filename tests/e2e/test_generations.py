@@ -1,11 +1,12 @@
 """Answers as streams that many see: one request, any number of viewers, an end that is always told."""
 
 import json
+import subprocess
 import threading
 
 import pytest
 
-from harness import wait_for
+from harness import HEADGATE, wait_for
 from test_llm import FINISH, FIXTURES, KEY, SSE, aimock, base_of, delta, upstream  # noqa: F401
 from wire import TRANSPORTS, Ended, Http, Subscription, ws_frame
 
@@ -518,7 +519,7 @@ def test_slow_policies_are_the_viewers_own(chat, upstream):  # noqa: F811
 
 
 def test_at_sigterm_an_answer_may_end_and_the_rest_is_told(chat, upstream):  # noqa: F811
-    gateway = chat({"base_url": upstream.url}, drain={"grace": "0s", "timeout": "6s"})
+    gateway = chat({"base_url": upstream.url}, drain={"grace": "0s", "timeout": "12s"})
     one, two = Asked(gateway, "one"), Asked(gateway, "two")
     visits = [answering(upstream, "a") for _ in range(2)]
     ends_well, cut = (one, two) if '"one"' in visits[0].body else (two, one)
@@ -558,6 +559,24 @@ def test_refusals_of_upstreams_are_counted_by_status(chat, upstream):  # noqa: F
     asked.until_end()
     assert last_control(asked)["code"] == "overloaded"
     assert gateway.metric("upstream_errors_total", stream="chat", status="529") == 1
+
+
+def test_the_terminal_subscriber_ends_with_the_answer(chat, upstream):  # noqa: F811
+    gateway = chat({"base_url": upstream.url})
+    for end, status, words in (
+        (finish, 0, "end of the stream"),
+        (lambda visit: visit.close(), 1, "failed: the upstream"),
+        (lambda _: Http(gateway.port).request("DELETE", asked.url), 1, "cancelled: "),
+    ):
+        asked = Asked(gateway)
+        visit = answering(upstream, "word")
+        tail = subprocess.Popen(
+            [HEADGATE, "tail", f"http://127.0.0.1:{gateway.port}{asked.url}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert '"start"' in tail.stdout.readline() and '"word"' in tail.stdout.readline()
+        end(visit)
+        told = tail.communicate(timeout=60)[1]
+        assert words in told and tail.returncode == status, told
 
 
 def test_the_list_says_that_it_answers(chat):
