@@ -161,6 +161,7 @@ conn_stream(struct conn *conn, struct session *session)
     assert(conn->state == CONN_HEAD);
     conn_file_end(conn);
     conn->state = CONN_STREAM;
+    conn->keep_alive = false;
     conn->deadline_ms = 0;
     conn->session = session;
 }

@@ -149,8 +149,8 @@ void conn_problem(struct conn *conn, const struct http_request *request, int sta
  * head says. */
 void conn_reply_raw(struct conn *conn, const struct buf *head, bool keep_alive);
 
-/* conn_stream: the connection is session's from now on. keep_alive has been set: whether the client
- * may send its next request once the answer is complete. */
+/* conn_stream: the connection is session's from now on, and ends with it; who sets keep_alive now
+ * has told the client so: it may send its next request once the answer is complete. */
 void conn_stream(struct conn *conn, struct session *session);
 
 /* conn_linger: everything is written: shut down our side and wait shortly for the peer's. */

@@ -543,7 +543,6 @@ session_end(struct session *session, const struct ending *ending)
     }
     session->state = SESSION_ENDING;
     session->why = ending->why;
-    session->complete = ending->complete;
     session_table_fini(session);
     const struct format *format = &session->feed->format;
     bool refused = session->late != LATE_NO;

@@ -79,7 +79,6 @@ struct session {
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
-    bool complete;  /* ENDING with all that the client asked for */
     bool over; /* its answer is complete and written, and the connection may go on without it */
 
     struct durable *durable; /* of a durable consumer; NULL: it is none */

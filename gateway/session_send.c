@@ -228,7 +228,7 @@ finish(struct session *session)
     } else if (session->ws != NULL && !session->close_received) {
         int64_t by = shard_now_ms(conn->shard) + CLOSE_ANSWER_MS;
         conn->deadline_ms = by < conn->deadline_ms ? by : conn->deadline_ms; /* session_end's */
-    } else if (session->complete && conn->keep_alive) {
+    } else if (conn->keep_alive && session->why == DISCONNECT_ENDED) {
         session->over = true; /* conn_writable frees it: who called may be at work on it */
         conn_want_write(conn);
     } else {

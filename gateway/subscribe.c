@@ -629,8 +629,8 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     struct feed *feed =
         outlet_feed(outlet, format, outlet->is_private && outlet->generation == NULL);
     if (feed != NULL) {
-        conn->keep_alive = keeps_alive(request, format);
         struct session *session = session_new_take(conn, feed, params, &head);
+        conn->keep_alive = keeps_alive(request, format);
         if (params->consumer[0] != '\0') {
             durable_enter(server, session, stream, made, params->consumer, params->acks);
         }
