@@ -20,7 +20,8 @@
  *               and what its connector holds
  *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight
  * records and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
- *   answers     for each stream of models generations.max and .kept times a ring of
+ *   answers     (with a log: log.memory with what producing takes, and log.readers times the same
+ *               ring and a Kafka client) for each stream of models generations.max and .kept times a ring of
  *               generations.bytes and BOUND_ANSWER_BYTES; those under way with twice the largest
  * body of a request, records in work and what the connector holds for one, with a route of an SDK's
  * four times max_record (what is said in its dialect); and what connections
