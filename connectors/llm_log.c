@@ -376,6 +376,7 @@ listen_to(struct llm_log *log, struct llm_log_tail *tail)
     enum llm_log_got got = LLM_LOG_GOT_NOTHING;
     struct llm_log_item item;
     atomic_store(&log->tell, choose(log, tail));
+    stream_answer_hears(log->home, atomic_load(&log->tell) >= 0);
     while (!atomic_load(&log->stopping) && got != LLM_LOG_GOT_FAULT) {
         got = llm_log_tail_next(tail, NULL, EAR_WAIT_MS, &item);
         if (got == LLM_LOG_GOT_RECORD &&
@@ -384,6 +385,7 @@ listen_to(struct llm_log *log, struct llm_log_tail *tail)
         }
     }
     atomic_store(&log->tell, -1);
+    stream_answer_hears(log->home, false);
 }
 
 static void *

@@ -88,6 +88,25 @@ log_records(const struct server *server, struct buf *out)
 }
 
 static void
+log_hears(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_generation_log_hears", "gauge",
+        "1 while other gateways can cancel answers that are made here, and say that they are "
+        "read.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        const struct stream_answers *answers = stream_answers(server->streams[i]);
+        if (answers != NULL) {
+            metrics_sample_u64(out, "headgate_generation_log_hears",
+                labels_of(&labels, stream_name(server->streams[i]), NULL, NULL),
+                atomic_load(&answers->log_hears));
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
 log_reads(const struct server *server, struct buf *out)
 {
     struct buf labels;
@@ -199,6 +218,7 @@ admin_answers(const struct server *server, struct buf *out)
     by_state(server, out, "headgate_generation_log_readers", "gauge",
         "Answers of other gateways that are read from the log now.",
         offsetof(struct generations_state, reading));
+    log_hears(server, out);
     log_records(server, out);
     log_reads(server, out);
     first_tokens(server, out);

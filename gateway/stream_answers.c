@@ -79,6 +79,15 @@ stream_answer_logged(struct stream *stream, enum stream_log_result result)
 }
 
 void
+stream_answer_hears(struct stream *stream, bool hears)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        atomic_store(&answers->log_hears, hears);
+    }
+}
+
+void
 stream_answer_told(struct stream *stream, const struct stream_told *told)
 {
     pthread_mutex_lock(&stream->health_lock);
