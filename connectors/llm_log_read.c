@@ -20,7 +20,7 @@
 #define CLOCK_SLACK_MS 10000 /* brokers that stamp records themselves have clocks of their own */
 #define FRESH_MS 10000       /* of so young an answer the begin may be on its way */
 #define FRESH_WAIT_MS 1000
-#define FIND_MS 10000 /* until brokers have told where to begin, and given what is there */
+#define FIND_MS 5000 /* until brokers have told where to begin, and given what is there */
 #define WAIT_MS 100
 #define SEEN_EVERY_MS 2000 /* see STREAM_SEEN_MS */
 #define UNREADABLE_TIMES 4 /* log.silence, in which brokers do not answer */

@@ -5,6 +5,7 @@
 #include "generations.h"
 #include "mem.h"
 #include "private.h"
+#include "sdk.h"
 
 #include <stdlib.h>
 
@@ -22,23 +23,28 @@ struct seeking {
 };
 
 static void
-refuse(struct conn *conn, const struct http_request *request, int status, const char *cors,
-    const char *text)
+refuse(struct conn *conn, const struct http_request *request, const struct subscription *what,
+    int status, const char *cors, const char *text)
 {
     struct buf headers;
     buf_init(&headers);
     buf_adds(&headers, cors);
     buf_adds(&headers, status == 503 ? "Retry-After: 2\r\n" : "");
-    BUF_LITERAL(&headers, "Cache-Control: no-store\r\n");
+    buf_adds(&headers, what->is_sdk ? "" : "Cache-Control: no-store\r\n");
     buf_addc(&headers, '\0');
-    conn_problem(conn, request, status, headers.bytes, text);
+    if (what->is_sdk) {
+        sdk_refuse(conn, request, (enum sdk_dialect)what->sdk_dialect, status, headers.bytes, text);
+    } else {
+        conn_problem(conn, request, status, headers.bytes, text);
+    }
     buf_fini(&headers);
 }
 
 static void
-refuse_absent(struct conn *conn, const struct http_request *request, const char *cors)
+refuse_absent(struct conn *conn, const struct http_request *request,
+    const struct subscription *what, const char *cors)
 {
-    refuse(conn, request, 404, cors,
+    refuse(conn, request, what, 404, cors,
         "there is no such answer: it never was, or it ended longer ago than generations.retain, "
         "or the gateway that made it is gone");
 }
@@ -76,10 +82,10 @@ answer(struct seeking *seeking)
         seeking->then(seeking->server, seeking->conn, &request, &seeking->what, seeking->cors);
         break;
     case GENERATION_ABSENT:
-        refuse_absent(seeking->conn, &request, seeking->cors);
+        refuse_absent(seeking->conn, &request, &seeking->what, seeking->cors);
         break;
     case GENERATION_UNREAD:
-        refuse(seeking->conn, &request, 503, seeking->cors,
+        refuse(seeking->conn, &request, &seeking->what, 503, seeking->cors,
             "the answer is not known here, and the log of answers cannot be read now");
         break;
     }
@@ -113,7 +119,7 @@ fault(void *self, int status, const char *text)
     struct seeking *seeking = self;
     struct http_request request;
     conn_body_again(seeking->conn, &seeking->head, &request);
-    refuse(seeking->conn, &request, status, seeking->cors, text);
+    refuse(seeking->conn, &request, &seeking->what, status, seeking->cors, text);
     seeking_free(seeking);
 }
 
@@ -147,7 +153,7 @@ wait_for(struct server *server, struct conn *conn, const struct http_request *re
     seeking->conn = conn;
     seeking->generation = generation;
     seeking->then = options->then;
-    seeking->path = mem_strdup(what->path);
+    seeking->path = what->path == NULL ? NULL : mem_strdup(what->path);
     seeking->cors = mem_strdup(options->cors);
     seeking->what = *what;
     seeking->what.path = seeking->path;
@@ -169,9 +175,9 @@ seek(struct server *server, struct conn *conn, const struct http_request *reques
             generations_seek(server->generations, what->stream, options->id, &err);
     }
     if (found.generation == NULL && err.code == ERR_MISSING) {
-        refuse_absent(conn, request, options->cors);
+        refuse_absent(conn, request, what, options->cors);
     } else if (found.generation == NULL) {
-        refuse(conn, request, 503, options->cors, err.text);
+        refuse(conn, request, what, 503, options->cors, err.text);
     } else if (generation_look(found.generation) == GENERATION_READY) {
         options->then(server, conn, request, &found, options->cors);
         generation_unref(found.generation);
