@@ -68,8 +68,8 @@ on_log(const rd_kafka_t *client, int level, const char *facility, const char *te
 {
     (void)client;
     if (strcmp(facility, "CONFWARN") != 0) {
-        log_event(level <= 3 ? LOG_WARN : LOG_DEBUG, "kafka", NULL, "producer: %s: %s", facility,
-            text);
+        log_event(
+            level <= 3 ? LOG_WARN : LOG_DEBUG, "kafka", NULL, "producer: %s: %s", facility, text);
     }
 }
 
@@ -268,7 +268,8 @@ kafka_producer_stop(struct kafka_producer *producer)
         pthread_join(producer->thread, NULL);
         producer_free(producer);
     } else {
-        log_event(LOG_WARN, producer->user.component, NULL, "the Kafka client did not close in time; left behind");
+        log_event(LOG_WARN, producer->user.component, NULL,
+            "the Kafka client did not close in time; left behind");
         pthread_detach(producer->thread);
     }
 }

@@ -359,12 +359,11 @@ start_answer(const struct llm_settings *settings, struct stream *stream,
 }
 
 static struct source *
-llm_start(
-    const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
+llm_start(const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
 {
-    return replay == NULL                 ? start_log(settings, stream, err)
+    return replay == NULL               ? start_log(settings, stream, err)
            : replay->kind == REPLAY_LOG ? start_reader(stream, replay, err)
-                                          : start_answer(settings, stream, replay, err);
+                                        : start_answer(settings, stream, replay, err);
 }
 
 static void
@@ -456,23 +455,14 @@ llm_model(const void *settings_, size_t i)
 }
 
 #define COMMON                                                                                     \
-    .name = "llm",                                                                                 \
-    .request_body_bytes = llm_body_bytes,                                                          \
-    .section = &llm_section,                                                                       \
-    .check = llm_settings_check,                                                                   \
-    .memory_bound_bytes = llm_settings_memory_bytes,                                               \
-    .descriptor_bound = llm_settings_descriptors,                                                  \
-    .on_request = llm_on_request,                                                                  \
-    .request_param = llm_param,                                                                    \
-    .model = llm_model,                                                                            \
-    .start = llm_start,                                                                            \
-    .wake = llm_wake,                                                                              \
-    .cancel = llm_cancel,                                                                          \
-    .stop = llm_stop
+    .name = "llm", .request_body_bytes = llm_body_bytes, .section = &llm_section,                  \
+    .check = llm_settings_check, .memory_bound_bytes = llm_settings_memory_bytes,                  \
+    .descriptor_bound = llm_settings_descriptors, .on_request = llm_on_request,                    \
+    .request_param = llm_param, .model = llm_model, .start = llm_start, .wake = llm_wake,          \
+    .cancel = llm_cancel, .stop = llm_stop
 
 static const struct connector with_log = {COMMON,
-    .capabilities = CONNECTOR_ANSWERS | CONNECTOR_LOGS,
-    .log = llm_log_bound,
+    .capabilities = CONNECTOR_ANSWERS | CONNECTOR_LOGS, .log = llm_log_bound,
     .tell_cancel = llm_tell_cancel};
 
 static const struct connector *

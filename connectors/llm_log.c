@@ -45,8 +45,8 @@ struct llm_log_answer {
     atomic_uint refs;
     atomic_bool broken; /* a record of it is not in the log */
     bool ended;
-    uint64_t next;       /* n of the next event */
-    int64_t told_ms;     /* log's lock: when something of it was written last, monotonic */
+    uint64_t next;   /* n of the next event */
+    int64_t told_ms; /* log's lock: when something of it was written last, monotonic */
 };
 LIST_HEAD(answer_list, llm_log_answer);
 
@@ -237,8 +237,7 @@ produce_item(const struct llm_log *log, rd_kafka_t *client, struct item *item)
         {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = item},
     };
-    rd_kafka_error_t *error =
-        rd_kafka_produceva(client, parts, sizeof parts / sizeof *parts);
+    rd_kafka_error_t *error = rd_kafka_produceva(client, parts, sizeof parts / sizeof *parts);
     rd_kafka_resp_err_t code =
         error == NULL ? RD_KAFKA_RESP_ERR_NO_ERROR : rd_kafka_error_code(error);
     if (error != NULL) {
@@ -394,8 +393,7 @@ ear_main(void *log_)
     struct llm_log *log = log_;
     while (!atomic_load(&log->stopping)) {
         struct err err;
-        struct llm_log_tail *tail =
-            llm_log_tail_open(log->settings, stream_name(log->home), &err);
+        struct llm_log_tail *tail = llm_log_tail_open(log->settings, stream_name(log->home), &err);
         if (tail != NULL) {
             listen_to(log, tail);
         }
@@ -493,9 +491,8 @@ void
 llm_log_event(struct llm_log_answer *answer, const struct record_input *in)
 {
     bool lost = in->data_len > stream_max_record_bytes(answer->stream);
-    struct llm_log_record record = {.kind = lost ? LLM_LOG_LOST : LLM_LOG_EVENT,
-        .n = in->offset,
-        .views = in->views};
+    struct llm_log_record record = {
+        .kind = lost ? LLM_LOG_LOST : LLM_LOG_EVENT, .n = in->offset, .views = in->views};
     snprintf(record.type, sizeof record.type, "%s", in->type == NULL ? "" : in->type);
     answer->next = in->offset + 1;
     write_record(answer, &record, in->data, lost ? 0 : in->data_len, in->time_ms);

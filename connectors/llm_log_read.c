@@ -98,9 +98,9 @@ take_begin(struct llm_log_reader *reader, const struct llm_log_record *record)
     reader->begun = true;
     atomic_store(&reader->tell, record->tell);
     reader->lane = stream_lane_add(reader->stream, reader->id, 0, 0);
-    stream_answer_told(reader->stream, &(struct stream_told){.dialect = dialect_of(record->word),
-                                           .whole = record->whole,
-                                           .keeps_raw = record->raw});
+    stream_answer_told(reader->stream,
+        &(struct stream_told){
+            .dialect = dialect_of(record->word), .whole = record->whole, .keeps_raw = record->raw});
     stream_source_up(reader->stream);
 }
 
@@ -118,8 +118,9 @@ find_room(struct llm_log_reader *reader)
             return false;
         }
         if (stream_is_full(reader->stream)) {
-            finish(reader, llm_code_name(LLM_TOO_LARGE), "the answer is larger than "
-                                                         "generations.bytes");
+            finish(reader, llm_code_name(LLM_TOO_LARGE),
+                "the answer is larger than "
+                "generations.bytes");
             return false;
         }
         nanosleep(&(struct timespec){.tv_nsec = ROOM_REST_NS}, NULL);
@@ -237,8 +238,7 @@ look_for_silence(struct llm_log_reader *reader)
     if (reader->silent_end < 0) {
         reader->silent_end = llm_log_tail_end_offset(reader->tail);
     }
-    if (reader->silent_end >= 0 &&
-        llm_log_tail_next_offset(reader->tail) >= reader->silent_end) {
+    if (reader->silent_end >= 0 && llm_log_tail_next_offset(reader->tail) >= reader->silent_end) {
         finish(reader, CONNECTOR_LOG_LOST,
             "the gateway that made this answer is gone: this is as much as it wrote");
     } else if (silent_ms >= UNREADABLE_TIMES * most_ms) {

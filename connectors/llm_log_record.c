@@ -22,8 +22,8 @@ take_number(const struct record_header *header, uint64_t most, uint64_t *number)
 {
     const char *at = header->value;
     uint64_t value = 0;
-    bool good = header->value != NULL && header->value_len > 0 &&
-                header->value_len <= NUMBER_DIGITS_MAX;
+    bool good =
+        header->value != NULL && header->value_len > 0 && header->value_len <= NUMBER_DIGITS_MAX;
     for (size_t i = 0; good && i < header->value_len; i++) {
         good = at[i] >= '0' && at[i] <= '9';
         value = value * 10 + (uint64_t)(good ? at[i] - '0' : 0);
@@ -78,8 +78,8 @@ take_header(const struct record_header *header, struct llm_log_record *record)
     if (is_named(header, "n")) {
         good = take_number(header, UINT64_MAX / 4, &record->n);
     } else if (is_named(header, "views")) {
-        good = take_number(header,
-            RECORD_VIEW_EVENTS | RECORD_VIEW_UPSTREAM | RECORD_VIEW_CLIENT, &number);
+        good = take_number(
+            header, RECORD_VIEW_EVENTS | RECORD_VIEW_UPSTREAM | RECORD_VIEW_CLIENT, &number);
         record->views = (unsigned)number;
     } else if (is_named(header, "whole")) {
         good = take_number(header, 1, &number);

@@ -41,7 +41,7 @@ struct llm_log_record {
     uint64_t n;
     unsigned views;
     bool whole, raw;
-    int32_t tell; /* negative: nowhere */
+    int32_t tell;                   /* negative: nowhere */
     char type[RECORD_TYPE_MAX + 1]; /* "": none */
     char word[LLM_LOG_WORD_MAX];    /* the dialect, "": none; the end */
 };

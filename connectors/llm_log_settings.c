@@ -7,7 +7,7 @@
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
 #define PREFETCH_BYTES (UINT64_C(1) * MIB) /* of a reader, ahead of its stream */
-#define SESSION_MS 45000                   /* there is no group; librdkafka compares it all the same */
+#define SESSION_MS 45000 /* there is no group; librdkafka compares it all the same */
 
 static const struct config_key kafka_keys[] = {
     {.name = "brokers",

@@ -161,9 +161,9 @@ read_record(const rd_kafka_message_t *message, struct llm_log_record *record)
     if (rd_kafka_message_headers(message, &found) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return false;
     }
-    while (n < HEADERS_MOST &&
-           rd_kafka_header_get_all(found, n, &headers[n].name, &headers[n].value,
-               &headers[n].value_len) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    while (
+        n < HEADERS_MOST && rd_kafka_header_get_all(found, n, &headers[n].name, &headers[n].value,
+                                &headers[n].value_len) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         headers[n].name_len = strlen(headers[n].name);
         n++;
     }

@@ -121,8 +121,8 @@ log_reads(const struct server *server, struct buf *out)
         generations_state(server->generations, i, &state);
         for (int read = 0; read < GENERATION_READ_COUNT; read++) {
             metrics_sample_u64(out, "headgate_generation_log_reads_total",
-                labels_of(
-                    &labels, stream_name(server->streams[i]), "result", generation_read_names[read]),
+                labels_of(&labels, stream_name(server->streams[i]), "result",
+                    generation_read_names[read]),
                 state.reads[read]);
         }
     }

@@ -149,8 +149,8 @@ bool generation_is_started(const struct generation *generation);
 void generation_cancel(struct generation *generation, enum generation_end why);
 void generations_cancel_all(struct generations *generations, enum generation_end why);
 
-/* generation_stop: somebody asks for its end: it is cancelled here, or its gateway is told to. False:
- * that cannot be told. */
+/* generation_stop: somebody asks for its end: it is cancelled here, or its gateway is told to.
+ * False: that cannot be told. */
 bool generation_stop(struct generation *generation);
 
 /* What one shard has of a generation. */

@@ -74,8 +74,7 @@ void generation_notice_read(struct generation *generation, const char *code);
 
 /* generation_open: its stream, with the source that replay says. Errors -1 and err. */
 struct replay;
-int generation_open(
-    struct generation *generation, const struct replay *replay, struct err *err);
+int generation_open(struct generation *generation, const struct replay *replay, struct err *err);
 
 /* generations_keep: the keeper's thread. */
 void *generations_keep(void *generations);

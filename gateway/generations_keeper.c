@@ -29,8 +29,8 @@ is_left(const struct generation *generation, int64_t now)
     if (seen_ms != 0 && grace_ms < STREAM_SEEN_MS) {
         grace_ms = STREAM_SEEN_MS;
     }
-    return (bounds->left == GENERATIONS_CANCEL || generation->mirror) &&
-           generation->viewers == 0 && now - since_ms >= grace_ms;
+    return (bounds->left == GENERATIONS_CANCEL || generation->mirror) && generation->viewers == 0 &&
+           now - since_ms >= grace_ms;
 }
 
 static void

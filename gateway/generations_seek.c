@@ -176,9 +176,9 @@ generation_look(struct generation *generation)
         take_told(generation, &told);
         return GENERATION_READY;
     }
-    return !outcome.ended                                            ? GENERATION_SOUGHT
+    return !outcome.ended                                       ? GENERATION_SOUGHT
            : strcmp(outcome.code, CONNECTOR_LOG_NOT_FOUND) == 0 ? GENERATION_ABSENT
-                                                                     : GENERATION_UNREAD;
+                                                                : GENERATION_UNREAD;
 }
 
 bool

@@ -171,8 +171,7 @@ seek(struct server *server, struct conn *conn, const struct http_request *reques
     struct subscription found = *what;
     found.generation = generations_find(server->generations, what->stream, options->id);
     if (found.generation == NULL) {
-        found.generation =
-            generations_seek(server->generations, what->stream, options->id, &err);
+        found.generation = generations_seek(server->generations, what->stream, options->id, &err);
     }
     if (found.generation == NULL && err.code == ERR_MISSING) {
         refuse_absent(conn, request, what, options->cors);

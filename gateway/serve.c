@@ -5,12 +5,12 @@
 #include "connector.h"
 #include "download.h"
 #include "generate.h"
-#include "seek.h"
 #include "json.h"
 #include "mem.h"
 #include "page.h"
 #include "push_serve.h"
 #include "sdk.h"
+#include "seek.h"
 #include "watch.h"
 #include "ws.h"
 
@@ -314,7 +314,8 @@ static void
 join_answer(struct server *server, struct conn *conn, const struct http_request *request,
     const struct target *target, const char *cors)
 {
-    seek(server, conn, request, &target->stream, &(struct seek_options){target->id, subscribe, cors});
+    seek(server, conn, request, &target->stream,
+        &(struct seek_options){target->id, subscribe, cors});
 }
 
 static void

@@ -40,7 +40,7 @@ extern const char *const stream_log_result_names[STREAM_LOG_RESULT_COUNT];
 
 struct stream_answers {
     atomic_uint_fast64_t logged[STREAM_LOG_RESULT_COUNT];
-    atomic_bool log_hears; /* what other gateways say of answers that are made here */
+    atomic_bool log_hears;  /* what other gateways say of answers that are made here */
     struct histogram first; /* from the request to the first of the text, of thinking or a call */
     struct answer_model models[STREAM_ANSWER_MODELS + 1];
     struct answer_status statuses[STREAM_ANSWER_STATUSES];

@@ -34,7 +34,8 @@ bool stream_is_private(const struct stream *stream);
  * empty text is none; of a long one the beginning counts. */
 void stream_source_alias(struct stream *stream, const char *alias);
 
-/* stream_home_source: of a request's stream, the configured stream's source; NULL: it has none. any.
+/* stream_home_source: of a request's stream, the configured stream's source; NULL: it has none.
+ * any.
  */
 struct source;
 struct source *stream_home_source(const struct stream *stream);
