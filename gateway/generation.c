@@ -1,11 +1,9 @@
 /* generation: one answer: from its start to its end, and who sees it. */
 #include "generations_internal.h"
 
-#include "connector.h"
 #include "mem.h"
 #include "private.h"
 #include "stream.h"
-#include "stream_answers.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -280,7 +278,7 @@ generation_leave(struct generation *generation)
     generation->alone_ms = generations_now_ms();
     pthread_mutex_unlock(&generation->all->lock);
     if (last && bounds->left == GENERATIONS_CANCEL && bounds->grace_ms == 0 &&
-        stream_seen_ms(generation->stream) == 0) {
+        !generation_is_logged(generation)) {
         generation_cancel(generation, GENERATION_LEFT);
     }
 }

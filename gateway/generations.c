@@ -3,7 +3,6 @@
 #include "generations_internal.h"
 
 #include "base64.h"
-#include "connector.h"
 #include "mem.h"
 #include "private.h"
 #include "stream.h"

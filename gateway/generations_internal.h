@@ -4,6 +4,7 @@
 #define HEADGATE_GENERATIONS_INTERNAL_H
 
 #include "clock.h"
+#include "connector.h"
 #include "generations.h"
 
 #include <pthread.h>
@@ -71,6 +72,13 @@ struct generation_bucket *generations_bucket(struct generations *generations, co
 
 /* generation_notice_read: the same of a mirror whose stream has ended with that code. */
 void generation_notice_read(struct generation *generation, const char *code);
+
+/* generation_is_logged: others may see it elsewhere, and need time to say so (STREAM_SEEN_MS). */
+static inline bool
+generation_is_logged(const struct generation *generation)
+{
+    return (generation->config.connector->capabilities & CONNECTOR_LOGS) != 0;
+}
 
 /* generation_open: its stream, with the source that replay says. Errors -1 and err. */
 struct replay;

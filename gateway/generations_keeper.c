@@ -26,7 +26,7 @@ is_left(const struct generation *generation, int64_t now)
     if (!generation->seen && grace_ms < UNSEEN_GRACE_MS) {
         grace_ms = UNSEEN_GRACE_MS;
     }
-    if (seen_ms != 0 && grace_ms < STREAM_SEEN_MS) {
+    if (generation_is_logged(generation) && grace_ms < STREAM_SEEN_MS) {
         grace_ms = STREAM_SEEN_MS;
     }
     return (bounds->left == GENERATIONS_CANCEL || generation->mirror) && generation->viewers == 0 &&

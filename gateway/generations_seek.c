@@ -1,7 +1,6 @@
 /* generations_seek: answers that other gateways made, as the log has them: mirrors. */
 #include "generations_internal.h"
 
-#include "connector.h"
 #include "mem.h"
 #include "stream.h"
 #include "stream_answers.h"
@@ -80,7 +79,8 @@ list(struct generation *generation)
     pthread_mutex_lock(&all->lock);
     generation->state = GENERATION_RUNNING;
     generation->started_ms = generation->alone_ms = generations_now_ms();
-    TAILQ_INSERT_TAIL(&all->known, generation_ref(generation), link);
+    (void)generation_ref(generation);
+    TAILQ_INSERT_TAIL(&all->known, generation, link);
     LIST_INSERT_HEAD(generations_bucket(all, generation->id), generation, bucket);
     pthread_cond_signal(&all->changed);
     pthread_mutex_unlock(&all->lock);

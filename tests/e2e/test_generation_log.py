@@ -155,7 +155,7 @@ def test_delete_at_any_gateway_ends_it_at_its_own(replicas, upstream):  # noqa: 
 
 
 def test_a_viewer_elsewhere_keeps_an_answer_going(replicas, upstream):  # noqa: F811
-    owner, other = replicas(generations={"grace": "1s"})
+    owner, other = replicas(generations={"grace": "0s"})
     hears(owner)
     asked = Asked(owner)
     visit = answering(upstream, "goes ")
