@@ -18,6 +18,7 @@
 #include <time.h>
 
 #define CLOCK_SLACK_MS 10000 /* brokers that stamp records themselves have clocks of their own */
+#define BEGIN_WITHIN_MS (INT64_C(900) * 1000) /* of the request's head: its body comes first */
 #define FRESH_MS 10000       /* of so young an answer the begin may be on its way */
 #define FRESH_WAIT_MS 1000
 #define FIND_MS 5000 /* until brokers have told where to begin, and given what is there */
@@ -295,6 +296,13 @@ show(struct llm_log_reader *reader)
     reader->staged = reader->room = 0;
 }
 
+/* Its begin would have come before: what is behind need not be read. */
+static bool
+is_past(const struct llm_log_reader *reader, const rd_kafka_message_t *message)
+{
+    return rd_kafka_message_timestamp(message, NULL) > reader->begun_ms + BEGIN_WITHIN_MS;
+}
+
 static void
 read_one(struct llm_log_reader *reader)
 {
@@ -312,8 +320,13 @@ read_one(struct llm_log_reader *reader)
     case LLM_LOG_GOT_END:
         reader->reached_end = true;
         break;
-    case LLM_LOG_GOT_NOTHING:
     case LLM_LOG_GOT_OTHER:
+        if (!reader->begun && is_past(reader, item.message)) {
+            finish(reader, CONNECTOR_LOG_NOT_FOUND, "the log has no such answer");
+            return;
+        }
+        break;
+    case LLM_LOG_GOT_NOTHING:
         break;
     }
     show(reader);

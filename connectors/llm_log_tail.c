@@ -125,9 +125,10 @@ int
 llm_log_tail_start(struct llm_log_tail *tail, int32_t partition, int64_t unix_ms)
 {
     int64_t low, high, at = -1;
+    int64_t asked_ms = unix_ms < 0 ? 0 : unix_ms; /* negative ones mean other things */
     if (ask_offset(tail, partition, RD_KAFKA_OFFSET_BEGINNING, &low) != 0 ||
         ask_offset(tail, partition, RD_KAFKA_OFFSET_END, &high) != 0 || high < 0 ||
-        (unix_ms != LLM_LOG_FROM_END && ask_offset(tail, partition, unix_ms, &at) != 0)) {
+        (unix_ms != LLM_LOG_FROM_END && ask_offset(tail, partition, asked_ms, &at) != 0)) {
         return -1;
     }
     if (unix_ms == LLM_LOG_FROM_END) {

@@ -1,6 +1,7 @@
 """Answers beyond one machine: a log in Kafka, from which any gateway tells of any of them."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,7 +25,8 @@ def replicas(gateways, kafka, upstream):  # noqa: F811
         llm = {"upstreams": [{"name": "up", "key": KEY, "base_url": upstream.url}],
                "retries": {"most": 0}, "log": log}
         stream = {"source": {"llm": llm}, "generations": generations or {}}
-        config = {"threads": 2, "routes": {"/api/chat": {"stream": "chat"}}}
+        config = {"threads": 2, "routes": {"/api/chat": {"stream": "chat"},
+                                           "/v1": {"kind": "openai", "stream": "chat"}}}
         return [gateways(config, chat=stream) for _ in range(count)]
 
     return start
@@ -216,20 +218,51 @@ def test_the_readers_are_bounded(replicas, upstream):  # noqa: F811
     assert texts(join(other, asked[1].url, "ndjson").until_end()[0]) == "x"
 
 
-def test_an_sdk_s_answer_is_told_in_its_views_elsewhere(replicas, upstream):  # noqa: F811
+def test_the_views_of_an_answer_are_the_same_elsewhere(replicas, upstream):  # noqa: F811
     owner, other = replicas()
-    body = question("x")
-    http = post(owner, body, path="/api/chat?envelope=raw")
+    http = post(owner, question(), path="/api/chat?envelope=raw")
     assert http.status == 200
     url = http.headers["location"]
     finish(answering(upstream, "raw"))
-    raw = [Subscription(gateway.port, url, "ndjson", envelope="raw") for gateway in (owner, other)]
-    here, there = ([message.text for message in sub.until_end()[0]] for sub in raw)
-    assert here == there and len(here) == 3
-    plain = [Subscription(gateway.port, url, "ndjson") for gateway in (owner, other)]
-    here, there = (objects(sub.until_end()[0]) for sub in plain)
-    assert here == there and texts_of(here) == "raw"
+    for envelope in ("raw", "record", "full", "cloudevents"):
+        subs = [Subscription(gateway.port, url, "ndjson", envelope=envelope)
+                for gateway in (owner, other)]
+        here, there = ([message.text for message in sub.until_end()[0]] for sub in subs)
+        assert here == there and len(here) >= 3, envelope
+        for sub in subs:
+            sub.close()
 
 
-def texts_of(records):
-    return "".join(record["data"].get("text", "") for record in records)
+def ask_response(gateway, upstream, *words):  # noqa: F811
+    """(response, the upstream's side): its head waits until the answer begins."""
+    body = json.dumps({"model": "m", "input": "x", "stream": True})
+    with ThreadPoolExecutor(1) as asking:
+        head = asking.submit(post, gateway, body, path="/v1/responses")
+        visit = answering(upstream, *words)
+        http = head.result()
+    return http, "/v1/responses/resp_" + http.headers["headgate-stream"].rsplit("/", 1)[1], visit
+
+
+def events_of(http):
+    return http.body().split(b"\n\n")[:-1]
+
+
+def test_a_response_is_resumed_and_cancelled_at_another_gateway(replicas, upstream):  # noqa: F811
+    owner, other = replicas()
+    hears(owner)
+    http, name, visit = ask_response(owner, upstream, *(f"word-{n} " for n in range(5)))
+    finish(visit)
+    events = events_of(http)
+    assert len(events) > 8
+    for n in range(len(events)):  # its sequence numbers are from 0
+        after = f"&starting_after={n - 1}" if n else ""
+        answer = other.get(f"{name}?stream=true{after}")
+        assert answer.status == 200 and events_of(answer) == events[n:]
+        answer.close()
+    unknown = other.get("/v1/responses/resp_" + "A" * 22 + "?stream=true")
+    assert unknown.status == 404 and "error" in unknown.json()
+    http, name, _ = ask_response(owner, upstream, "not to be ended")
+    answer = Http(other.port).request("POST", name + "/cancel", {"Content-Length": "0"})
+    assert answer.status == 200 and answer.json()["status"] == "cancelled"
+    assert b"cancelled" in http.body()
+    owner.wait_metric("generations_ended_total", 1, stream="chat", reason="cancelled")
