@@ -268,15 +268,15 @@ beat(struct llm_log *log)
     pthread_mutex_unlock(&log->lock);
 }
 
+/* At most TAKE_MOST. */
 static size_t
-take_items(struct llm_log *log, struct item_queue *taken)
+take_items(struct llm_log *log, struct item **taken)
 {
-    struct item *item;
     size_t n = 0;
     pthread_mutex_lock(&log->lock);
-    while (n < TAKE_MOST && (item = TAILQ_FIRST(&log->queue)) != NULL) {
-        TAILQ_REMOVE(&log->queue, item, link);
-        TAILQ_INSERT_TAIL(taken, item, link);
+    while (n < TAKE_MOST && !TAILQ_EMPTY(&log->queue)) {
+        taken[n] = TAILQ_FIRST(&log->queue);
+        TAILQ_REMOVE(&log->queue, taken[n], link);
         n++;
     }
     pthread_mutex_unlock(&log->lock);
@@ -284,47 +284,50 @@ take_items(struct llm_log *log, struct item_queue *taken)
 }
 
 static void
-give_back(struct llm_log *log, struct item_queue *taken)
+give_back(struct llm_log *log, struct item **taken, size_t n)
 {
-    struct item *item;
     pthread_mutex_lock(&log->lock);
-    while ((item = TAILQ_LAST(taken, item_queue)) != NULL) {
-        TAILQ_REMOVE(taken, item, link);
-        TAILQ_INSERT_HEAD(&log->queue, item, link);
+    while (n > 0) {
+        n--;
+        TAILQ_INSERT_HEAD(&log->queue, taken[n], link);
     }
     pthread_mutex_unlock(&log->lock);
+}
+
+/* False: the client has no room, and the item is still ours. */
+static bool
+produce_take(struct llm_log *log, rd_kafka_t *client, struct item *item)
+{
+    if (is_useless(item)) {
+        count(log, STREAM_LOG_DROPPED);
+        item_free(log, item);
+        return true;
+    }
+    rd_kafka_resp_err_t code = produce_item(log, client, item);
+    if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+        return false;
+    }
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        fail_take(log, item, code);
+    }
+    return true;
 }
 
 static bool
 produce_some(void *log_, rd_kafka_t *client)
 {
     struct llm_log *log = log_;
-    struct item_queue taken;
-    struct item *item;
-    TAILQ_INIT(&taken);
+    struct item *taken[TAKE_MOST];
     beat(log);
-    size_t n = take_items(log, &taken);
-    while ((item = TAILQ_FIRST(&taken)) != NULL) {
-        bool useless = is_useless(item);
-        rd_kafka_resp_err_t code =
-            useless ? RD_KAFKA_RESP_ERR_NO_ERROR : produce_item(log, client, item);
-        if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-            break;
-        }
-        TAILQ_REMOVE(&taken, item, link);
-        if (useless) {
-            count(log, STREAM_LOG_DROPPED);
-            item_free(log, item);
-        } else if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            fail_take(log, item, code);
-        }
+    size_t done = 0, n = take_items(log, taken);
+    while (done < n && produce_take(log, client, taken[done])) {
+        done++;
     }
-    bool full = !TAILQ_EMPTY(&taken);
     if (n > 0) {
         rd_kafka_flush(client, 0); /* as in push_producer.c: to flush wakes its broker thread */
     }
-    give_back(log, &taken);
-    return n == TAKE_MOST && !full;
+    give_back(log, taken + done, n - done);
+    return n == TAKE_MOST && done == n;
 }
 
 /* ---- what others say ---- */
@@ -449,15 +452,17 @@ llm_log_start(const struct llm_log_settings *settings, struct stream *home, stru
 void
 llm_log_stop(struct llm_log *log)
 {
-    struct item *item;
+    struct item *left[TAKE_MOST];
+    size_t n;
     assert(LIST_EMPTY(&log->answers));
     atomic_store(&log->stopping, true);
     kafka_producer_halt(log->producer);
     pthread_join(log->ear, NULL);
     kafka_producer_stop(log->producer);
-    while ((item = TAILQ_FIRST(&log->queue)) != NULL) { /* the client could not be made again */
-        TAILQ_REMOVE(&log->queue, item, link);
-        item_free(log, item);
+    while ((n = take_items(log, left)) > 0) { /* the client could not be made again */
+        for (size_t i = 0; i < n; i++) {
+            item_free(log, left[i]);
+        }
     }
     log_free(log);
 }
