@@ -59,6 +59,8 @@ struct replay {
 /* Lanes are files: offsets are places in bytes, and a lane ends with its file, so that it is
  * forgotten when its records have left the ring (see stream_lane_file). */
 #define CONNECTOR_FILES 4u
+/* A replay heeds what its stream says that nobody needs: stream_takes_lines, stream_sifts. */
+#define CONNECTOR_SIFTS 8u
 
 struct connector {
     const char *name;                     /* the key under source: */

@@ -116,6 +116,9 @@ private_open(struct privates *privates, const struct private_options *options, s
     if (options->lines) {
         stream_take_lines(stream->stream);
     }
+    if (options->sieve != NULL) {
+        stream_sift(stream->stream, options->sieve);
+    }
     stream_set_waker(stream->stream, 0, (struct stream_waker){shard_wake, privates->shard});
     stream_listen(stream->stream, 0, true);
     outlet_init(&stream->outlet, privates->shard, stream->stream, 0);

@@ -3,6 +3,7 @@
 #include "stream_state.h"
 
 #include "clock.h"
+#include "filter.h"
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
@@ -66,6 +67,12 @@ stream_take_lines(struct stream *stream)
     stream->takes_lines = true;
 }
 
+void
+stream_sift(struct stream *stream, struct filter *filter)
+{
+    stream->sieve = filter_ref(filter);
+}
+
 int
 stream_start_at(struct stream *stream, const struct replay *replay, struct err *err)
 {
@@ -126,6 +133,7 @@ stream_free(struct stream *stream)
     for (size_t i = 0; i < stream->n_staged; i++) {
         record_unref(stream->staged[i]);
     }
+    filter_unref(stream->sieve);
     push_queue_free(stream->pushes);
     ring_free(stream->ring);
     lanes_free(stream->lanes);

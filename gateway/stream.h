@@ -90,6 +90,10 @@ int stream_start_at(struct stream *stream, const struct replay *replay, struct e
 void stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally);
 /* stream_take_lines: before the start: see stream_takes_lines. */
 void stream_take_lines(struct stream *stream);
+/* stream_sift: before the start: no subscriber wants a record whose key filter_passes_key refuses:
+ * see stream_sifts. Takes a reference of filter. */
+struct filter;
+void stream_sift(struct stream *stream, struct filter *filter);
 /* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
 void stream_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */

@@ -115,6 +115,14 @@ int stream_stage(struct stream *stream, const struct record_input *in, int64_t a
 bool stream_takes_lines(const struct stream *stream);
 int stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns);
 
+/* stream_sifts: the subscribers of the stream want some keys alone: each record is to be shown to
+ * stream_pass_over first, which costs little. Does not change. any.
+ * stream_pass_over: true: nobody wants a record with that key (NULL: none), and the position has
+ * moved past it; that is told with the next commit. False: stage it. */
+bool stream_sifts(const struct stream *stream);
+bool stream_pass_over(
+    struct stream *stream, uint32_t lane, uint64_t offset, const void *key, size_t key_len);
+
 /* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this
  * stream (reason: "too_large", "retention", ...: a literal). Every subscriber gets a gap in its
  * place; counted in headgate_records_dropped_total. Takes one place of stream_room(), and is taken

@@ -20,6 +20,7 @@ struct stream {
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
     int64_t cost_ns;
+    char key[32]; /* that it wants alone; empty: all */
     bool discard, up, disorder, ended, alone, unsettled, lines;
     const char *failure, *anew;
     uint64_t done, total;
@@ -102,6 +103,12 @@ fake_stream_set_settling(struct stream *stream, bool settling)
     pthread_mutex_lock(&stream->lock);
     stream->unsettled = !settling;
     changed(stream);
+}
+
+void
+fake_stream_set_key(struct stream *stream, const char *key)
+{
+    snprintf(stream->key, sizeof stream->key, "%s", key);
 }
 
 void
@@ -468,6 +475,27 @@ add(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
         stream->records[n] = keep(in, arrival_ns);
     }
     stream->n_staged++;
+}
+
+bool
+stream_sifts(const struct stream *stream)
+{
+    return stream->key[0] != '\0';
+}
+
+bool
+stream_pass_over(
+    struct stream *stream, uint32_t lane, uint64_t offset, const void *key, size_t key_len)
+{
+    bool wanted =
+        key != NULL && key_len == strlen(stream->key) && memcmp(key, stream->key, key_len) == 0;
+    if (wanted || offset < stream->lanes[lane].next) {
+        return false;
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->lanes[lane].next = offset + 1;
+    pthread_mutex_unlock(&stream->lock);
+    return true;
 }
 
 bool

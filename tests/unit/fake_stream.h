@@ -56,6 +56,9 @@ void fake_stream_set_settling(struct stream *stream, bool settling);
 /* fake_stream_set_lines: it takes lines: each is kept as a record, with the offset of the last. */
 void fake_stream_set_lines(struct stream *stream, bool lines);
 
+/* fake_stream_set_key: before its source starts: records with another key are passed over. */
+void fake_stream_set_key(struct stream *stream, const char *key);
+
 size_t fake_stream_count(struct stream *stream); /* committed records */
 size_t fake_stream_lanes(struct stream *stream);
 size_t fake_stream_errors(struct stream *stream, const char *reason);
