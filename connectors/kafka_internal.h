@@ -26,6 +26,9 @@ struct kafka_partition {
     uint32_t epoch;      /* the rebalance that its lane was found in; 1 without a group */
     uint64_t lost_to;    /* not 0: offsets below are lost to retention, told when there is room */
     int64_t progress_ns; /* when a record came last, or when none was owed */
+    uint64_t next_seen;  /* what the statistics before found next in the lane */
+    unsigned quiet;      /* how many of them in a row found the same */
+    uint64_t told_end;   /* the end that a broker told when it was asked; 0: not asked */
 };
 
 #define KAFKA_BATCH_MOST 1000 /* records */

@@ -33,6 +33,8 @@ start_fetching(struct source *source, struct kafka_topic *topic, int32_t partiti
     }
     part->state = KAFKA_PARTITION_READING;
     part->progress_ns = clock_mono_ns();
+    part->quiet = 0;
+    part->told_end = 0;
 }
 
 /* Records of the partition that wait for room would come after a restart at other offsets: they are
@@ -204,7 +206,10 @@ ended(struct source *source, const struct kafka_event *event)
 {
     struct kafka_partition *part = kafka_lane_partition(event->topic, event->partition);
     if (part->state == KAFKA_PARTITION_READING) {
-        stream_lane_end(source->stream, part->lane, (uint64_t)event->high);
+        part->told_end = (uint64_t)event->high;
+        if (source->held_ns != 0) {
+            stream_lane_end(source->stream, part->lane, part->told_end);
+        }
     }
 }
 

@@ -107,6 +107,14 @@ static const struct config_key keys[] = {
         .fallback = "1s",
         .prose = "How often progress is committed, of group and of durable consumers: a crash "
                  "repeats about as much."},
+    {.name = "stall_timeout",
+        .kind = CONFIG_DURATION,
+        .offset = offsetof(struct kafka_settings, stall_timeout_ms),
+        .least = 1000,
+        .most = 3600000,
+        .fallback = "30s",
+        .prose = "A partition that has records to give and gives none for so long is fetched anew. "
+                 "It is looked at every 5 s."},
     {.name = "librdkafka_options",
         .kind = CONFIG_PAIRS,
         .offset = offsetof(struct kafka_settings, librdkafka_options),

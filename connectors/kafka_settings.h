@@ -20,6 +20,7 @@ struct kafka_settings {
     char *group_instance_id;      /* NULL: dynamic membership */
     uint64_t session_timeout_ms;  /* of the group */
     uint64_t commit_interval_ms;
+    uint64_t stall_timeout_ms; /* how long a partition that owes records may be silent */
     struct config_pairs librdkafka_options;
     bool small; /* no key: of a durable consumer's source; see kafka_settings_small */
 };

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STALL_NS INT64_C(30000000000)
+#define QUIET_MOST 2 /* statistics in a row; then brokers are asked whether there is more */
 
 /* What the statistics say of one partition. */
 struct seen {
@@ -38,9 +38,10 @@ read_partition(const json_t *object, bool queue_empty)
     return seen;
 }
 
-/* The lag's other end, which librdkafka knows from its last fetch. Control records and aborted ones
- * take offsets but are no records: when librdkafka has fetched up to the end and its queue is
- * empty, nothing is owed, whatever the offsets. */
+/* The lag's other end, which librdkafka knows from its last fetch, and the broker, if it was asked,
+ * even where librdkafka has ceased to fetch. Control records and aborted ones take offsets but are
+ * no records: when librdkafka has fetched up to the end and its queue is empty, nothing is owed,
+ * whatever the offsets. */
 static bool
 owes(struct source *source, struct kafka_partition *part, const struct seen *seen)
 {
@@ -48,15 +49,16 @@ owes(struct source *source, struct kafka_partition *part, const struct seen *see
     if (seen->end < 0 || source->held_ns != 0) {
         return false; /* nothing is fetched while held, so what was fetched last says nothing */
     }
-    bool caught_up = seen->next >= seen->end && seen->queue_empty;
-    uint64_t end = caught_up ? next : (uint64_t)seen->end;
+    int64_t last = (int64_t)part->told_end > seen->end ? (int64_t)part->told_end : seen->end;
+    bool caught_up = seen->next >= last && seen->queue_empty;
+    uint64_t end = caught_up ? next : (uint64_t)last;
     stream_lane_end(source->stream, part->lane, end);
     return end > next;
 }
 
 /* Later versions of librdkafka mended several faults that leave a partition silent after a leader
- * change; whatever the cause, a partition that owes records, has room and does not move for 30 s is
- * fetched anew. */
+ * change; whatever the cause, a partition that owes records, has room and does not move for
+ * stall_timeout is fetched anew. */
 static void
 watch(struct source *source, struct kafka_topic *topic, int32_t partition, bool owing)
 {
@@ -64,7 +66,8 @@ watch(struct source *source, struct kafka_topic *topic, int32_t partition, bool 
     int64_t now = clock_mono_ns();
     if (!owing || source->held_ns != 0 || source->down_reason != NULL) {
         part->progress_ns = now;
-    } else if (now - part->progress_ns >= STALL_NS) {
+    } else if (now - part->progress_ns >=
+               (int64_t)source->settings->stall_timeout_ms * INT64_C(1000000)) {
         log_event(LOG_WARN, "kafka", stream_name(source->stream),
             "topic %s partition %" PRId32 " is silent at offset %" PRIu64
             " though there is more; fetching it anew",
@@ -74,9 +77,21 @@ watch(struct source *source, struct kafka_topic *topic, int32_t partition, bool 
     }
 }
 
-static void
+/* Whether brokers should be asked for the ends: the partition may only seem to be at its own. */
+static bool
+is_quiet(struct source *source, struct kafka_partition *part)
+{
+    uint64_t next = stream_lane_next(source->stream, part->lane);
+    part->quiet = next == part->next_seen ? part->quiet + 1 : 0;
+    part->next_seen = next;
+    return part->quiet % (QUIET_MOST + 1) == QUIET_MOST;
+}
+
+/* Returns whether the ends should be asked for. */
+static bool
 apply_topic(struct source *source, struct kafka_topic *topic, json_t *partitions, bool queue_empty)
 {
+    bool quiet = false;
     const char *name;
     json_t *object;
     json_object_foreach(partitions, name, object)
@@ -89,9 +104,11 @@ apply_topic(struct source *source, struct kafka_topic *topic, json_t *partitions
         struct kafka_partition *part = &topic->partitions[partition];
         if (part->state == KAFKA_PARTITION_READING) {
             struct seen seen = read_partition(object, queue_empty);
+            quiet = is_quiet(source, part) || quiet;
             watch(source, topic, (int32_t)partition, owes(source, part, &seen));
         }
     }
+    return quiet;
 }
 
 void
@@ -103,9 +120,7 @@ kafka_stats_apply(struct source *source, const char *text, size_t len)
         log_event(LOG_WARN, "kafka", stream_name(source->stream), "statistics: %s", error.text);
         return;
     }
-    if (source->held_ns != 0) {
-        kafka_topics_ask_ends(source->topics);
-    }
+    bool ask = source->held_ns != 0;
     bool queue_empty =
         rd_kafka_queue_length(source->queue) == 0 && source->batch_at == source->batch_len;
     const char *name;
@@ -114,8 +129,12 @@ kafka_stats_apply(struct source *source, const char *text, size_t len)
     {
         struct kafka_topic *topic = kafka_topics_find(source->topics, name);
         if (topic != NULL) {
-            apply_topic(source, topic, json_object_get(object, "partitions"), queue_empty);
+            json_t *partitions = json_object_get(object, "partitions");
+            ask = apply_topic(source, topic, partitions, queue_empty) || ask;
         }
+    }
+    if (ask) {
+        kafka_topics_ask_ends(source->topics);
     }
     json_decref(root);
 }

@@ -234,24 +234,24 @@ stop_waiting(struct session *session)
     atomic_fetch_sub(&catchups->n_waiting, 1);
 }
 
-/* The reader's ring may begin before what this session asks for: then it passes that over. gone: a
- * file was forgotten since the session was placed: the reader does not know it. */
+/* The session begins at seq of the reader's ring, from where on all is there that it asks for, and
+ * perhaps more, which it passes over. If the ring has left that meanwhile, it asks again at once.
+ * gone: a file was forgotten since the session was placed: the reader does not know it. */
 static void
-enter(struct session *session, struct private_stream *reader, bool gone)
+enter(struct session *session, struct private_stream *reader, uint64_t seq, bool gone)
 {
-    struct ring_state ring;
     stop_waiting(session);
     if (gone && !session->hello_due) {
         session_tell_unaccounted(session);
     }
     session->catchup = reader;
     move(session, &reader->outlet);
-    ring_state(stream_ring(reader->stream), &ring);
-    session->stand = (struct stand){.seq = ring.tail_seq};
+    session->stand = (struct stand){.seq = seq};
     struct record *before;
     ring_place(stream_ring(reader->stream), &session->stand.seq, &session->stand.ordinal,
         &session->stand.bytes, &before);
     record_unref(before);
+    session->stand.seq = seq;
     session->skip_until = session->from.kind == PLACE_TOKEN ? UINT64_MAX : 0;
     session->solo = true;
     session_hold(session);
@@ -311,21 +311,23 @@ serve(struct catchups *catchups, struct session *first)
         give_up(first, &err);
         return;
     }
+    const struct session *last = TAILQ_LAST(&catchups->waiting, session_list);
     struct session *session, *next;
     for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
-        next = TAILQ_NEXT(session, wait_link);
+        next = session == last ? NULL : TAILQ_NEXT(session, wait_link);
         if (session != first && can_share(session, first)) {
-            enter(session, reader, gone);
+            enter(session, reader, 1, gone);
         }
     }
-    enter(first, reader, gone);
+    enter(first, reader, 1, gone);
 }
 
 /* ---- readers that run already ---- */
 
-/* What a reader has behind it and before it: the places before its oldest record and behind its
- * newest one. */
+/* What a reader has behind it and before it: the places before its oldest record, tail_seq, and
+ * behind its newest one. */
 struct reach {
+    uint64_t tail_seq;
     struct place tail, head;
 };
 
@@ -353,6 +355,7 @@ take_reach(const struct catchups *catchups, struct private_stream *reader, struc
         return false;
     }
     ring_state(stream_ring(reader->stream), &ring);
+    reach->tail_seq = ring.tail_seq;
     return place_before(reader->stream, ring.tail_seq, &reach->tail) &&
            place_before(reader->stream, ring.head_seq + 1, &reach->head);
 }
@@ -378,16 +381,18 @@ comes_to(const struct reach *reach, const struct place *from)
     return true;
 }
 
-/* Let in all who wait and can go with reader. */
+/* Let in all who wait and can go with reader. One that comes too late after all waits again, behind
+ * last. */
 static void
 join(struct catchups *catchups, struct private_stream *reader, const struct reach *reach)
 {
+    const struct session *last = TAILQ_LAST(&catchups->waiting, session_list);
     struct session *session, *next;
     for (session = TAILQ_FIRST(&catchups->waiting); session != NULL; session = next) {
-        next = TAILQ_NEXT(session, wait_link);
+        next = session == last ? NULL : TAILQ_NEXT(session, wait_link);
         if (session->home == reader->home && !waits_for_source(session) && !is_alone(session) &&
             comes_to(reach, &session->from)) {
-            enter(session, reader, false);
+            enter(session, reader, reach->tail_seq, false);
         }
     }
 }

@@ -178,15 +178,19 @@ read_elsewhere(struct session *session)
 {
     struct err err;
     struct place place = {.kind = PLACE_TOKEN};
-    if (place_of_token(&place, session->id_before, strlen(session->id_before), NULL, &err) != 0) {
+    bool begun = !session->hello_due; /* else it still wants what it asked for at the start */
+    if (begun &&
+        place_of_token(&place, session->id_before, strlen(session->id_before), NULL, &err) != 0) {
         return false;
     }
     if (session->state == SESSION_LIVE) {
         feed_leave(session->feed, session);
     }
     session_unhold(session);
-    free(session->from.lanes);
-    session->from = place;
+    if (begun) {
+        free(session->from.lanes);
+        session->from = place;
+    }
     session->told_unaccounted = false;
     leave_ring(session);
     catchup_ask(session);

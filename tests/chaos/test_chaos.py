@@ -33,6 +33,7 @@ class Scale:
     rate = int(os.environ.get("CHAOS_RATE") or (5000 if MINUTES else 1200))
     life_s = 10 if MINUTES else 5
     settle_s = 240 if MINUTES else 60
+    send_buffer, readers = ("64KiB", 16) if MINUTES else ("8KiB", 8)
     # A few seconds of records, so that some come back in the ring and some by the second lane.
     ring = {"records": 16384, "bytes": "16MiB"} if MINUTES else {"records": 4096, "bytes": "8MiB"}
     queue = {"records": 1024, "bytes": "1MiB"} if MINUTES else {"records": 512, "bytes": "1MiB"}
@@ -102,8 +103,8 @@ class World:
         source = kafka.source(self.topic, start="latest")
         every = ["drop_oldest", "drop_newest", "conflate", "disconnect"]
         self.config = {
-            "limits": {"send_buffer": "8KiB", "connections": 4 * Scale.subscribers},
-            "catchup": {"readers": 8},
+            "limits": {"send_buffer": Scale.send_buffer, "connections": 4 * Scale.subscribers},
+            "catchup": {"readers": Scale.readers},
             "tokens": {"keys": ["the replicas share this key, of 32 bytes or more"]},
             "streams": {
                 "s": {"source": source, "ring": Scale.ring, "slow": {**slow, "allow": every}},

@@ -10,6 +10,7 @@ import harness
 import kafka_broker
 
 SKIPPED = []
+LOG_SHOWN = 3000  # characters
 
 
 def pytest_addoption(parser):
@@ -78,10 +79,19 @@ def kafka(request, tmp_path_factory):
     backend.close()
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure says what the gateways logged."""
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        for gateway in getattr(item, "gateways", []):
+            report.sections.append(("end of the gateway's log", gateway.log()[-LOG_SHOWN:]))
+
+
 @pytest.fixture
-def gateways(tmp_path):
+def gateways(request, tmp_path):
     """A function that starts a gateway; each must have ended well when the test is over."""
-    started = []
+    started = request.node.gateways = []
 
     def start(config=None, ready=True, limits=(), under=(), **streams):
         gateway = harness.Gateway(tmp_path, {**(config or {}), "streams": streams})

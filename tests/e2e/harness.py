@@ -3,6 +3,7 @@
 The binary is $HEADGATE, the tools (mockbroker, sub) are in $E2E_TOOLS; both default to build/.
 """
 
+import contextlib
 import json
 import os
 import random
@@ -91,6 +92,13 @@ class Program:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def sockets(self):
+        found, directory = 0, f"/proc/{self.pid}/fd"
+        for name in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                found += os.readlink(os.path.join(directory, name)).startswith("socket:")
+        return found
 
 
 class Gateway(Program):

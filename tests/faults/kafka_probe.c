@@ -140,6 +140,7 @@ main(int argc, char **argv)
         .start = argv[3],
         .discover_ms = 1000,
         .session_timeout_ms = 45000, /* librdkafka compares it also where there is no group */
+        .stall_timeout_ms = 30000,
         .prefetch_bytes = 16 << 20,
         .librdkafka_options = {probe.options, 0}};
     for (int i = 6; i < argc; i++) {

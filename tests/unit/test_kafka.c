@@ -4,6 +4,7 @@
 
 #include "../../connectors/connector.h"
 #include "../../connectors/kafka.h"
+#include "../../connectors/kafka_internal.h"
 #include "../../connectors/kafka_settings.h"
 #include "../../connectors/mock_cluster.h"
 #include "../../gateway/clock.h"
@@ -49,6 +50,7 @@ bed_open(struct bed *bed, int n_brokers, const char *topic, int n_partitions)
         .discover_ms = 200,
         .prefetch_bytes = 16 << 20,
         .session_timeout_ms = 45000,
+        .stall_timeout_ms = 30000,
         .librdkafka_options = {option_items, 1}};
     bed->stream = fake_stream_new(1000, 1 << 20);
 }
@@ -369,6 +371,28 @@ START_TEST(the_end_is_known_while_the_source_is_held)
 }
 END_TEST
 
+/* As a fault of librdkafka would: it fetches no more, and so learns of no more. */
+START_TEST(a_partition_that_falls_silent_is_fetched_anew)
+{
+    struct bed bed;
+    bed_open(&bed, 1, "orders", 2);
+    bed.settings.stall_timeout_ms = 1000;
+    bed_run(&bed);
+    produce(&bed, "orders", 0, 0, 10, 20);
+    produce(&bed, "orders", 1, 0, 10, 20);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 20, WAIT_S));
+    rd_kafka_topic_t *orders = rd_kafka_topic_new(bed.source->client, "orders", NULL);
+    ck_assert_int_eq(rd_kafka_consume_stop(orders, 1), 0);
+    rd_kafka_topic_destroy(orders);
+    produce(&bed, "orders", 0, 10, 10, 20);
+    produce(&bed, "orders", 1, 10, 10, 20);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 40, 2 * WAIT_S));
+    expect_whole(&bed, 0);
+    ck_assert_uint_eq(fake_stream_errors(bed.stream, "stalled"), 1);
+    bed_close(&bed);
+}
+END_TEST
+
 START_TEST(a_broker_that_is_down_at_the_start_is_waited_for)
 {
     struct bed bed;
@@ -568,6 +592,7 @@ check_option(const char *name, const char *value, struct err *err)
         .start = start,
         .prefetch_bytes = 16 << 20,
         .session_timeout_ms = 45000,
+        .stall_timeout_ms = 30000,
         .commit_interval_ms = 1000,
         .librdkafka_options = {&pair, 1}};
     *err = (struct err){0};
@@ -630,7 +655,7 @@ UNIT_MAIN("kafka", records_of_four_partitions_arrive_in_order,
     latest_starts_at_the_end_and_a_lone_record_goes_out_alone,
     start_by_time_does_not_hang_where_the_broker_cannot_look_up_times,
     no_room_holds_the_source_and_then_nothing_is_missing, the_end_is_known_while_the_source_is_held,
-    a_broker_that_is_down_at_the_start_is_waited_for,
+    a_partition_that_falls_silent_is_fetched_anew, a_broker_that_is_down_at_the_start_is_waited_for,
     brokers_that_go_and_come_back_are_told_once_each_and_lose_nothing,
     stop_is_prompt_while_brokers_are_down, a_leader_that_moves_loses_nothing,
     failed_fetches_lose_nothing, records_that_retention_deleted_are_counted_as_lost,

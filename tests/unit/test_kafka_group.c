@@ -124,6 +124,7 @@ member_prepare(struct member *member, struct bed *bed, const char *start)
                                   .group = group,
                                   .session_timeout_ms = 6000,
                                   .commit_interval_ms = 100,
+                                  .stall_timeout_ms = 30000,
                                   .librdkafka_options = {option_items, 2}}};
     member->stream = fake_stream_new(1000, 1 << 20);
 }
