@@ -12,6 +12,7 @@ struct kafka_lines {
     struct stream *stream;
     uint32_t lane;
     uint64_t last;  /* offset */
+    uint64_t cut;   /* no piece goes across it */
     uint64_t count; /* 0: it is empty */
     struct buf bytes;
 };
@@ -89,7 +90,8 @@ kafka_lines_add(struct kafka_lines *lines, uint32_t lane, uint64_t offset, const
     bool follows = lines->count > 0 && lines->lane == lane;
     uint64_t next = follows ? lines->last + 1 : stream_lane_next(lines->stream, lane);
     bool is_line = offset >= next && find_line(lines, &payload, &len);
-    bool fits = is_line && follows && lines->bytes.len + 1 + len <= KAFKA_LINES_BYTES;
+    bool fits = is_line && follows && lines->bytes.len + 1 + len <= KAFKA_LINES_BYTES &&
+                (lines->last < lines->cut) == (offset < lines->cut);
     if (!fits && !kafka_lines_flush(lines, arrival_ns)) {
         return KAFKA_LINES_NO_ROOM;
     }
@@ -98,6 +100,8 @@ kafka_lines_add(struct kafka_lines *lines, uint32_t lane, uint64_t offset, const
     }
     if (fits) {
         buf_addc(&lines->bytes, '\n');
+    } else {
+        lines->cut = stream_lines_cut(lines->stream, lane);
     }
     buf_add(&lines->bytes, payload, len);
     lines->lane = lane;

@@ -137,14 +137,15 @@ takes_lines(const struct session *session)
     const struct format *format = &session->feed->format;
     return format->framer == &framer_ndjson && format->envelope == ENVELOPE_DATA &&
            format->filter == NULL && session->limit == UINT64_MAX && session->max_rate == 0 &&
-           session->policy != SLOW_CONFLATE && !session->bounded && session->end_id == NULL &&
-           session->end_seq == 0;
+           session->policy != SLOW_CONFLATE && session->end_id == NULL && session->end_seq == 0 &&
+           (session->to.kind == PLACE_NONE ? !session->bounded : session->to.n_lanes > 0);
 }
 
 static bool
 same_needs(const struct session *a, const struct session *b)
 {
     return same_place(&a->from, &b->from) && takes_lines(a) == takes_lines(b) &&
+           (!takes_lines(a) || same_place(&a->to, &b->to)) &&
            filter_same(a->feed->format.filter, b->feed->format.filter);
 }
 
@@ -200,6 +201,7 @@ open_reader(struct catchups *catchups, const struct session *first, const struct
             .home = home,
             .replay = &replay,
             .lines = lines,
+            .lines_to = &first->to,
             .sieve = sieve,
             .budget = &catchups->budget,
             .count = joinable ? &catchups->n_shared : &catchups->n_alone},

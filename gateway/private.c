@@ -114,7 +114,7 @@ private_open(struct privates *privates, const struct private_options *options, s
         options->on_request && !options->durable ? options->home->stream : NULL,
         options->durable ? options->home->stream : NULL);
     if (options->lines) {
-        stream_take_lines(stream->stream);
+        stream_take_lines(stream->stream, options->lines_to);
     }
     if (options->sieve != NULL) {
         stream_sift(stream->stream, options->sieve);

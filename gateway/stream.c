@@ -62,9 +62,14 @@ stream_make_private(struct stream *stream, struct stream *tally, struct stream *
 }
 
 void
-stream_take_lines(struct stream *stream)
+stream_take_lines(struct stream *stream, const struct place *to)
 {
     stream->takes_lines = true;
+    if (to != NULL && to->n_lanes > 0) {
+        size_t size = to->n_lanes * sizeof *to->lanes;
+        stream->lines_to = *to;
+        stream->lines_to.lanes = memcpy(mem_alloc(size), to->lanes, size);
+    }
 }
 
 void
@@ -143,6 +148,7 @@ stream_free(struct stream *stream)
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     free(stream->settled.lanes);
+    free(stream->lines_to.lanes);
     track_unref(stream->marks.track);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);

@@ -113,6 +113,9 @@ int stream_stage(struct stream *stream, const struct record_input *in, int64_t a
  * stream_stage_lines: as stream_stage, of all of them at once, in one place of stream_room(); none
  * is a repeat, and none longer than stream_max_record_bytes(). Cost  one copy. */
 bool stream_takes_lines(const struct stream *stream);
+/* stream_lines_cut: of a replay: the lane's offset that no piece may have records on both sides of:
+ * the subscriber ends there. UINT64_MAX: it does not. Does not change. */
+uint64_t stream_lines_cut(const struct stream *stream, uint32_t lane);
 int stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns);
 
 /* stream_sifts: the subscribers of the stream want some keys alone: each record is to be shown to

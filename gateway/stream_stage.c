@@ -144,6 +144,12 @@ stream_takes_lines(const struct stream *stream)
     return stream->takes_lines;
 }
 
+uint64_t
+stream_lines_cut(const struct stream *stream, uint32_t lane)
+{
+    return lanes_cut(stream->lanes, &stream->lines_to, lane);
+}
+
 int
 stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns)
 {

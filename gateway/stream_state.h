@@ -72,7 +72,8 @@ struct stream {
     struct error_count errors[STREAM_ERROR_REASONS_MAX];
 
     bool is_private, takes_lines;
-    struct filter *sieve; /* NULL: every record is somebody's */
+    struct place lines_to; /* see stream_lines_cut */
+    struct filter *sieve;  /* NULL: every record is somebody's */
     atomic_bool resumed;
     struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
     struct stream *group_tally; /* of a durable consumer: the stream that it is of; else NULL */

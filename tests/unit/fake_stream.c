@@ -20,6 +20,7 @@ struct stream {
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
     int64_t cost_ns;
+    uint64_t lines_cut;
     char key[32]; /* that it wants alone; empty: all */
     bool discard, up, disorder, ended, alone, unsettled, lines;
     const char *failure, *anew;
@@ -106,6 +107,12 @@ fake_stream_set_settling(struct stream *stream, bool settling)
 }
 
 void
+fake_stream_set_lines_cut(struct stream *stream, uint64_t offset)
+{
+    stream->lines_cut = offset;
+}
+
+void
 fake_stream_set_key(struct stream *stream, const char *key)
 {
     snprintf(stream->key, sizeof stream->key, "%s", key);
@@ -116,6 +123,7 @@ fake_stream_set_lines(struct stream *stream, bool lines)
 {
     pthread_mutex_lock(&stream->lock);
     stream->lines = lines;
+    stream->lines_cut = UINT64_MAX;
     changed(stream);
 }
 
@@ -502,6 +510,13 @@ bool
 stream_takes_lines(const struct stream *stream)
 {
     return stream->lines;
+}
+
+uint64_t
+stream_lines_cut(const struct stream *stream, uint32_t lane)
+{
+    (void)lane;
+    return stream->lines_cut;
 }
 
 int

@@ -12,6 +12,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WAIT_S 30
@@ -248,6 +249,28 @@ START_TEST(who_takes_lines_gets_neighbours_in_one_piece_and_all_else_in_its_plac
     }
     ck_assert_str_eq(fake_stream_record(bed.stream, 7)->data, large);
     ck_assert_uint_eq(fake_stream_lane(bed.stream, "orders", 0).next, 8);
+    bed_close(&bed);
+}
+END_TEST
+
+START_TEST(no_piece_goes_across_where_its_subscriber_ends)
+{
+    struct bed bed;
+    char text[8];
+    bed_open(&bed, 1, "orders", 1);
+    fake_stream_set_lines(bed.stream, true);
+    fake_stream_set_lines_cut(bed.stream, 3);
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        produce_text(&bed, "orders", 0, text);
+    }
+    bed_run(&bed);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 10, WAIT_S));
+    for (size_t i = 0; i < 10; i++) {
+        const struct fake_record *record = fake_stream_record(bed.stream, i);
+        ck_assert_int_eq(atoi(record->data), (int)i);
+        ck_assert(record->offset >= i && (record->offset < 3) == (i < 3));
+    }
     bed_close(&bed);
 }
 END_TEST
@@ -652,6 +675,7 @@ UNIT_MAIN("kafka", records_of_four_partitions_arrive_in_order,
     keys_headers_times_and_tombstones_are_kept,
     who_takes_lines_gets_neighbours_in_one_piece_and_all_else_in_its_place,
     lines_wait_for_room_and_none_is_missing, records_of_keys_that_nobody_wants_are_passed_over,
+    no_piece_goes_across_where_its_subscriber_ends,
     latest_starts_at_the_end_and_a_lone_record_goes_out_alone,
     start_by_time_does_not_hang_where_the_broker_cannot_look_up_times,
     no_room_holds_the_source_and_then_nothing_is_missing, the_end_is_known_while_the_source_is_held,
