@@ -256,7 +256,7 @@ END_TEST
 START_TEST(no_piece_goes_across_where_its_subscriber_ends)
 {
     struct bed bed;
-    char text[8];
+    char text[16];
     bed_open(&bed, 1, "orders", 1);
     fake_stream_set_lines(bed.stream, true);
     fake_stream_set_lines_cut(bed.stream, 3);
