@@ -46,6 +46,14 @@ struct replay {
     size_t n_params;
     const void *body; /* on a request: what it sent; NULL: nothing, or it could not */
     size_t body_len;
+    const char *name; /* of an answer: unique; its lane's group. NULL: it has none */
+    /* Of an answer that was asked for as an SDK does: the body is in that dialect (llm_out.h), and
+     * the answer is told in it too: as events, or as one object; else NULL. */
+    const char *dialect;
+    bool whole;
+    bool keeps_raw;                      /* of an answer: what the upstream sent is told too */
+    const struct request_param *headers; /* of the request's head, for the upstream; lent */
+    size_t n_headers;
     const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
     size_t cursor_len;  /* 0: from the beginning */
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
@@ -60,7 +68,10 @@ struct replay {
  * forgotten when its records have left the ring (see stream_lane_file). */
 #define CONNECTOR_FILES 4u
 /* A replay heeds what its stream says that nobody needs: stream_takes_lines, stream_sifts. */
-#define CONNECTOR_SIFTS 8u
+#define CONNECTOR_SIFTS 16u
+/* A request's stream is an answer that many may see: it is made of a body that is sent
+ * (request_body_bytes), is kept whole, and told apart by the replay's name. */
+#define CONNECTOR_ANSWERS 8u
 
 struct connector {
     const char *name;                     /* the key under source: */
@@ -95,6 +106,13 @@ struct connector {
      * NULL: none. */
     const char *(*request_param)(const void *settings, size_t i);
 
+    /* request_body_bytes: the largest body that a request may send. NULL: it takes none. */
+    uint64_t (*request_body_bytes)(const void *settings);
+
+    /* model: the name of the i-th model that can be asked, as far as the configuration names them;
+     * NULL behind the last. NULL: it asks none. */
+    const char *(*model)(const void *settings, size_t i);
+
     /* variant: with these settings it is this connector, of the same name and section. NULL: it is
      * always itself. */
     const struct connector *(*variant)(const void *settings);
@@ -118,7 +136,8 @@ struct connector {
     void (*wake)(struct source *source);
 
     /* cancel: stop() will follow: whatever the threads wait for upstream is to be given up now.
-     * NULL: nothing to do. Thread shard. Blocks no. */
+     * An answer's end is told all the same (stream_source_end). NULL: nothing to do. Thread any.
+     * Blocks no. */
     void (*cancel)(struct source *source);
 
     /* stop: end the threads, leave groups, free. After it returns nothing is published.

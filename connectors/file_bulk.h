@@ -13,20 +13,13 @@
  * as a copy. */
 #define FILE_BULK_BYTES 4032
 
-struct file_bulk {
-    const char *begin; /* lent by the chunk */
-    size_t len;
-    uint64_t count; /* 0: it is empty */
-    uint64_t end;   /* the offset behind the last */
-};
-
 /* file_bulk_add: false: item does not stand behind what is in it, or there is no more room: begin
  * anew. An empty one takes any. */
 static inline bool
-file_bulk_add(struct file_bulk *bulk, const struct file_item *item)
+file_bulk_add(struct file_lines *bulk, const struct file_item *item)
 {
     if (bulk->count == 0) {
-        *bulk = (struct file_bulk){item->data, item->len, 1, item->end};
+        *bulk = (struct file_lines){item->data, item->len, 1, item->end};
         return true;
     }
     if (bulk->begin + bulk->len + 1 != item->data || bulk->begin[bulk->len] != '\n' ||

@@ -2,6 +2,7 @@
  * No thread of its own. */
 #include "file_parser_internal.h"
 
+#include "../gateway/json.h"
 #include "../gateway/mem.h"
 
 #include <stdlib.h>
@@ -62,6 +63,26 @@ file_parser_next(
 }
 
 bool
+file_parser_lines(
+    struct file_parser *parser, const char **at, const char *end, struct file_lines *lines)
+{
+    uint64_t count;
+    take_back(parser);
+    if (parser->format != FILE_NDJSON || !file_parser_is_between(parser)) {
+        return false;
+    }
+    size_t len = json_lines(*at, (size_t)(end - *at), parser->max_bytes, &count);
+    if (count == 0) {
+        return false;
+    }
+    parser->offset += len;
+    parser->first = false;
+    *lines = (struct file_lines){*at, len - 1, count, parser->offset};
+    *at += len;
+    return true;
+}
+
+bool
 file_parser_finish(struct file_parser *parser, struct file_item *item)
 {
     *item = (struct file_item){.end = parser->offset};
@@ -83,6 +104,12 @@ uint64_t
 file_parser_offset(const struct file_parser *parser)
 {
     return parser->offset;
+}
+
+bool
+file_parser_is_between(const struct file_parser *parser)
+{
+    return parser->lent || (parser->held.len == 0 && !parser->over);
 }
 
 size_t

@@ -41,6 +41,20 @@ void file_parser_free(struct file_parser *parser); /* NULL-safe */
 bool file_parser_next(
     struct file_parser *parser, const char **at, const char *end, struct file_item *item);
 
+/* Neighbouring lines that are one piece as they stand. */
+struct file_lines {
+    const char *begin; /* lent by the chunk */
+    size_t len;        /* with the line feeds between them, without the last one's */
+    uint64_t count;    /* 0: there are none */
+    uint64_t end;      /* the offset behind the last */
+};
+
+/* file_parser_lines: between two items: take as many lines from *at on as pass on as they are
+ * (json_lines), each of which file_parser_next would give as an item with is_json_line. The bytes
+ * end with a line feed. False: none begins here, or the format is not FILE_NDJSON. */
+bool file_parser_lines(
+    struct file_parser *parser, const char **at, const char *end, struct file_lines *lines);
+
 /* file_parser_finish: the file ends here: what was left unfinished is an item, or nothing was. */
 bool file_parser_finish(struct file_parser *parser, struct file_item *item);
 
@@ -51,6 +65,9 @@ void file_parser_seek(struct file_parser *parser, uint64_t offset);
 
 /* file_parser_offset: of the next byte that is expected. */
 uint64_t file_parser_offset(const struct file_parser *parser);
+
+/* file_parser_is_between: no item is unfinished: the next byte pushed begins one. */
+bool file_parser_is_between(const struct file_parser *parser);
 
 /* file_parser_held_bytes: of an unfinished item. */
 size_t file_parser_held_bytes(const struct file_parser *parser);

@@ -1,67 +1,19 @@
-/* file_replay: the thread of one replay: files, one after another, as the stream has room and the
- * pace lets records through. */
-#include "file_replay.h"
+/* file_replay: the thread of one replay: which files, one after another, from where; its life. What
+ * is in one of them is file_replay_read.c's. */
+#include "file_replay_internal.h"
 
-#include "../gateway/clock.h"
 #include "../gateway/mem.h"
 #include "../gateway/stream_source.h"
 #include "../gateway/token.h"
-#include "file_bulk.h"
 #include "file_id.h"
-#include "file_names.h"
-#include "file_pace.h"
-#include "file_stage.h"
-#include "file_unpack.h"
 #include "wake_fd.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define TICK_NS INT64_C(200000000)
-/* A batch is shown after so many records, and whenever the thread rests. */
-#define BATCH 256
-
-struct file_replay {
-    const struct file_settings *settings;
-    struct stream *stream;
-    pthread_t thread;
-    atomic_bool stopping;
-    int wake_fd;
-
-    struct file_names files;
-    struct file_pace pace;
-    int64_t begin_ms; /* records before it are passed over; -1: none */
-    bool by_time;
-    bool resumes;
-    struct replay_lane *lanes; /* of the token; their groups are not known */
-    size_t n_lanes;
-
-    uint64_t done, total; /* bytes of files */
-    struct file_stager *stager;
-    char *buffer;
-    bool bulks; /* whoever reads wants payloads alone, and at any pace */
-    struct file_bulk bulk;
-    size_t staged; /* since the last commit */
-    uint64_t room; /* that is left of what the stream said */
-    int64_t arrival_ns;
-    char failure[256];
-
-    /* The file in work. */
-    const char *path;
-    uint32_t lane;
-    int64_t mtime_ms;
-    struct file_parser *parser;
-    struct file_unpack *unpack;
-};
 
 const char *
 file_replay_param(const struct file_settings *settings, size_t i)
@@ -71,247 +23,6 @@ file_replay_param(const struct file_settings *settings, size_t i)
         return names[i];
     }
     return i - 2 < settings->n_variables ? settings->variables[i - 2] : NULL;
-}
-
-/* ---- resting ---- */
-
-static bool
-is_over(const struct file_replay *replay)
-{
-    return atomic_load(&replay->stopping);
-}
-
-static void
-show(struct file_replay *replay)
-{
-    if (replay->staged > 0) {
-        stream_commit(replay->stream);
-    }
-    replay->staged = 0;
-    replay->room = 0;
-}
-
-static void
-rest(struct file_replay *replay, int64_t ns)
-{
-    struct pollfd fd = {.fd = replay->wake_fd, .events = POLLIN};
-    show(replay);
-    ns = ns < TICK_NS ? ns : TICK_NS;
-    struct timespec timeout = {ns / 1000000000, ns % 1000000000};
-    if (ppoll(&fd, 1, &timeout, NULL) > 0) {
-        (void)wake_fd_drain(replay->wake_fd);
-    }
-    stream_source_alive(replay->stream);
-}
-
-/* Until there is room. False: it is over. */
-static bool
-have_room(struct file_replay *replay)
-{
-    int64_t begun = 0;
-    while (replay->room == 0 && !is_over(replay)) {
-        show(replay);
-        replay->room = stream_room(replay->stream);
-        if (replay->room == 0) {
-            begun = begun == 0 ? clock_mono_ns() : begun;
-            rest(replay, TICK_NS);
-        }
-    }
-    if (begun != 0) {
-        file_pace_held(&replay->pace, clock_mono_ns() - begun);
-    }
-    return !is_over(replay);
-}
-
-/* Until a record of this time is due. False: it is over. */
-static bool
-wait_due(struct file_replay *replay, int64_t time_ms)
-{
-    bool paced = replay->pace.per_second > 0 || replay->pace.speed > 0;
-    while (paced) {
-        int64_t now = clock_mono_ns();
-        int64_t due = file_pace_due(&replay->pace, time_ms, now);
-        if (due <= now) {
-            file_pace_sent(&replay->pace, now);
-            return true;
-        }
-        if (is_over(replay)) {
-            return false;
-        }
-        rest(replay, due - now);
-    }
-    return true;
-}
-
-/* ---- one file ---- */
-
-static bool
-fail(struct file_replay *replay, const char *what, uint64_t at)
-{
-    snprintf(replay->failure, sizeof replay->failure, "%.160s: %s at byte %" PRIu64, replay->path,
-        what, at);
-    return false;
-}
-
-/* Pass on the lines that were gathered. False: it is over. */
-static bool
-flush_bulk(struct file_replay *replay)
-{
-    const struct file_bulk *bulk = &replay->bulk;
-    const struct record_lines lines = {
-        replay->lane, bulk->end - 1, bulk->count, bulk->begin, bulk->len};
-    for (int result = bulk->count == 0 ? 0 : -1; result < 0;) {
-        if (!have_room(replay)) {
-            return false;
-        }
-        result = stream_stage_lines(replay->stream, &lines, replay->arrival_ns);
-        replay->room = result < 0 ? 0 : replay->room - 1;
-    }
-    replay->staged += bulk->count > 0;
-    replay->bulk.count = 0;
-    return true;
-}
-
-static bool
-is_in_chunk(const struct file_replay *replay, const struct file_item *item)
-{
-    uintptr_t at = (uintptr_t)item->data, begin = (uintptr_t)replay->buffer;
-    return at >= begin && at - begin < FILE_READ_BYTES;
-}
-
-/* An item that can pass on with its neighbours. What the parser lends ends with its next item.
- * False: it is over. */
-static bool
-gather(struct file_replay *replay, const struct file_item *item)
-{
-    if (!file_bulk_add(&replay->bulk, item)) {
-        if (!flush_bulk(replay)) {
-            return false;
-        }
-        (void)file_bulk_add(&replay->bulk, item);
-    }
-    return is_in_chunk(replay, item) || flush_bulk(replay);
-}
-
-/* False: the replay ends here. */
-static bool
-take_item(struct file_replay *replay, const struct file_item *item)
-{
-    if (replay->bulks && item->is_json_line &&
-        item->len <= stream_max_record_bytes(replay->stream)) {
-        return gather(replay, item);
-    }
-    if (!flush_bulk(replay)) {
-        return false;
-    }
-    bool bad = item->data == NULL;
-    if (bad && replay->settings->on_error == FILE_FAIL) {
-        return fail(replay, item->why, item->end);
-    }
-    int64_t time_ms = replay->by_time ? file_stage_time(replay->stager, item) : -1;
-    if (time_ms >= 0 && time_ms < replay->begin_ms) {
-        return true;
-    }
-    if (!wait_due(replay, time_ms)) {
-        return false;
-    }
-    for (int result = -1; result < 0;) {
-        if (!have_room(replay)) {
-            return false;
-        }
-        result = file_stage(replay->stager, replay->lane, item, replay->mtime_ms, -1);
-        replay->room = result < 0 ? 0 : replay->room - 1;
-    }
-    replay->staged++;
-    if (bad) {
-        stream_source_error(replay->stream, item->why);
-    }
-    if (replay->staged >= BATCH) {
-        show(replay);
-    }
-    return !item->fatal || fail(replay, item->why, item->end);
-}
-
-static void
-tell_progress(struct file_replay *replay)
-{
-    uint64_t done = replay->done + file_unpack_consumed(replay->unpack);
-    replay->total = replay->total > done ? replay->total : done; /* it grows meanwhile */
-    stream_source_progress(replay->stream, done, replay->total);
-}
-
-/* n bytes that end at end. A header that is read on a resume is followed by a jump to where the
- * replay goes on. */
-static bool
-take_chunk(struct file_replay *replay, size_t n, uint64_t begin, uint64_t end)
-{
-    struct file_item item;
-    const char *at = replay->buffer;
-    bool header = file_parser_wants_header(replay->parser);
-    while (file_parser_next(replay->parser, &at, replay->buffer + n, &item)) {
-        if (header && begin > end) {
-            file_parser_seek(replay->parser, begin);
-            return true;
-        }
-        header = false;
-        if (begin < item.end && !take_item(replay, &item)) {
-            return false;
-        }
-    }
-    return flush_bulk(replay);
-}
-
-/* The bytes of a chunk that begins before what the parser wants. */
-static size_t
-cut_off(struct file_replay *replay, uint64_t from, size_t n)
-{
-    uint64_t wanted = file_parser_offset(replay->parser);
-    size_t early = wanted <= from ? 0 : wanted - from >= n ? n : (size_t)(wanted - from);
-    memmove(replay->buffer, replay->buffer + early, n - early);
-    return n - early;
-}
-
-/* Read the file from begin on. False: the replay ends here. */
-static bool
-read_file(struct file_replay *replay, uint64_t begin)
-{
-    const char *why = "";
-    uint64_t at = 0; /* the place in what is unpacked */
-    while (!is_over(replay)) {
-        uint64_t wanted = file_parser_offset(replay->parser);
-        if (wanted > at) {
-            int there = file_unpack_skip(replay->unpack, wanted, &why);
-            if (there < 0) {
-                return fail(replay, why, file_unpack_consumed(replay->unpack));
-            }
-            stream_source_alive(replay->stream);
-            at = file_unpack_offset(replay->unpack);
-            if (there == 1 && at < wanted) {
-                return fail(replay, "the token is past its end", at);
-            }
-            continue;
-        }
-        ssize_t n = file_unpack_read(replay->unpack, replay->buffer, FILE_READ_BYTES, &why);
-        if (n < 0) {
-            return fail(replay, why, file_unpack_consumed(replay->unpack));
-        }
-        if (n == 0) {
-            struct file_item item;
-            return !file_parser_finish(replay->parser, &item) ||
-                   (item.end <= begin && !item.fatal) ||
-                   (take_item(replay, &item) && flush_bulk(replay));
-        }
-        replay->arrival_ns = clock_mono_ns();
-        file_stager_arrived(replay->stager, replay->arrival_ns);
-        size_t left = cut_off(replay, at, (size_t)n);
-        at += (uint64_t)n;
-        if (!take_chunk(replay, left, begin, at)) {
-            return false;
-        }
-        show(replay);
-        tell_progress(replay);
-    }
-    return false;
 }
 
 /* ---- all files ---- */
@@ -366,7 +77,7 @@ open_file(struct file_replay *replay, size_t i, uint64_t begin, int *fd, bool *e
     replay->path = replay->files.paths[i];
     *fd = file_names_open(replay->settings, replay->path);
     if (*fd < 0 || fstat(*fd, &status) != 0) {
-        return fail(replay, "it cannot be opened", 0);
+        return file_replay_fail(replay, "it cannot be opened", 0);
     }
     *empty = !identify(*fd, name);
     if (*empty) {
@@ -375,7 +86,7 @@ open_file(struct file_replay *replay, size_t i, uint64_t begin, int *fd, bool *e
     replay->mtime_ms = status.st_mtim.tv_sec * INT64_C(1000) + status.st_mtim.tv_nsec / 1000000;
     replay->lane = stream_lane_add(replay->stream, name, 0, begin);
     if (replay->lane == STREAM_LANE_REFUSED) {
-        return fail(replay, "more files than a token can hold", 0);
+        return file_replay_fail(replay, "more files than a token can hold", 0);
     }
     stream_lane_file(replay->stream, replay->lane, replay->path, 0);
     replay->parser = file_parser_new(
@@ -389,7 +100,7 @@ static void
 close_file(struct file_replay *replay, int fd)
 {
     if (replay->parser != NULL) {
-        show(replay);
+        file_replay_show(replay);
         stream_lane_remove(replay->stream, replay->lane);
     }
     file_parser_free(replay->parser);
@@ -411,8 +122,8 @@ replay_file(struct file_replay *replay, size_t i, uint64_t begin, bool *up)
         stream_source_up(replay->stream);
         *up = true;
     }
-    good = good && (empty || read_file(replay, begin));
-    show(replay);
+    good = good && (empty || file_replay_read(replay, begin));
+    file_replay_show(replay);
     replay->done += size_of(replay, i);
     close_file(replay, fd);
     return good;
@@ -438,7 +149,7 @@ replay_all(struct file_replay *replay)
     if (!up) {
         stream_source_up(replay->stream);
     }
-    if (!is_over(replay)) {
+    if (!file_replay_is_over(replay)) {
         stream_source_end(replay->stream, good ? NULL : "source_failed", replay->failure);
     }
 }
@@ -461,7 +172,11 @@ replay_free(struct file_replay *replay)
     file_stager_free(replay->stager);
     file_names_free(&replay->files);
     free(replay->lanes);
-    free(replay->buffer);
+    if (replay->block != NULL) {
+        record_block_free(replay->block);
+    } else {
+        free(replay->buffer);
+    }
     free(replay);
 }
 
@@ -520,7 +235,11 @@ begin(struct file_replay *replay, const struct replay *from, struct err *err)
     replay->bulks =
         stream_takes_lines(replay->stream) && !replay->by_time && replay->pace.per_second <= 0;
     replay->stager = file_stager_new(replay->settings, replay->stream);
-    replay->buffer = mem_alloc(FILE_READ_BYTES);
+    if (replay->bulks && replay->settings->format == (int)FILE_NDJSON) {
+        replay->block = record_block_new(FILE_READ_BYTES);
+    }
+    replay->buffer =
+        replay->block == NULL ? mem_alloc(FILE_READ_BYTES) : record_block_bytes(replay->block);
     replay->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (replay->wake_fd < 0) {
         err_set_errno(err, errno, "stream %s: eventfd", stream_name(replay->stream));

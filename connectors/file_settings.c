@@ -178,6 +178,9 @@ file_settings_check(const void *settings_, struct err *err)
  * in both of its forms. The record in work is the stream's max_record, which is counted there. */
 #define FILE_BYTES (UINT64_C(8192) + FILE_TAIL_KEEP_BYTES)
 
+/* What a replay reads into: one block that waits for room, and the next. */
+#define BLOCK_BYTES (FILE_READ_BYTES + UINT64_C(2048))
+
 uint64_t
 file_settings_memory_bytes(const void *settings_)
 {
@@ -185,7 +188,7 @@ file_settings_memory_bytes(const void *settings_)
     uint64_t header = settings->format == FILE_CSV ? 4 * FILE_HEADER_MAX : 0;
     if (settings->mode == FILE_REPLAY) {
         bool plain = settings->compression == FILE_PLAIN;
-        return FILE_READ_BYTES + header + (plain ? 0 : FILE_UNPACK_BYTES) +
+        return 2 * BLOCK_BYTES + header + (plain ? 0 : FILE_UNPACK_BYTES) +
                settings->max_files * PATH_MAX;
     }
     return FILE_READ_BYTES + settings->max_files * (FILE_BYTES + header);

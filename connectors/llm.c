@@ -7,42 +7,20 @@
 #include "../gateway/clock.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
+#include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
-#include "llm_dialect.h"
-#include "llm_http.h"
-#include "llm_request.h"
-#include "llm_settings.h"
+#include "llm_ask.h"
+#include "llm_publish.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP "llm"     /* of the one lane, in tokens */
+#define GROUP "llm"     /* of the one lane, in tokens, where the answer has no name */
 #define PARAM "request" /* the body, where it comes as a parameter */
-
-/* One try's target, and what it is made of. */
-struct llm_route {
-    const struct llm_upstream *upstream;
-    char *url;
-    const char *const *headers;
-    struct buf body;
-};
-
-struct llm_http_user {
-    const struct llm_settings *settings;
-    struct stream *stream;
-    struct llm_http *client;
-    struct llm_http_call *call;
-    struct llm_route *routes;
-    struct llm_target *targets; /* the same, as the client wants them */
-    size_t n_routes;
-    /* Of the client's thread. */
-    struct llm_decoder *decoder;
-    uint64_t offset;
-    uint32_t lane;
-    bool ended; /* the stream has been told */
-};
 
 struct source {
     struct llm_http_user user;
@@ -81,56 +59,7 @@ client_leave(void)
     llm_http_free(last);
 }
 
-/* ---- publishing: the client's thread ---- */
-
-/* The place that says what a record of an answer is. */
-static int
-stage(struct llm_http_user *user, const struct llm_event *event)
-{
-    struct record_input in = {.lane = user->lane,
-        .offset = user->offset,
-        .time_ms = -1,
-        .data = event->json,
-        .data_len = event->len};
-    return stream_stage(user->stream, &in, clock_mono_ns());
-}
-
-static void
-tell_end(struct llm_http_user *user)
-{
-    enum llm_code code = llm_decoder_code(user->decoder);
-    const char *message = llm_decoder_message(user->decoder);
-    user->ended = true;
-    stream_source_end(user->stream, message[0] == '\0' ? NULL : llm_code_name(code),
-        message[0] == '\0' ? NULL : message);
-}
-
-/* What the decoder has made, as far as there is room. */
-static enum llm_http_more
-publish(struct llm_http_user *user)
-{
-    struct llm_event event;
-    bool full = false;
-    size_t room = stream_room(user->stream);
-    while (!full && llm_decoder_peek(user->decoder, &event)) {
-        if (event.kind != LLM_FAILED) { /* that is how the stream ends, not what is in it */
-            full = room == 0 || stage(user, &event) < 0;
-            room -= !full;
-            user->offset += !full;
-        }
-        if (!full) {
-            llm_decoder_take(user->decoder);
-        }
-    }
-    stream_commit(user->stream);
-    if (full) {
-        return LLM_HTTP_FULL;
-    }
-    if (llm_decoder_ended(user->decoder) && !user->ended) {
-        tell_end(user);
-    }
-    return user->ended ? LLM_HTTP_ENOUGH : LLM_HTTP_MORE;
-}
+/* ---- what the client calls: its thread ---- */
 
 static void
 on_begin(struct llm_http_user *user, size_t target)
@@ -138,14 +67,16 @@ on_begin(struct llm_http_user *user, size_t target)
     const struct llm_limits limits = {.max_event_bytes = (size_t)user->settings->max_event_bytes,
         .max_answer_bytes = (size_t)user->settings->max_answer_bytes};
     const struct llm_upstream *upstream = user->routes[target].upstream;
+    user->target = target;
     user->decoder = llm_decoder_new(llm_dialects[upstream->dialect], &limits);
+    llm_publish_begin(user, user->routes[target].same);
 }
 
 static enum llm_http_more
 on_body(struct llm_http_user *user, const char *bytes, size_t len)
 {
     llm_decoder_feed(user->decoder, bytes, len);
-    return publish(user);
+    return llm_publish(user);
 }
 
 static void
@@ -158,7 +89,7 @@ static void
 on_failed(
     struct llm_http_user *user, size_t target, int status, enum llm_code code, const char *why)
 {
-    (void)status; /* its code has it */
+    stream_answer_status(user->stream, status);
     stream_source_error(user->stream, llm_code_name(code));
     log_event(LOG_WARN, "llm", stream_name(user->stream), "upstream %s: %s: %s",
         user->routes[target].upstream->name, llm_code_name(code), why);
@@ -167,8 +98,9 @@ on_failed(
 static bool
 on_end(struct llm_http_user *user, const struct llm_http_result *result)
 {
-    if (user->ended || (!result->good && result->code == LLM_CANCELLED)) {
-        return true; /* of a cancelled one nobody reads the end */
+    bool cancelled = !result->good && result->code == LLM_CANCELLED;
+    if (user->ended || (cancelled && !stream_keeps_all(user->stream))) {
+        return true; /* of one that had a single reader nobody reads the end */
     }
     if (user->decoder == NULL) {
         on_begin(user, result->target);
@@ -178,13 +110,17 @@ on_end(struct llm_http_user *user, const struct llm_http_result *result)
     } else {
         llm_decoder_fail(user->decoder, result->code, result->message);
     }
-    return publish(user) != LLM_HTTP_FULL;
+    bool told = llm_publish(user) != LLM_HTTP_FULL;
+    if (cancelled && !user->ended) {
+        llm_publish_failure(user, LLM_CANCELLED, result->message); /* it is not asked again */
+    }
+    return told || cancelled;
 }
 
 static const struct llm_http_handler handler = {
     .begin = on_begin,
     .body = on_body,
-    .room = publish,
+    .room = llm_publish,
     .tick = on_tick,
     .failed = on_failed,
     .end = on_end,
@@ -213,18 +149,33 @@ find_body(const struct replay *replay, const char **body, size_t *len, struct er
     return 0;
 }
 
+/* Where a body stops being JSON, for one who wrote it. */
+static void
+say_where(const char *body, size_t len, struct err *err)
+{
+    json_error_t error;
+    json_t *value = json_loadb(body, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (value == NULL) {
+        err_set(err, ERR_INVALID, "the body must be a JSON object: line %d, column %d: %s",
+            error.line, error.column, error.text);
+    }
+    json_decref(value);
+}
+
 static int
-build_route(struct llm_route *route, struct llm_target *target, const struct llm_request *request,
-    struct err *err)
+build_route(struct llm_route *route, struct llm_target *target, struct llm_ask *ask,
+    const struct replay *replay, struct err *err)
 {
     const struct llm_dialect *dialect = llm_dialects[route->upstream->dialect];
     struct buf url;
     buf_init(&url);
     buf_addf(&url, "%s%s", route->upstream->base_url, dialect->path);
     route->url = url.bytes; /* buf_addf leaves room for its NUL, and writes it */
-    route->headers = llm_settings_headers(route->upstream);
+    route->same = llm_ask_is_same(ask, dialect);
+    route->headers = llm_settings_headers(
+        route->upstream, &(struct llm_client){replay->headers, replay->n_headers, route->same});
     buf_init(&route->body);
-    if (dialect->build(request, &route->body, err) != 0) {
+    if (llm_ask_build(ask, dialect, &route->body, err) != 0) {
         return -1;
     }
     *target = (struct llm_target){.url = route->url,
@@ -240,12 +191,13 @@ build_route(struct llm_route *route, struct llm_target *target, const struct llm
 /* Where the request goes, in its order; an upstream that cannot be asked this fails the request, as
  * which one answers must not depend on the weather. */
 static int
-build_routes(struct llm_http_user *user, const struct llm_request *request, struct err *err)
+build_routes(
+    struct llm_http_user *user, struct llm_ask *ask, const struct replay *replay, struct err *err)
 {
     struct buf model;
     size_t *indexes = mem_calloc(user->settings->upstreams.n, sizeof *indexes);
     buf_init(&model);
-    llm_json_text(&model, llm_json_inside(request->model));
+    llm_json_text(&model, llm_json_inside(ask->model));
     buf_addc(&model, '\0');
     size_t n = llm_settings_route(user->settings, model.bytes, indexes);
     int result = 0;
@@ -254,7 +206,9 @@ build_routes(struct llm_http_user *user, const struct llm_request *request, stru
     for (size_t i = 0; i < n && result == 0; i++) {
         struct llm_route *route = &user->routes[user->n_routes];
         route->upstream = llm_settings_upstream(user->settings, indexes[i]);
-        result = build_route(route, &user->targets[user->n_routes++], request, err);
+        const char *pattern = llm_settings_pattern(route->upstream, model.bytes);
+        route->label = pattern != NULL ? pattern : STREAM_ANSWER_OTHER;
+        result = build_route(route, &user->targets[user->n_routes++], ask, replay, err);
     }
     if (n == 0) {
         err_set(err, ERR_MISSING, "model: no upstream answers for '%.128s'", model.bytes);
@@ -271,6 +225,7 @@ source_free(struct source *source)
     struct llm_http_user *user = &source->user;
     llm_http_call_free(user->call);
     llm_decoder_free(user->decoder);
+    llm_out_free(user->out);
     for (size_t i = 0; i < user->n_routes; i++) {
         free(user->routes[i].url);
         free((void *)(uintptr_t)user->routes[i].headers); /* ours, whatever it points to */
@@ -285,12 +240,13 @@ source_free(struct source *source)
 }
 
 static void
-ask(struct llm_http_user *user)
+ask(struct llm_http_user *user, const char *name)
 {
     const struct llm_settings *settings = user->settings;
     /* Whoever asks is greeted now, not when the model begins to speak. */
-    user->lane = stream_lane_add(user->stream, GROUP, 0, 0);
+    user->lane = stream_lane_add(user->stream, name != NULL ? name : GROUP, 0, 0);
     stream_source_up(user->stream);
+    user->asked_ns = clock_mono_ns();
     user->call = llm_http_start(user->client, &(struct llm_http_options){.targets = user->targets,
                                                   .n_targets = user->n_routes,
                                                   .times = {.connect_ms = settings->connect_ms,
@@ -305,12 +261,48 @@ ask(struct llm_http_user *user)
                                                   .user = user});
 }
 
+/* How it is read, where an SDK asked. Its id is the answer's name, as the dialect marks its ids. */
+static void
+take_reader(struct llm_reader *reader, const struct replay *replay, const struct llm_ask *ask)
+{
+    static const char *const marks[LLM_OUT_COUNT] = {"chatcmpl-", "msg_", "resp_"};
+    for (size_t i = 0; replay->dialect != NULL && i < LLM_OUT_COUNT; i++) {
+        if (strcmp(llm_out_name(llm_out_dialects[i]), replay->dialect) == 0) {
+            reader->dialect = llm_out_dialects[i];
+            snprintf(reader->id, sizeof reader->id, "%s%s", marks[i], replay->name);
+        }
+    }
+    reader->whole = replay->whole;
+    reader->usage_chunk = ask->in.usage_chunk;
+    reader->created_s = clock_wall_ms() / 1000;
+}
+
+/* From here on the source is at work. NULL and err: it is not. */
+static struct source *
+begin(const struct llm_settings *settings, struct stream *stream, const struct replay *replay,
+    struct llm_ask *asked, struct err *err)
+{
+    struct source *source = mem_calloc(1, sizeof *source);
+    source->user.settings = settings;
+    source->user.stream = stream;
+    source->user.keeps_raw = replay->keeps_raw;
+    take_reader(&source->user.reader, replay, asked);
+    if (build_routes(&source->user, asked, replay, err) != 0 ||
+        (source->user.client = client_enter(settings, err)) == NULL) {
+        source_free(source);
+        return NULL;
+    }
+    ask(&source->user, replay->name);
+    return source;
+}
+
 static struct source *
 llm_start(
     const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
 {
     const struct llm_settings *settings = settings_;
-    struct llm_request request;
+    struct llm_ask asked;
+    struct source *source = NULL;
     const char *body;
     size_t len;
     if (find_body(replay, &body, &len, err) != 0) {
@@ -321,19 +313,12 @@ llm_start(
             settings->max_request_bytes);
         return NULL;
     }
-    if (llm_request_parse(&request, body, len, err) != 0) {
-        return NULL;
+    if (llm_ask_init(&asked, replay->dialect, body, len, settings->max_tokens, err) == 0) {
+        source = begin(settings, stream, replay, &asked, err);
+    } else if (llm_json_root(body, len).at == NULL) {
+        say_where(body, len, err);
     }
-    request.default_max_tokens = settings->max_tokens;
-    struct source *source = mem_calloc(1, sizeof *source);
-    source->user.settings = settings;
-    source->user.stream = stream;
-    if (build_routes(&source->user, &request, err) != 0 ||
-        (source->user.client = client_enter(settings, err)) == NULL) {
-        source_free(source);
-        return NULL;
-    }
-    ask(&source->user);
+    llm_ask_fini(&asked);
     return source;
 }
 
@@ -363,14 +348,42 @@ llm_param(const void *settings, size_t i)
     return i == 0 ? PARAM : NULL;
 }
 
+static uint64_t
+llm_body_bytes(const void *settings_)
+{
+    const struct llm_settings *settings = settings_;
+    return settings->max_request_bytes;
+}
+
+/* Names, not beginnings of names. */
+static const char *
+llm_model(const void *settings_, size_t i)
+{
+    const struct llm_settings *settings = settings_;
+    for (size_t u = 0; u < settings->upstreams.n; u++) {
+        const struct config_strings *models = &llm_settings_upstream(settings, u)->models;
+        for (size_t m = 0; m < models->n; m++) {
+            const char *name = models->items[m];
+            size_t len = strlen(name);
+            if (len > 0 && name[len - 1] != '*' && i-- == 0) {
+                return name;
+            }
+        }
+    }
+    return NULL;
+}
+
 const struct connector llm_connector = {
     .name = "llm",
+    .capabilities = CONNECTOR_ANSWERS,
+    .request_body_bytes = llm_body_bytes,
     .section = &llm_section,
     .check = llm_settings_check,
     .memory_bound_bytes = llm_settings_memory_bytes,
     .descriptor_bound = llm_settings_descriptors,
     .on_request = llm_on_request,
     .request_param = llm_param,
+    .model = llm_model,
     .start = llm_start,
     .wake = llm_wake,
     .cancel = llm_cancel,

@@ -45,6 +45,12 @@ llm_decoder_free(struct llm_decoder *decoder)
     free(decoder);
 }
 
+void
+llm_decoder_keep_raw(struct llm_decoder *decoder)
+{
+    decoder->keeps_raw = true;
+}
+
 /* ---- what comes ---- */
 
 static bool
@@ -53,12 +59,10 @@ is_sentinel(const char *data, size_t len)
     return len >= strlen(SENTINEL) && memcmp(data, SENTINEL, strlen(SENTINEL)) == 0;
 }
 
+/* What the dialect makes of one event. */
 static void
 take_data(struct llm_decoder *decoder, const char *data, size_t len)
 {
-    if (len == 0) {
-        return; /* a heartbeat of some */
-    }
     if (is_sentinel(data, len)) {
         decoder->dialect->closed(decoder);
         return;
@@ -73,6 +77,42 @@ take_data(struct llm_decoder *decoder, const char *data, size_t len)
 }
 
 static void
+add_raw(struct llm_decoder *decoder, struct llm_value name, const char *data, size_t len)
+{
+    bool sentinel = is_sentinel(data, len);
+    if (name.len == 0 && !sentinel) { /* some leave it out, and SDKs drop an event without */
+        name = llm_json_inside(llm_json_get(llm_json_root(data, len), "type"));
+    }
+    llm_queue_raw(decoder, name, data, sentinel ? strlen(SENTINEL) : len);
+}
+
+/* One event, or line, of the upstream. */
+static void
+take_event(struct llm_decoder *decoder, struct llm_value name, const char *data, size_t len)
+{
+    size_t row = decoder->n_rows;
+    if (len == 0) {
+        return; /* a heartbeat of some */
+    }
+    if (decoder->keeps_raw) {
+        add_raw(decoder, name, data, len);
+    }
+    take_data(decoder, data, len);
+    if (decoder->keeps_raw && decoder->message.len > 0) {
+        decoder->rows[row].dropped = true;
+    }
+}
+
+/* Its name, if it has one of its own. */
+static struct llm_value
+name_of(const struct llm_sse_event *event)
+{
+    bool none = event->type_len == strlen("message") &&
+                memcmp(event->type, "message", event->type_len) == 0;
+    return none ? (struct llm_value){NULL, 0} : (struct llm_value){event->type, event->type_len};
+}
+
+static void
 feed_sse(struct llm_decoder *decoder, const char *bytes, size_t len)
 {
     struct llm_sse_event event;
@@ -81,7 +121,7 @@ feed_sse(struct llm_decoder *decoder, const char *bytes, size_t len)
     while (!decoder->ended) {
         switch (llm_sse_next(&decoder->sse, &bytes, end, &event, &err)) {
         case LLM_SSE_EVENT:
-            take_data(decoder, event.data, event.data_len);
+            take_event(decoder, name_of(&event), event.data, event.data_len);
             break;
         case LLM_SSE_MORE:
             return;
@@ -96,7 +136,7 @@ static void
 take_item(struct llm_decoder *decoder, const struct file_item *item)
 {
     if (item->data != NULL) {
-        take_data(decoder, item->data, item->len);
+        take_event(decoder, (struct llm_value){NULL, 0}, item->data, item->len);
     } else if (strcmp(item->why, "too_large") == 0) {
         llm_decoder_fail(decoder, LLM_TOO_LARGE, "a line of the upstream is longer than its bound");
     } else {
@@ -139,7 +179,7 @@ take_rest(struct llm_decoder *decoder)
     }
     const char *rest = llm_sse_rest(&decoder->sse, &len);
     if (is_sentinel(rest, len)) {
-        decoder->dialect->closed(decoder);
+        take_event(decoder, (struct llm_value){NULL, 0}, rest, len);
     }
 }
 
@@ -158,19 +198,39 @@ llm_decoder_finish(struct llm_decoder *decoder)
 bool
 llm_decoder_peek(const struct llm_decoder *decoder, struct llm_event *event)
 {
-    if (decoder->first == decoder->n_rows) {
+    size_t at = decoder->taken_bytes;
+    size_t i = decoder->first;
+    while (i < decoder->n_rows && decoder->rows[i].dropped) {
+        at += decoder->rows[i].name_len + decoder->rows[i].len;
+        i++;
+    }
+    if (i == decoder->n_rows) {
         return false;
     }
-    const struct llm_queued *row = &decoder->rows[decoder->first];
-    *event = (struct llm_event){
-        .kind = row->kind, .json = decoder->texts.bytes + decoder->taken_bytes, .len = row->len};
+    const struct llm_queued *row = &decoder->rows[i];
+    const char *text = decoder->texts.bytes + at;
+    *event = (struct llm_event){.kind = row->kind,
+        .json = text + row->name_len,
+        .len = row->len,
+        .name = row->name_len == 0 ? NULL : text,
+        .name_len = row->name_len};
     return true;
+}
+
+static void
+take_row(struct llm_decoder *decoder)
+{
+    const struct llm_queued *row = &decoder->rows[decoder->first++];
+    decoder->taken_bytes += row->name_len + row->len;
 }
 
 void
 llm_decoder_take(struct llm_decoder *decoder)
 {
-    decoder->taken_bytes += decoder->rows[decoder->first++].len;
+    while (decoder->rows[decoder->first].dropped) {
+        take_row(decoder);
+    }
+    take_row(decoder);
     if (decoder->first == decoder->n_rows) {
         decoder->first = decoder->n_rows = 0;
         decoder->taken_bytes = decoder->texts.len = 0;

@@ -16,6 +16,8 @@ struct llm_call {
 struct llm_queued {
     enum llm_kind kind;
     size_t len;
+    size_t name_len; /* of LLM_RAW: its name lies before the text */
+    bool dropped;    /* of LLM_RAW: it told a failure */
 };
 
 struct llm_decoder {
@@ -32,6 +34,7 @@ struct llm_decoder {
     uint64_t emitted_bytes; /* in all */
 
     bool started, ended, refused;
+    bool keeps_raw;
     struct llm_call *calls; /* those that are open */
     size_t n_open, calls_cap;
     uint64_t n_calls;
@@ -43,5 +46,9 @@ struct llm_decoder {
     enum llm_code code;
     struct buf message; /* NUL-terminated */
 };
+
+/* llm_queue_raw: queue what came. Lent for the call. */
+void llm_queue_raw(
+    struct llm_decoder *decoder, struct llm_value name, const char *data, size_t len);
 
 #endif

@@ -45,7 +45,10 @@ look_up_word(struct llm_value error, enum llm_code *code)
         buf_init(&text);
         llm_json_text(&text, llm_json_inside(word));
         buf_addc(&text, '\0');
-        *code = llm_code_of_word(text.bytes, *code);
+        enum llm_code said = llm_code_of_word(text.bytes, *code);
+        if (said != LLM_INVALID_REQUEST || *code == LLM_UPSTREAM_ERROR) { /* a status says more */
+            *code = said;
+        }
         if (llm_json_u64(word, &status) && status >= 400 && status < 600) {
             *code = llm_code_of_status((int)status);
         }

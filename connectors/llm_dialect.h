@@ -55,6 +55,12 @@ struct llm_decoder *llm_decoder_new(
     const struct llm_dialect *dialect, const struct llm_limits *limits);
 void llm_decoder_free(struct llm_decoder *decoder); /* NULL-safe */
 
+/* llm_decoder_keep_raw: before the first bytes: each event of the upstream is given too, as LLM_RAW
+ * and before what it means: its data, and its name (where it has none, and the JSON has a type:
+ * that); the sentinel too. Not those that tell a failure, which is told in one way only:
+ * LLM_FAILED. */
+void llm_decoder_keep_raw(struct llm_decoder *decoder);
+
 /* llm_decoder_feed: the next bytes of the answer's body. Events pile up until they are taken, so
  * feed little at once. */
 void llm_decoder_feed(struct llm_decoder *decoder, const char *bytes, size_t len);

@@ -10,20 +10,39 @@
 
 /* ---- one event ---- */
 
-/* The one place that says how an event names its kind. */
-static struct buf *
-begin(struct llm_decoder *decoder, enum llm_kind kind)
+/* The row behind the last one, which is not counted yet. */
+static struct llm_queued *
+new_row(struct llm_decoder *decoder, enum llm_kind kind)
 {
     if (decoder->n_rows == decoder->rows_cap) {
         decoder->rows_cap = decoder->rows_cap == 0 ? 16 : 2 * decoder->rows_cap;
         decoder->rows = mem_realloc(decoder->rows, decoder->rows_cap * sizeof *decoder->rows);
     }
     decoder->rows[decoder->n_rows] = (struct llm_queued){.kind = kind};
+    return &decoder->rows[decoder->n_rows];
+}
+
+/* The one place that says how an event names its kind. */
+static struct buf *
+begin(struct llm_decoder *decoder, enum llm_kind kind)
+{
+    (void)new_row(decoder, kind);
     decoder->event_start = decoder->texts.len;
     buf_adds(&decoder->texts, "{\"type\":\"");
     buf_adds(&decoder->texts, llm_kind_name(kind));
     buf_addc(&decoder->texts, '"');
     return &decoder->texts;
+}
+
+void
+llm_queue_raw(struct llm_decoder *decoder, struct llm_value name, const char *data, size_t len)
+{
+    struct llm_queued *row = new_row(decoder, LLM_RAW);
+    buf_add(&decoder->texts, name.at, name.len);
+    buf_add(&decoder->texts, data, len);
+    row->name_len = name.len;
+    row->len = len;
+    decoder->n_rows++;
 }
 
 static void

@@ -9,7 +9,7 @@ const char *
 llm_kind_name(enum llm_kind kind)
 {
     static const char *const names[LLM_KIND_COUNT] = {
-        "start", "text", "thinking", "tool_call", "usage", "done", "failed"};
+        "start", "text", "thinking", "tool_call", "usage", "done", "failed", "raw"};
     return names[kind];
 }
 
@@ -87,4 +87,15 @@ llm_code_of_word(const char *word, enum llm_code instead)
         }
     }
     return instead;
+}
+
+enum llm_code
+llm_code_of_name(const char *name)
+{
+    for (int code = 0; code < LLM_CODE_COUNT; code++) {
+        if (strcmp(name, llm_code_name((enum llm_code)code)) == 0) {
+            return (enum llm_code)code;
+        }
+    }
+    return LLM_UPSTREAM_ERROR;
 }

@@ -27,8 +27,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum llm_kind { LLM_START, LLM_TEXT, LLM_THINKING, LLM_TOOL_CALL, LLM_USAGE, LLM_DONE, LLM_FAILED };
-#define LLM_KIND_COUNT 7
+enum llm_kind {
+    LLM_START,
+    LLM_TEXT,
+    LLM_THINKING,
+    LLM_TOOL_CALL,
+    LLM_USAGE,
+    LLM_DONE,
+    LLM_FAILED,
+    LLM_RAW /* none of these: what the upstream sent, see llm_decoder_keep_raw */
+};
+#define LLM_KIND_COUNT 8
 
 /* Why an answer ended: one word for all upstreams. */
 #define LLM_REASONS(X)                                                                             \
@@ -74,10 +83,15 @@ enum llm_code llm_code_of_status(int status);
  * rate_limit_exceeded) means; instead where it is not known. */
 enum llm_code llm_code_of_word(const char *word, enum llm_code instead);
 
+/* llm_code_of_name: the code with that llm_code_name; LLM_UPSTREAM_ERROR for any other. */
+enum llm_code llm_code_of_name(const char *name);
+
 struct llm_event {
     enum llm_kind kind;
-    const char *json; /* lent until the decoder's next call */
+    const char *json; /* lent until the decoder's next call; of LLM_RAW: as it came */
     size_t len;
+    const char *name; /* of LLM_RAW: of the SSE event; NULL: it had none. Lent, as json */
+    size_t name_len;
 };
 
 #endif

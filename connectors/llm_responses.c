@@ -350,6 +350,29 @@ add_tool_choice(struct buf *out, const struct llm_request *request)
     }
 }
 
+/* {"type":"json_schema","json_schema":{...}} has its members one level higher here. */
+static void
+add_format(struct buf *out, const struct llm_request *request)
+{
+    struct llm_value format = llm_json_get(request->root, "response_format");
+    struct llm_value type = llm_json_get(format, "type");
+    struct llm_value schema = llm_json_get(format, "json_schema");
+    struct llm_iter iter = {0};
+    struct llm_value name, value;
+    if (!llm_json_is_string(type) || llm_json_is(type, "text")) {
+        return;
+    }
+    BUF_LITERAL(out, ",\"text\":{\"format\":{\"type\":");
+    llm_json_add(out, type);
+    while (llm_json_member(schema, &iter, &name, &value)) {
+        buf_addc(out, ',');
+        llm_json_add(out, name);
+        buf_addc(out, ':');
+        llm_json_add(out, value);
+    }
+    BUF_LITERAL(out, "}}");
+}
+
 static int
 responses_build(const struct llm_request *request, struct buf *out, struct err *err)
 {
@@ -379,6 +402,7 @@ responses_build(const struct llm_request *request, struct buf *out, struct err *
         llm_add_value(out, "effort", effort);
         BUF_LITERAL(out, "},\"include\":[\"reasoning.encrypted_content\"]");
     }
+    add_format(out, request);
     buf_addc(out, '}');
     return 0;
 }

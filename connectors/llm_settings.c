@@ -1,13 +1,9 @@
 /* llm_settings: keys, checks and bounds of a source of models; routing by the model's name. */
 #include "llm_settings.h"
 
-#include "../gateway/buf.h"
-#include "../gateway/mem.h"
-
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
@@ -40,6 +36,12 @@ static const struct config_key upstream_keys[] = {
         .kind = CONFIG_SECRET,
         .offset = offsetof(struct llm_upstream, key),
         .prose = "Its API key, best as ${VAR} or ${file:/path}. It is never logged."},
+    {.name = "client_key",
+        .kind = CONFIG_BOOL,
+        .offset = offsetof(struct llm_upstream, client_key),
+        .fallback = "false",
+        .prose = "Without key: it is sent the client's own, which routes of kind openai and "
+                 "anthropic take as an SDK sends it."},
     {.name = "models",
         .kind = CONFIG_STRINGS,
         .offset = offsetof(struct llm_upstream, models),
@@ -331,18 +333,24 @@ llm_settings_descriptors(const void *settings)
 
 /* ---- routing ---- */
 
-static bool
-answers_for(const struct llm_upstream *upstream, const char *model)
+const char *
+llm_settings_pattern(const struct llm_upstream *upstream, const char *model)
 {
     for (size_t i = 0; i < upstream->models.n; i++) {
         const char *name = upstream->models.items[i];
         size_t len = strlen(name);
         bool prefix = len > 0 && name[len - 1] == '*';
         if (prefix ? strncmp(name, model, len - 1) == 0 : strcmp(name, model) == 0) {
-            return true;
+            return name;
         }
     }
-    return upstream->models.n == 0;
+    return NULL;
+}
+
+static bool
+answers_for(const struct llm_upstream *upstream, const char *model)
+{
+    return upstream->models.n == 0 || llm_settings_pattern(upstream, model) != NULL;
 }
 
 size_t
@@ -355,70 +363,4 @@ llm_settings_route(const struct llm_settings *settings, const char *model, size_
         }
     }
     return n;
-}
-
-/* ---- headers ---- */
-
-static bool
-has_own(const struct llm_upstream *upstream, const char *header, size_t name_len)
-{
-    for (size_t i = 0; i < upstream->headers.n; i++) {
-        const char *name = upstream->headers.items[i].name;
-        if (strlen(name) == name_len && strncasecmp(name, header, name_len) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void
-end_header(struct buf *texts, size_t *n)
-{
-    buf_addc(texts, '\0');
-    ++*n;
-}
-
-static void
-add_headers(const struct llm_upstream *upstream, struct buf *texts, size_t *n)
-{
-    const struct llm_dialect *dialect = llm_dialects[upstream->dialect];
-    for (size_t i = 0; dialect->headers[i] != NULL; i++) {
-        if (!has_own(upstream, dialect->headers[i], strcspn(dialect->headers[i], ":"))) {
-            buf_adds(texts, dialect->headers[i]);
-            end_header(texts, n);
-        }
-    }
-    if (upstream->key != NULL) {
-        buf_adds(
-            texts, dialect->auth == LLM_AUTH_X_API_KEY ? "x-api-key: " : "Authorization: Bearer ");
-        buf_adds(texts, upstream->key);
-        end_header(texts, n);
-    }
-    for (size_t i = 0; i < upstream->headers.n; i++) {
-        buf_addf(
-            texts, "%s: %s", upstream->headers.items[i].name, upstream->headers.items[i].value);
-        end_header(texts, n);
-    }
-}
-
-const char *const *
-llm_settings_headers(const struct llm_upstream *upstream)
-{
-    struct buf texts;
-    size_t n = 0;
-    buf_init(&texts);
-    add_headers(upstream, &texts, &n);
-    size_t rows = (n + 1) * sizeof(char *);
-    const char **headers = mem_alloc(rows + texts.len);
-    char *at = (char *)headers + rows;
-    if (texts.len > 0) {
-        memcpy(at, texts.bytes, texts.len);
-    }
-    for (size_t i = 0; i < n; i++) {
-        headers[i] = at;
-        at += strlen(at) + 1;
-    }
-    headers[n] = NULL;
-    buf_fini(&texts);
-    return headers;
 }

@@ -5,12 +5,14 @@
 
 #include "../gateway/config.h"
 #include "../gateway/config_table.h"
+#include "connector.h"
 #include "llm_dialect.h"
 #include "llm_http.h"
 
 struct llm_upstream {
     char *name, *base_url;
-    char *key; /* NULL: none is sent */
+    char *key; /* NULL: none is sent, or the client's */
+    bool client_key;
     char *ca_file;
     int dialect;                  /* an index of llm_dialects */
     struct config_strings models; /* names, or beginnings with a * behind; none: any */
@@ -38,8 +40,21 @@ const struct llm_upstream *llm_settings_upstream(const struct llm_settings *sett
  * name it, in the order of the file. Returns how many; indexes holds settings->upstreams.n. */
 size_t llm_settings_route(const struct llm_settings *settings, const char *model, size_t *indexes);
 
+/* llm_settings_pattern: the name, or beginning of one, in upstream's models that model is meant by;
+ * NULL: none. Lent. */
+const char *llm_settings_pattern(const struct llm_upstream *upstream, const char *model);
+
+/* What a client said in its request's head, with lower-case names; of an SDK's. */
+struct llm_client {
+    const struct request_param *headers;
+    size_t n;
+    bool same; /* it speaks what the upstream does: all of it means something there */
+};
+
 /* llm_settings_headers: "name: value" of each header that upstream gets, its key among them, as one
- * allocation with NULL at its end. Owns: the caller's, free(3). */
-const char *const *llm_settings_headers(const struct llm_upstream *upstream);
+ * allocation with NULL at its end. What the configuration says goes before what the client said.
+ * Owns: the caller's, free(3). */
+const char *const *llm_settings_headers(
+    const struct llm_upstream *upstream, const struct llm_client *client);
 
 #endif

@@ -2,6 +2,7 @@
  * reads what other threads publish by atomics and short locks. */
 #include "server.h"
 
+#include "admin_answers.h"
 #include "catchup.h"
 #include "clock.h"
 #include "connector.h"
@@ -544,6 +545,7 @@ send_metrics(const struct server *server, struct conn *conn, const struct http_r
     tables(server, &out);
     delivery(server, &out);
     downloads(server, &out);
+    admin_answers(server, &out);
     process(server, &out);
     open_descriptors(&out);
     conn_reply(conn, request,

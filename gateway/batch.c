@@ -16,6 +16,17 @@
  * (RFC 9112 section 7.1). */
 #define CHUNK_HEAD 10
 
+/* The digits of a chunk's size, and what follows them. */
+static void
+write_chunk_head(char *at, size_t len)
+{
+    for (size_t i = 8; i-- > 0; len >>= 4) {
+        at[i] = "0123456789abcdef"[len & 15];
+    }
+    at[8] = '\r';
+    at[9] = '\n';
+}
+
 size_t
 chunk_begin(struct buf *out)
 {
@@ -32,9 +43,7 @@ chunk_end(struct buf *out, size_t begin)
         out->len = begin;
         return;
     }
-    for (size_t i = 8; i-- > 0; len >>= 4) {
-        out->bytes[begin + i] = "0123456789abcdef"[len & 15];
-    }
+    write_chunk_head(out->bytes + begin, len);
     BUF_LITERAL(out, "\r\n");
 }
 
@@ -185,6 +194,34 @@ is_full(const struct work *work, const struct format *format)
     return !format->chunked || len >= CHUNK_BYTES;
 }
 
+/* Is it a block that is to go out as it stands? It belongs to the one subscriber of its stream. */
+static bool
+is_lent(const struct format *format, struct record *const *records, size_t n)
+{
+    return n == 1 && record_has_frame(records[0]) && format->framer == &framer_ndjson &&
+           format->coding == CODING_IDENTITY;
+}
+
+/* The block's lines are the batch, in its memory. */
+static void
+lend(struct batch *batch, const struct format *format, struct record *record)
+{
+    static_assert(RECORD_FRAME_BEFORE == CHUNK_HEAD && RECORD_FRAME_AFTER == 3, "a chunk's frame");
+    char *begin = record->text + record->data_off, *end = begin + record->data_len;
+    *end++ = '\n';
+    if (format->chunked) {
+        begin -= CHUNK_HEAD;
+        write_chunk_head(begin, (size_t)record->data_len + 1);
+        *end++ = '\r';
+        *end++ = '\n';
+    }
+    size_t len = (size_t)(end - begin);
+    batch->lines = record_ref(record);
+    batch->bytes = (struct buf){begin, len, len};
+    batch->arrival_ns = record->arrival_ns;
+    add_unit(batch, record, (uint32_t)record->weight);
+}
+
 struct batch *
 batch_encode(const struct format *format, struct stand stand, const char *id_before, size_t id_len,
     struct record *const *records, size_t n, bool first)
@@ -195,6 +232,10 @@ batch_encode(const struct format *format, struct stand stand, const char *id_bef
     batch->stand = stand;
     buf_add(&batch->ids, id_before, id_len);
     batch->first_id_end = (uint32_t)id_len;
+    if (is_lent(format, records, n)) {
+        lend(batch, format, records[0]);
+        return batch;
+    }
     uint32_t count = 0;
     struct work work = {.open = false};
     for (size_t i = 0; i < n; i++) {
@@ -228,7 +269,11 @@ void
 batch_unref(struct batch *batch)
 {
     if (batch != NULL && --batch->refs == 0) {
-        buf_fini(&batch->bytes);
+        if (batch->lines != NULL) {
+            record_unref(batch->lines);
+        } else {
+            buf_fini(&batch->bytes);
+        }
         buf_fini(&batch->ids);
         buf_fini(&batch->made);
         for (size_t i = 0; i < batch->n_units; i++) {

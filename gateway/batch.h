@@ -51,6 +51,7 @@ struct batch {
     unsigned pins;      /* connections that owe the rest of a large unit of it; see outlet_pin */
     struct stand stand; /* before it */
     struct buf bytes;
+    struct record *lines; /* whose memory bytes is then, see record_block_new; else NULL */
     struct buf ids;  /* the id before the batch, then one for each unit's end that has no track */
     struct buf made; /* the last id that was made of a track */
     uint32_t first_id_end;
@@ -64,8 +65,8 @@ struct batch {
 /* batch_encode: n >= 1 consecutive records from stand on, those that format's filter passes. A unit
  * ends behind the records that the filter passed over after it, so a batch's end is always past the
  * last record; where none passed, the batch is one unit without a byte. id_before is the token at
- * stand. first: nothing was sent before (JSON arrays). Cost: one copy of each record's text.
- * Returns a batch with one reference. */
+ * stand. first: nothing was sent before (JSON arrays). Cost: one copy of each record's text, none
+ * of a block's. Returns a batch with one reference. */
 struct batch *batch_encode(const struct format *format, struct stand stand, const char *id_before,
     size_t id_len, struct record *const *records, size_t n, bool first);
 

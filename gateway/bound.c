@@ -7,11 +7,13 @@
 #include "downloads.h"
 #include "durable.h"
 #include "feed.h"
+#include "generations.h"
 #include "server.h"
 #include "track.h"
 #include "watch.h"
 
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 
 /* Of a service thread: event loop, wake, a spare for when there are no more. Of the process: 64
@@ -60,6 +62,12 @@ static bool
 is_on_request(const struct config_stream *stream)
 {
     return connector_on_request(stream->connector, stream->settings);
+}
+
+static bool
+makes_answers(const struct config_stream *stream)
+{
+    return (stream->connector->capabilities & CONNECTOR_ANSWERS) != 0;
 }
 
 static uint64_t
@@ -127,6 +135,7 @@ fixed_descriptors(const struct config *config)
     for (size_t i = 0; i < config->n_streams; i++) {
         const struct config_stream *stream = &config->streams[i];
         uint64_t sources = is_on_request(stream) ? config->request_streams : 1;
+        sources = add(sources, makes_answers(stream) ? stream->generations.most : 0);
         uint64_t each = stream->connector->descriptor_bound(stream->settings);
         n = add(n, multiply(sources, each));
         if (stream->consumers_allowed) { /* a client to read and one to be a member */
@@ -181,6 +190,62 @@ requests_bytes(const struct config *config)
     return multiply(config->request_streams, largest);
 }
 
+/* What connections that stalled inside large records of answers keep: no more than each answer's
+ * outlets allow, and no more than one batch a connection. */
+static uint64_t
+answers_pinned_bytes(const struct config *config, const struct config_stream *made)
+{
+    uint64_t n = multiply(add(made->generations.most, made->generations.kept), config->threads);
+    uint64_t batch = larger_of(BOUND_BATCH_BYTES, multiply(2, made->max_record_bytes));
+    return smaller_of(
+        multiply(n, outlet_pin_limit_bytes(made)), multiply(config->max_connections, batch));
+}
+
+/* Of an answer that an SDK asked for: what is said in its dialect, and kept to be said again, each
+ * at most a record. */
+static uint64_t
+sdk_bytes(const struct config *config, const struct config_stream *stream)
+{
+    for (size_t i = 0; i < config->n_routes; i++) {
+        const struct config_route *route = &config->routes[i];
+        bool sdk = route->kind == ROUTE_OPENAI || route->kind == ROUTE_ANTHROPIC;
+        if (sdk && route->stream != NULL && strcmp(route->stream, stream->name) == 0) {
+            return multiply(4, stream->max_record_bytes);
+        }
+    }
+    return 0;
+}
+
+/* Of all answers of one stream: those under way, with their sources and the bodies that they are
+ * made of, and those that have ended. */
+static uint64_t
+answers_bytes(const struct config *config, const struct config_stream *stream)
+{
+    struct config_stream made;
+    generation_config(&made, stream);
+    uint64_t kept = add(multiply(made.ring_records, BOUND_SLOT_BYTES), made.ring_bytes);
+    kept = add(kept, BOUND_ANSWER_BYTES);
+    uint64_t body = multiply(2, stream->connector->request_body_bytes(stream->settings));
+    uint64_t running = add(add(kept, body), multiply(2, made.max_record_bytes));
+    running = add(running, stream->connector->memory_bound_bytes(stream->settings));
+    running = add(running, sdk_bytes(config, stream));
+    uint64_t bytes = multiply(made.generations.most, running);
+    bytes = add(bytes, multiply(made.generations.kept, kept));
+    return add(bytes, answers_pinned_bytes(config, &made));
+}
+
+static uint64_t
+generations_bytes(const struct config *config)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < config->n_streams; i++) {
+        if (makes_answers(&config->streams[i])) {
+            sum = add(sum, answers_bytes(config, &config->streams[i]));
+        }
+    }
+    return sum;
+}
+
 /* Those who watch downloads, what is kept of those that have ended; a download's own is the
  * connection's. */
 static uint64_t
@@ -228,6 +293,7 @@ bound_compute(struct bound *bound, const struct config *config)
     bound->catchup_bytes = catchup_bytes(config);
     bound->requests_bytes = add(requests_bytes(config), downloads_bytes(config));
     bound->consumers_bytes = consumers_bytes(config);
+    bound->generations_bytes = generations_bytes(config);
     bound->threads_bytes = add(bound->threads_bytes,
         multiply(config->threads,
             add(coding_bytes(config), multiply(config->max_filters, BOUND_FILTER_BYTES))));
@@ -236,7 +302,7 @@ bound_compute(struct bound *bound, const struct config *config)
     bound->total_bytes = add(add(bound->base_bytes, bound->streams_bytes),
         add(add(add(bound->threads_bytes, bound->catchup_bytes),
                 add(bound->requests_bytes, bound->consumers_bytes)),
-            bound->connections_bytes));
+            add(bound->generations_bytes, bound->connections_bytes)));
     bound->descriptors = add(fixed_descriptors(config),
         multiply(config->max_connections, connection_descriptors(config)));
 }
@@ -294,6 +360,10 @@ print_memory(const struct bound *bound, const struct config *config, FILE *out)
         snprintf(note, sizeof note, "%" PRIu64 " streams of requests%s", config->request_streams,
             watch_is_served(config) ? ", who watches downloads" : "");
         print_bytes(out, "requests", bound->requests_bytes, note);
+    }
+    if (bound->generations_bytes > 0) {
+        print_bytes(out, "answers of models", bound->generations_bytes,
+            "generations.max and .kept of each stream");
     }
     if (bound->consumers_bytes > 0) {
         print_bytes(

@@ -20,7 +20,12 @@
  *               and what its connector holds
  *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight
  * records and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
- *   requests    requests.streams times the largest that one of them can be, in the same way
+ *   answers     for each stream of models generations.max and .kept times a ring of
+ *               generations.bytes and BOUND_ANSWER_BYTES; those under way with twice the largest
+ * body of a request, records in work and what the connector holds for one, with a route of an SDK's
+ * four times max_record (what is said in its dialect); and what connections
+ * that stalled inside large records keep requests    requests.streams times the largest that one of
+ * them can be, in the same way
  *               + with a download route, downloads.watchers of watch_bound_bytes, and
  * DOWNLOADS_KEPT downloads that have ended a connection BOUND_CONNECTION_BYTES (session and
  * library) + BOUND_LEFTOVER_BYTES (what a socket did not take) + the larger of limits.message (a
@@ -47,6 +52,7 @@
 #define BOUND_CONNECTION_BYTES (UINT64_C(4) << 10)
 #define BOUND_LEFTOVER_BYTES (UINT64_C(8) << 10)
 #define BOUND_HEAD_BYTES (UINT64_C(32) << 10)
+#define BOUND_ANSWER_BYTES (UINT64_C(32) << 10) /* its stream, what each shard has of it */
 #define BOUND_TLS_BYTES                                                                            \
     (UINT64_C(40) << 10) /* OpenSSL: a 16 KiB record each way, and its state                       \
                           */
@@ -59,8 +65,9 @@ struct bound {
     uint64_t catchup_bytes;     /* private streams of subscribers that catch up */
     uint64_t consumers_bytes;   /* private streams of durable consumers */
     uint64_t requests_bytes;    /* private streams that requests make */
+    uint64_t generations_bytes; /* answers of models, running and kept */
     uint64_t connections_bytes; /* sessions, all connections */
-    uint64_t total_bytes;       /* of the seven: resident memory stays below it */
+    uint64_t total_bytes;       /* of the eight: resident memory stays below it */
     uint64_t kernel_bytes;      /* socket buffers, not in total_bytes */
     uint64_t descriptors;
 };

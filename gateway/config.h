@@ -53,6 +53,20 @@ struct config_tokens {
     bool accept_unsigned;       /* with keys: a token without a signature is taken too */
 };
 
+enum generations_left { GENERATIONS_CANCEL, GENERATIONS_FINISH };
+
+/* Answers of models, each a stream that many may see. */
+struct config_generations {
+    uint64_t most;              /* at once */
+    uint64_t most_caller;       /* of one address; 0: as many as there may be */
+    uint64_t kept;              /* that have ended */
+    uint64_t bytes;             /* of records of one */
+    uint64_t retain_ms;         /* after the end */
+    enum generations_left left; /* once nobody sees it any more */
+    uint64_t grace_ms;          /* with GENERATIONS_CANCEL: after so long */
+    uint64_t max_time_ms;
+};
+
 struct config_stream {
     char *name; /* [A-Za-z0-9._-]{1,128} */
     const struct connector *connector;
@@ -73,14 +87,16 @@ struct config_stream {
     uint64_t consumer_ack_timeout_ms; /* 0: none */
     uint64_t pause_limit_ms; /* a pause subscriber that holds the source longer is disconnected */
     enum stream_view view;
-    uint64_t table_keys, table_bytes;   /* VIEW_TABLE: the newest record of each key */
-    uint64_t table_history_bytes;       /* and what was replaced while it is sent */
-    enum table_full table_full;         /* what happens beyond table_keys or table_bytes */
-    bool compressed;                    /* its subscribers may have compression */
+    uint64_t table_keys, table_bytes;      /* VIEW_TABLE: the newest record of each key */
+    uint64_t table_history_bytes;          /* and what was replaced while it is sent */
+    enum table_full table_full;            /* what happens beyond table_keys or table_bytes */
+    bool compressed;                       /* its subscribers may have compression */
+    struct config_generations generations; /* of a source that CONNECTOR_ANSWERS */
+    bool keeps_all; /* never in the file: of a generation's own stream; see stream_is_full */
     const struct config_tokens *tokens; /* the configuration's; NULL: no keys */
 };
 
-enum route_kind { ROUTE_STREAM, ROUTE_DOWNLOAD };
+enum route_kind { ROUTE_STREAM, ROUTE_DOWNLOAD, ROUTE_OPENAI, ROUTE_ANTHROPIC };
 
 struct config_route {
     char *path;   /* starts with '/'; a part {NAME} stands for any one part, else an exact match */

@@ -582,12 +582,17 @@ static const struct config_key stream_keys[] = {
         .kind = CONFIG_SECTION,
         .child = &table_section,
         .prose = "Bounds of a stream with view: table."},
+    {.name = "generations",
+        .kind = CONFIG_SECTION,
+        .child = &config_keys_generations,
+        .prose = "Answers of models that requests make by POST, each a stream that many may see. "
+                 "Of a source of models alone."},
 };
 const struct config_section config_keys_stream = {
     "streams.NAME", sizeof(struct config_stream), stream_keys, COUNT_OF(stream_keys)};
 
 static const char *const envelope_choices[] = {"record", "data", "full", "cloudevents", NULL};
-static const char *const route_kinds[] = {"stream", "download", NULL};
+static const char *const route_kinds[] = {"stream", "download", "openai", "anthropic", NULL};
 
 static const struct config_key route_keys[] = {
     {.name = "kind",
@@ -595,12 +600,15 @@ static const struct config_key route_keys[] = {
         .offset = offsetof(struct config_route, kind),
         .fallback = "stream",
         .choices = route_kinds,
-        .prose = "stream: a stream under another path. download: the files of a directory as they "
-                 "are; the last part of the path is {NAME}, which stands for a file's name."},
+        .prose =
+            "stream: a stream under another path. download: the files of a directory as they "
+            "are; the last part of the path is {NAME}, which stands for a file's name. openai, "
+            "anthropic: what the official SDKs of these providers ask, for a stream of "
+            "models; the path is that of their base_url: /v1 for openai, / for anthropic."},
     {.name = "stream",
         .kind = CONFIG_STRING,
         .offset = offsetof(struct config_route, stream),
-        .prose = "The name of a stream; with kind stream it must be there."},
+        .prose = "The name of a stream; without one there is only kind download."},
     {.name = "directory",
         .kind = CONFIG_STRING,
         .offset = offsetof(struct config_route, directory),

@@ -10,6 +10,7 @@
 extern const struct config_section config_keys_root;        /* struct config */
 extern const struct config_section config_keys_compression; /* struct config */
 extern const struct config_section config_keys_stream;      /* struct config_stream */
+extern const struct config_section config_keys_generations; /* struct config_stream */
 extern const struct config_section config_keys_route;       /* struct config_route */
 extern const struct config_section config_keys_listen;      /* struct config_keys_listener */
 

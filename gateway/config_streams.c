@@ -359,6 +359,21 @@ check_kind(
     }
 }
 
+/* What an SDK asks: its format is its own, and its stream one of models. */
+static void
+check_sdk(struct config_parse *parse, const struct config_node *node,
+    const struct config_route *route, const struct config_stream *stream)
+{
+    if (route->format != FORMAT_AUTO || route->envelope != ENVELOPE_RECORD) {
+        config_parse_error(parse, node, "format and envelope are for kind stream");
+    } else if (strchr(route->path, '{') != NULL) {
+        config_parse_error(parse, node, "the path of an SDK's base_url has no variables");
+    } else if (stream != NULL && stream->connector != NULL &&
+               (stream->connector->capabilities & CONNECTOR_ANSWERS) == 0) {
+        config_parse_error(parse, node, "the stream must be one of models, with the source llm");
+    }
+}
+
 static void
 parse_route(struct config_parse *parse, const struct config_node *node, struct config *config)
 {
@@ -374,6 +389,10 @@ parse_route(struct config_parse *parse, const struct config_node *node, struct c
         check_stream_exists(parse, node, config, route->stream);
     }
     check_kind(parse, node, route);
+    if (route->kind == ROUTE_OPENAI || route->kind == ROUTE_ANTHROPIC) {
+        check_sdk(
+            parse, node, route, route->stream == NULL ? NULL : find_stream(config, route->stream));
+    }
     if (fault == NULL && route->kind == ROUTE_STREAM) {
         check_variables(parse, node,
             route->stream == NULL ? NULL : find_stream(config, route->stream), route->path);

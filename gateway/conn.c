@@ -167,6 +167,15 @@ conn_stream(struct conn *conn, struct session *session)
 
 /* ---- whole answers ---- */
 
+/* The answer is written and the connection stays: the next request may come. */
+static void
+await_request(struct conn *conn)
+{
+    conn->state = CONN_HEAD;
+    conn->deadline_ms =
+        shard_now_ms(conn->shard) + (int64_t)shard_config(conn->shard)->idle_timeout_ms;
+}
+
 static void
 write_reply(struct conn *conn)
 {
@@ -189,9 +198,7 @@ write_reply(struct conn *conn)
         conn_linger(conn);
         return;
     }
-    conn->state = CONN_HEAD;
-    conn->deadline_ms =
-        shard_now_ms(conn->shard) + (int64_t)shard_config(conn->shard)->idle_timeout_ms;
+    await_request(conn);
 }
 
 void
@@ -232,9 +239,9 @@ conn_reply(struct conn *conn, const struct http_request *request, const struct r
 }
 
 void
-conn_reply_raw(struct conn *conn, const struct buf *head)
+conn_reply_raw(struct conn *conn, const struct buf *head, bool keep_alive)
 {
-    conn->keep_alive = false;
+    conn->keep_alive = keep_alive;
     buf_add(&conn->out, head->bytes, head->len);
     conn->state = CONN_REPLY;
     conn->deadline_ms = shard_now_ms(conn->shard) + REPLY_WRITE_MS;
@@ -309,6 +316,31 @@ take_request(struct conn *conn, const char *bytes, size_t len)
     return conn->state == CONN_LINGER ? len : taken;
 }
 
+/* What comes while the answer is streamed is the next request: it waits for the answer's end. */
+static bool
+holds_next_request(const struct conn *conn)
+{
+    return conn->keep_alive && session_may_complete(conn->session);
+}
+
+/* The streamed answer is whole and written: the connection is free again. */
+static void
+leave_stream(struct conn *conn)
+{
+    if (conn->dead) {
+        return;
+    }
+    if (shard_draining(conn->shard)) {
+        conn_linger(conn);
+        return;
+    }
+    struct session *session = conn->session;
+    conn->session = NULL;
+    session_free(session);
+    await_request(conn);
+    conn_serve(conn);
+}
+
 void
 conn_serve(struct conn *conn)
 {
@@ -331,7 +363,7 @@ conn_serve(struct conn *conn)
         if (conn->in.len != 0) { /* conn_linger empties it */
             buf_consume(&conn->in, taken);
         }
-        if (conn->state == CONN_STREAM && conn->in.len > 0) {
+        if (conn->state == CONN_STREAM && conn->in.len > 0 && !holds_next_request(conn)) {
             struct buf rest = conn->in;
             buf_init(&conn->in);
             if (session_received(conn->session, rest.bytes, rest.len) != 0) {
@@ -345,28 +377,38 @@ conn_serve(struct conn *conn)
     }
 }
 
+/* Bytes for us to parse, now or once the answer before is written. False: too many. */
+static bool
+add_input(struct conn *conn, const char *bytes, size_t len)
+{
+    if (conn->in.len + len > 2 * HTTP_HEAD_MAX) {
+        return false; /* pipelines far ahead of our answers */
+    }
+    buf_add(&conn->in, bytes, len);
+    return true;
+}
+
 int
 conn_received(struct conn *conn, const char *bytes, size_t len)
 {
     switch (conn->state) {
     case CONN_HEAD:
     case CONN_REPLY:
-        if (conn->in.len + len > 2 * HTTP_HEAD_MAX) {
-            return -1; /* pipelines far ahead of our answers */
+        if (!add_input(conn, bytes, len)) {
+            return -1;
         }
-        buf_add(&conn->in, bytes, len);
         conn_serve(conn);
         break;
     case CONN_BODY:
-        if (conn->in.len + len > 2 * HTTP_HEAD_MAX) {
-            return -1; /* behind a body that is whole, as above */
+        if (!add_input(conn, bytes, len)) {
+            return -1;
         }
-        buf_add(&conn->in, bytes, len);
         conn_body_received(conn);
         conn_serve(conn);
         break;
     case CONN_STREAM:
-        if (session_received(conn->session, bytes, len) != 0) {
+        if (holds_next_request(conn) ? !add_input(conn, bytes, len)
+                                     : session_received(conn->session, bytes, len) != 0) {
             return -1;
         }
         break;
@@ -389,6 +431,9 @@ conn_writable(struct conn *conn)
         break;
     case CONN_STREAM:
         session_pump(conn->session);
+        if (conn->session->over) {
+            leave_stream(conn);
+        }
         break;
     case CONN_LINGER:
         if (conn->tls) {

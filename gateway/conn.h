@@ -4,9 +4,10 @@
  * libwebsockets carries it as a raw socket (and does TLS); HTTP and WebSocket are ours, see
  * DESIGN.md. Life: HEAD (reading a request) -> REPLY (a whole answer being written) -> HEAD again
  * or LINGER (written, shut down, waiting for the peer's FIN so that it is not met by a reset); or
- * HEAD -> STREAM (a session owns the connection) -> LINGER; or HEAD -> BODY (a body goes to a sink
- * as it arrives) -> REPLY. It is freed only in the close callback of libwebsockets. conn_kill()
- * asks for that and may be called from anywhere on the shard, also twice.  Thread  shard. */
+ * HEAD -> STREAM (a session owns the connection) -> LINGER, or HEAD again where the streamed answer
+ * came to its whole end; or HEAD -> BODY (a body goes to a sink as it arrives) -> REPLY. It is
+ * freed only in the close callback of libwebsockets. conn_kill() asks for that and may be called
+ * from anywhere on the shard, also twice.  Thread  shard. */
 #ifndef HEADGATE_CONN_H
 #define HEADGATE_CONN_H
 
@@ -44,7 +45,7 @@ struct conn {
     enum conn_state state;
     bool tls;
     bool dead;           /* conn_kill was called, or the socket failed */
-    bool keep_alive;     /* after the reply, read the next request */
+    bool keep_alive;     /* after the answer, read the next request */
     int64_t deadline_ms; /* shard time at which it is killed; 0: none */
     struct buf in;
     struct buf out; /* of a reply */
@@ -125,6 +126,11 @@ void conn_take_body(struct conn *conn, const struct http_request *request,
 void conn_body_reply(struct conn *conn, const struct reply *reply);
 void conn_body_go_on(struct conn *conn);
 
+/* conn_body_release: its sink is told nothing more; it answers the request as if it had come
+ * without a body: by conn_reply, conn_problem or conn_stream. With the body set in the request
+ * (http_request.body) where it was whole: else the connection closes. */
+void conn_body_release(struct conn *conn);
+
 /* Of conn.c, for conn_body.c and it alone. conn_body_serve: pass on what is in conn->in; false when
  * nothing more is to be done with it now. conn_body_received: bytes came. */
 bool conn_body_serve(struct conn *conn);
@@ -139,10 +145,12 @@ void conn_serve(struct conn *conn);
 void conn_problem(struct conn *conn, const struct http_request *request, int status,
     const char *headers, const char *detail);
 
-/* conn_reply_raw: head is a whole response without a body; the connection closes after it. */
-void conn_reply_raw(struct conn *conn, const struct buf *head);
+/* conn_reply_raw: head is a whole response without a body; keep_alive: the connection lives on, as
+ * head says. */
+void conn_reply_raw(struct conn *conn, const struct buf *head, bool keep_alive);
 
-/* conn_stream: the connection is session's from now on. */
+/* conn_stream: the connection is session's from now on. keep_alive has been set: whether the client
+ * may send its next request once the answer is complete. */
 void conn_stream(struct conn *conn, struct session *session);
 
 /* conn_linger: everything is written: shut down our side and wait shortly for the peer's. */

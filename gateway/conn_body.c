@@ -143,10 +143,17 @@ conn_body_reply(struct conn *conn, const struct reply *reply)
         .method = HTTP_POST, .minor = conn->body->minor, .keep_alive = conn->body->keep_alive};
     struct reply whole = *reply;
     whole.close |= !conn->body->whole;
+    conn_body_release(conn);
+    conn_reply(conn, &request, &whole);
+}
+
+void
+conn_body_release(struct conn *conn)
+{
     set_blocked(conn, false);
     free(conn->body);
     conn->body = NULL;
-    conn_reply(conn, &request, &whole);
+    conn->state = CONN_HEAD;
 }
 
 void

@@ -1,7 +1,9 @@
 /* feed: encode once, send to all who stand at the same record. Shard thread; never blocks. */
 #include "feed.h"
 
+#include "generations.h"
 #include "mem.h"
+#include "private.h"
 #include "session_durable.h"
 #include "session_internal.h"
 #include "shard.h"
@@ -31,6 +33,13 @@ feed_free(struct feed *feed)
     free(feed);
 }
 
+/* A view is no choice of a client's: there are no more of them than streams. */
+static bool
+is_counted(const struct format *format)
+{
+    return format->filter != NULL && !filter_is_view(format->filter);
+}
+
 void
 outlet_fini(struct outlet *outlet)
 {
@@ -38,7 +47,7 @@ outlet_fini(struct outlet *outlet)
     while (outlet->feeds != NULL) {
         struct feed *feed = outlet->feeds;
         outlet->feeds = feed->next;
-        if (feed->format.filter != NULL) {
+        if (is_counted(&feed->format)) {
             shard_filter_release(outlet->shard);
         }
         feed_free(feed);
@@ -60,7 +69,7 @@ outlet_feed(struct outlet *outlet, const struct format *format, bool moving)
             return feed;
         }
     }
-    if (format->filter != NULL && !shard_filter_take(outlet->shard, moving)) {
+    if (is_counted(format) && !shard_filter_take(outlet->shard, moving)) {
         return NULL;
     }
     struct feed *feed = mem_calloc(1, sizeof *feed);
@@ -91,7 +100,8 @@ feed_exit(struct feed *feed)
         return;
     }
     feed_cache_drop(feed); /* nobody is behind */
-    if (feed->format.filter == NULL || feed->outlet->is_private) {
+    if (feed->format.filter == NULL ||
+        (feed->outlet->is_private && feed->outlet->generation == NULL)) {
         return;
     }
     struct feed **link = &feed->outlet->feeds;
@@ -99,7 +109,9 @@ feed_exit(struct feed *feed)
         link = &(*link)->next;
     }
     *link = feed->next;
-    shard_filter_release(feed->outlet->shard);
+    if (is_counted(&feed->format)) {
+        shard_filter_release(feed->outlet->shard);
+    }
     feed_free(feed);
 }
 
@@ -318,6 +330,15 @@ outlet_wake(struct outlet *outlet)
     }
     outlet->hold_stale = true;
     return more;
+}
+
+void
+outlet_stale(struct outlet *outlet)
+{
+    outlet->hold_stale = true;
+    if (outlet->generation != NULL) { /* of those the shard looks only at the ones with news */
+        private_news(generation_here(outlet->generation, outlet->slot));
+    }
 }
 
 static uint64_t

@@ -16,6 +16,7 @@
 #define BATCH_RECORDS 512
 #define BATCH_BYTES (64u * 1024u)
 
+struct generation;
 struct outlet;
 
 TAILQ_HEAD(session_list, session);
@@ -49,9 +50,11 @@ struct outlet {
     bool is_private; /* a private stream's: filtered feeds too are freed only with it */
     bool on_request; /* of a stream that a request made: who subscribes begins at its beginning,
                         and ends with it */
-    uint64_t pinned_bytes; /* of batches that stalled connections keep alive */
-    uint64_t cached_bytes; /* of those that its feeds keep */
-    bool hold_stale;       /* the hold must be computed again before the shard sleeps */
+    struct generation *generation; /* on_request: who subscribes begins where it likes, and others
+                                      do too; NULL: it has the stream to itself */
+    uint64_t pinned_bytes;         /* of batches that stalled connections keep alive */
+    uint64_t cached_bytes;         /* of those that its feeds keep */
+    bool hold_stale;               /* the hold must be computed again before the shard sleeps */
 };
 
 void outlet_init(struct outlet *outlet, struct shard *shard, struct stream *stream, size_t slot);
@@ -90,6 +93,10 @@ uint64_t outlet_pin_limit_bytes(const struct config_stream *config);
 
 /* outlet_wake: records may have come. Returns true when there is more to do than was done. */
 bool outlet_wake(struct outlet *outlet);
+
+/* outlet_stale: what holds its source back has changed: outlet_hold_update is due before the shard
+ * sleeps. */
+void outlet_stale(struct outlet *outlet);
 
 /* outlet_hold_update: tell the source how far it may go, if that changed. */
 void outlet_hold_update(struct outlet *outlet);

@@ -403,6 +403,25 @@ filter_passes_key(const struct filter *filter, const char *json, size_t len)
 }
 
 void
+filter_set_view(struct filter *filter, unsigned view)
+{
+    assert(filter->text != NULL && filter->view == 0);
+    struct buf text;
+    buf_init(&text);
+    buf_addf(&text, "%sview=%u\n", filter->text, view);
+    buf_addc(&text, '\0');
+    free(filter->text);
+    filter->text = text.bytes;
+    filter->view = view;
+}
+
+bool
+filter_is_view(const struct filter *filter)
+{
+    return filter->view != 0 && filter->n_keys == 0 && filter->n_wheres == 0;
+}
+
+void
 filter_keep_tombstones(struct filter *filter)
 {
     filter->keeps_tombstones = true;
@@ -414,7 +433,8 @@ filter_passes(const struct filter *filter, const struct record *record)
     if (record->is_gap) {
         return true;
     }
-    if (!filter_passes_key(filter, record->text + record->key_off, record->key_len)) {
+    bool hidden = filter->view != 0 && record->views != 0 && (record->views & filter->view) == 0;
+    if (hidden || !filter_passes_key(filter, record->text + record->key_off, record->key_len)) {
         return false;
     }
     return filter->n_wheres == 0 || (record->is_tombstone && filter->keeps_tombstones) ||

@@ -50,6 +50,13 @@ void filter_seal(struct filter *filter);
 bool filter_same(const struct filter *a, const struct filter *b); /* NULL: no filter */
 const char *filter_text(const struct filter *filter);             /* lent */
 
+/* filter_set_view: of what a stream says in several ways, only those records that are of this view
+ * (RECORD_VIEW_), or of every one. Once it is sealed, before it is shared. filter_is_view: it asks
+ * for nothing else.
+ */
+void filter_set_view(struct filter *filter, unsigned view);
+bool filter_is_view(const struct filter *filter);
+
 /* filter_keep_tombstones: of a table's stream: a tombstone passes every comparison, since who has
  * the key must learn that it is gone. Before it is shared. */
 void filter_keep_tombstones(struct filter *filter);

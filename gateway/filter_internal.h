@@ -50,6 +50,7 @@ struct filter {
     size_t text_len; /* what the canonical text will have */
     char *text;      /* NULL until sealed */
     bool keeps_tombstones;
+    unsigned view;                       /* 0: any */
     unsigned unequal;                    /* bit i: where i is != */
     unsigned ends[FILTER_DEPTH_MAX + 1]; /* bit i: where i has that many tokens */
 };

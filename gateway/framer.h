@@ -24,6 +24,7 @@ struct framer {
     enum transport transport;
     const char *content_type; /* NULL: no HTTP body (WebSocket) */
     bool in_http_body;        /* framed by chunks on HTTP/1.1 */
+    bool tells_failure;       /* inside of the body, which then ends as any other does */
     bool needs_first;         /* record's bytes depend on being the first: cannot be shared */
 
     void (*open)(struct buf *out); /* what comes before everything */

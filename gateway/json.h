@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define JSON_DEPTH_MAX 512
 
@@ -22,6 +23,13 @@ enum json_kind {
 /* json_scan: classify text[0..len). On success *start and *end give the slice without the white
  * space around the value. O(len), about 1 ns a byte. */
 enum json_kind json_scan(const char *text, size_t len, size_t *start, size_t *end);
+
+/* json_lines: how many bytes, from text on, are lines that pass on as they are: each is an object
+ * or an array without white space around it, at most `most` bytes long, its line feed not counted,
+ * and ends with a line feed alone. text is empty or ends with a line feed. *count: how many lines.
+ * What comes behind them is not one of these, whatever it is. Cost  as json_scan, of what it takes
+ * and the one behind. */
+size_t json_lines(const char *text, size_t len, size_t most, uint64_t *count);
 
 /* json_compact: append text (which json_scan found valid) without insignificant white space. */
 void json_compact(struct buf *out, const char *text, size_t len);

@@ -8,6 +8,7 @@
 #define HEADGATE_JSON_BLOCK_H
 
 #include <endian.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -92,6 +93,22 @@ json_special_16(const uint8_t *at)
     return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, escape)));
 }
 
+/* json_same: len bytes at at are those at text; 16 more are readable behind both. */
+static inline bool
+json_same(const uint8_t *at, const uint8_t *text, size_t len)
+{
+    for (;; at += 16, text += 16, len -= 16) {
+        __m128i same = _mm_cmpeq_epi8(json_load_16(at), json_load_16(text));
+        unsigned others = ~(unsigned)_mm_movemask_epi8(same) & 0xFFFF;
+        if (len <= 16) {
+            return (others & ((1u << len) - 1)) == 0;
+        }
+        if (others != 0) {
+            return false;
+        }
+    }
+}
+
 static inline uint64_t
 json_special(const uint8_t *at)
 {
@@ -107,6 +124,12 @@ json_others(const uint8_t *at)
 }
 #else
 #define JSON_DIGITS_BYTES 8
+
+static inline bool
+json_same(const uint8_t *at, const uint8_t *text, size_t len)
+{
+    return memcmp(at, text, len) == 0;
+}
 
 static inline uint64_t
 json_special(const uint8_t *at)

@@ -7,7 +7,9 @@
 #include "json.h"
 
 #include "json_block.h"
+#include "json_shape.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -16,6 +18,7 @@ struct scan {
     const uint8_t *at;
     const uint8_t *end;
     struct json_block block; /* base <= at */
+    bool lines;              /* the text is lines: a CR or LF ends what is in work, see peek */
     bool newline;            /* a CR or LF was skipped inside the text */
     bool object;             /* the innermost container is one */
     unsigned depth;
@@ -180,16 +183,21 @@ skip_spaces(const uint8_t *at, const uint8_t *end, bool *newline)
     return at;
 }
 
-/* In a container: the next byte that is no white space; at is on it. */
+/* In a container: the next byte that is no white space; at is on it. Of lines, whose last byte is a
+ * line feed, NUL where the line ends first: no JSON begins with that, and at stays in the text. */
 STEP uint8_t
 peek(struct scan *scan)
 {
     uint8_t c = *scan->at;
     if (c <= ' ') {
         bool newline = false;
-        scan->at = skip_spaces(scan->at, scan->end, &newline);
+        const uint8_t *at = skip_spaces(scan->at, scan->end, &newline);
+        if (newline && scan->lines) {
+            return '\0';
+        }
+        scan->at = at;
         scan->newline |= newline;
-        c = *scan->at;
+        c = *at;
     }
     return c;
 }
@@ -285,6 +293,20 @@ take_after_value(struct scan *scan)
     }
 }
 
+/* at is on an opening bracket, outside of all containers: take what it opens. */
+STEP bool
+take_container(struct scan *scan)
+{
+    enum taken taken = TAKEN_OPENING;
+    while (taken == TAKEN_OPENING) {
+        taken = take_value(scan);
+        if (taken == TAKEN_VALUE) {
+            taken = take_after_value(scan);
+        }
+    }
+    return taken == TAKEN_ALL;
+}
+
 /* [first, end) begins with an opening bracket and ends with a closing one. */
 static enum json_kind
 scan_container(const uint8_t *first, const uint8_t *end)
@@ -292,21 +314,98 @@ scan_container(const uint8_t *first, const uint8_t *end)
     struct scan scan;
     scan.first = scan.at = first;
     scan.end = end;
-    scan.newline = scan.object = false;
+    scan.lines = scan.newline = scan.object = false;
     scan.depth = 0;
     memset(scan.objects, 0, sizeof scan.objects);
     json_block_load(&scan.block, first, first, end);
-    enum taken taken = TAKEN_OPENING;
-    while (taken == TAKEN_OPENING) {
-        taken = take_value(&scan);
-        if (taken == TAKEN_VALUE) {
-            taken = take_after_value(&scan);
-        }
-    }
-    if (taken == TAKEN_BAD || scan.at != end) {
+    if (!take_container(&scan) || scan.at != end) {
         return JSON_NOT;
     }
     return scan.newline ? JSON_MULTILINE : JSON_ONE_LINE;
+}
+
+/* ---- lines ---- */
+
+/* at is on a line's begin: go behind its line feed. False: it may be valid all the same. Near the
+ * end of the text nothing is tried. */
+STEP bool
+take_alike(struct scan *scan, const struct json_shape *shape)
+{
+    const uint8_t *at = scan->at;
+    for (unsigned i = 0;; i++) {
+        size_t len = shape->before[i].len;
+        if ((size_t)(scan->end - at) < len + 16 ||
+            !json_same(at, shape->text + shape->before[i].at, len)) {
+            return false;
+        }
+        at += len;
+        if (i == shape->n) {
+            scan->at = at;
+            return true;
+        }
+        if (*at == '"') {
+            at = take_string(scan, at + 1);
+        } else if ((uint8_t)(*at - '0') < 10 || *at == '-') {
+            at = take_number(scan, at);
+        } else if (*at == 't' || *at == 'f' || *at == 'n') {
+            at = take_word(at, scan->end);
+        } else {
+            return false;
+        }
+        if (at == NULL) {
+            return false;
+        }
+    }
+}
+
+/* Take the line that at is on the begin of, with its line feed. */
+STEP bool
+take_line(struct scan *scan, struct json_shape *shape)
+{
+    const uint8_t *line = scan->at;
+    struct json_block block = scan->block;
+    bool tried = json_shape_is_due(shape);
+    if (tried && take_alike(scan, shape)) {
+        json_shape_hit(shape);
+        return true;
+    }
+    scan->at = line;
+    scan->block = block;
+    scan->depth = 0;
+    if ((*line != '{' && *line != '[') || !take_container(scan) || *scan->at != '\n') {
+        return false;
+    }
+    json_shape_learn_from(shape, tried, line, scan->at);
+    scan->at++;
+    return true;
+}
+
+/* Line after line without a look for where each ends: that is behind its last bracket, or it is
+ * none of these lines. The last byte is a line feed, which nothing but a line's end may be, so no
+ * step goes past it. */
+size_t
+json_lines(const char *text, size_t len, size_t most, uint64_t *count)
+{
+    struct scan scan;
+    struct json_shape shape;
+    const uint8_t *line = (const uint8_t *)text;
+    *count = 0;
+    if (len == 0) {
+        return 0;
+    }
+    assert(text[len - 1] == '\n');
+    scan.first = scan.at = line;
+    scan.end = line + len;
+    scan.lines = true;
+    scan.newline = scan.object = false;
+    memset(scan.objects, 0, sizeof scan.objects);
+    json_block_load(&scan.block, line, line, scan.end);
+    json_shape_init(&shape);
+    while (line < scan.end && take_line(&scan, &shape) && (size_t)(scan.at - line) - 1 <= most) {
+        line = scan.at;
+        ++*count;
+    }
+    return (size_t)(line - (const uint8_t *)text);
 }
 
 static enum json_kind

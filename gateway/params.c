@@ -284,9 +284,10 @@ static int
 set_envelope(struct params *params, const char *value, const struct context *context)
 {
     static const char *const names[ENVELOPE_COUNT] = {"record", "data", "full", "cloudevents"};
-    int found = index_of(names, ENVELOPE_COUNT, value);
+    params->raw = strcmp(value, "raw") == 0;
+    int found = params->raw ? ENVELOPE_RECORD : index_of(names, ENVELOPE_COUNT, value);
     if (found < 0) {
-        return refuse(context->err, "envelope", "record, data, full or cloudevents", value);
+        return refuse(context->err, "envelope", "record, data, full, cloudevents or raw", value);
     }
     params->envelope = (enum envelope)found;
     params->has_envelope = true;
@@ -624,7 +625,10 @@ params_parse(struct params *params, const struct http_request *request,
     const struct params_scope *scope, struct err *err)
 {
     const struct context context = {scope, err};
-    *params = (struct params){.from = {.kind = PLACE_LATEST}, .follow = true, .snapshot = true};
+    *params =
+        (struct params){.from = {.kind = scope->from_earliest ? PLACE_EARLIEST : PLACE_LATEST},
+            .follow = true,
+            .snapshot = true};
     if (parse_query(params, request->query, &context) != 0 ||
         apply_last_event_id(params, request, &context) != 0) {
         params_fini(params);

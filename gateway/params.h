@@ -51,6 +51,7 @@ struct params_scope {
     int64_t now_ms;                /* the wall clock, for relative times */
     const struct token_keys *keys; /* of the stream; NULL: none */
     struct own_names own;
+    bool from_earliest; /* what from is where it is not given; else latest */
 };
 
 struct params {
@@ -63,6 +64,7 @@ struct params {
     bool follow; /* default true */
     bool has_envelope;
     enum envelope envelope;
+    bool raw; /* envelope=raw: record, of what the upstream sent */
     bool has_snapshot;
     bool snapshot; /* default true, where the stream is a table */
     bool has_slow;

@@ -1,6 +1,7 @@
 /* private: the private streams of a shard. Shard thread; the reaper's thread stops and frees. */
 #include "private.h"
 
+#include "generations.h"
 #include "mem.h"
 #include "reaper.h"
 #include "shard.h"
@@ -12,7 +13,9 @@ TAILQ_HEAD(private_list, private_stream);
 struct privates {
     struct shard *shard;
     struct reaper *reaper;
-    struct private_list streams;
+    struct private_list streams;            /* their own ones, all looked at on each wake */
+    struct private_list shared;             /* of generations: there may be thousands */
+    _Atomic(struct generation_here *) news; /* of those; the newest first */
 };
 
 struct privates *
@@ -22,6 +25,7 @@ privates_new(struct shard *shard, struct reaper *reaper)
     privates->shard = shard;
     privates->reaper = reaper;
     TAILQ_INIT(&privates->streams);
+    TAILQ_INIT(&privates->shared);
     return privates;
 }
 
@@ -68,7 +72,7 @@ forget(struct private_stream *stream)
     if (stream->count != NULL) {
         atomic_fetch_sub(stream->count, 1);
     }
-    stream_listen(stream->stream, 0, false);
+    stream_listen(stream->stream, stream->outlet.slot, false);
     outlet_fini(&stream->outlet);
 }
 
@@ -141,6 +145,85 @@ private_open(struct privates *privates, const struct private_options *options, s
     return stream;
 }
 
+/* ---- of generations ---- */
+
+struct private_stream *
+private_share(struct privates *privates, struct generation *generation, const struct outlet *home)
+{
+    size_t slot = shard_index(privates->shard);
+    struct generation_here *here = generation_here(generation, slot);
+    if (here->stream != NULL) {
+        return here->stream;
+    }
+    struct private_stream *stream = mem_calloc(1, sizeof *stream);
+    stream->all = privates;
+    stream->home = home;
+    stream->generation = generation_ref(generation);
+    stream->stream = generation_stream(generation);
+    stream_listen(stream->stream, slot, true);
+    outlet_init(&stream->outlet, privates->shard, stream->stream, slot);
+    stream->outlet.counters = home->counters;
+    stream->outlet.is_private = stream->outlet.on_request = true;
+    stream->outlet.generation = generation;
+    TAILQ_INSERT_TAIL(&privates->shared, stream, link);
+    here->stream = stream;
+    return stream;
+}
+
+void
+private_news(void *here_)
+{
+    struct generation_here *here = here_;
+    if (!atomic_exchange(&here->has_news, true)) {
+        struct privates *privates = shard_privates(here->shard);
+        generation_ref(here->generation);
+        here->next = atomic_load(&privates->news);
+        while (!atomic_compare_exchange_weak(&privates->news, &here->next, here)) {
+        }
+    }
+    shard_wake(here->shard);
+}
+
+/* After it is out of the list: the generation goes on, or ends, without this shard. */
+static void
+give_back(struct private_stream *stream)
+{
+    struct generation *generation = stream->generation;
+    forget(stream);
+    generation_here(generation, stream->outlet.slot)->stream = NULL;
+    free(stream);
+    generation_unref(generation);
+}
+
+static void
+serve_shared(struct private_stream *stream)
+{
+    if (outlet_wake(&stream->outlet)) {
+        private_news(generation_here(stream->generation, stream->outlet.slot));
+    }
+    outlet_hold_update(&stream->outlet);
+    if (stream->outlet.n_sessions == 0) {
+        TAILQ_REMOVE(&stream->all->shared, stream, link);
+        give_back(stream);
+    }
+}
+
+static void
+serve_news(struct privates *privates)
+{
+    struct generation_here *here = atomic_exchange(&privates->news, NULL);
+    while (here != NULL) {
+        struct generation_here *next = here->next;
+        struct generation *generation = here->generation;
+        atomic_store(&here->has_news, false); /* before it is looked at: what comes now is news */
+        if (here->stream != NULL) {
+            serve_shared(here->stream);
+        }
+        generation_unref(generation);
+        here = next;
+    }
+}
+
 bool
 privates_serve(struct privates *privates)
 {
@@ -154,6 +237,7 @@ privates_serve(struct privates *privates)
             retire(stream);
         }
     }
+    serve_news(privates);
     return more;
 }
 
@@ -180,6 +264,10 @@ void
 privates_halt(struct privates *privates)
 {
     struct private_stream *stream;
+    TAILQ_FOREACH(stream, &privates->shared, link)
+    {
+        stream_listen(stream->stream, stream->outlet.slot, false);
+    }
     TAILQ_FOREACH(stream, &privates->streams, link)
     {
         stream_listen(stream->stream, 0, false);
@@ -188,6 +276,17 @@ privates_halt(struct privates *privates)
     TAILQ_FOREACH(stream, &privates->streams, link)
     {
         stream_stop(stream->stream);
+    }
+}
+
+static void
+drop_news(struct privates *privates)
+{
+    struct generation_here *here = atomic_exchange(&privates->news, NULL);
+    while (here != NULL) {
+        struct generation_here *next = here->next;
+        generation_unref(here->generation);
+        here = next;
     }
 }
 
@@ -203,5 +302,10 @@ privates_free(struct privates *privates)
         forget(stream);
         bury(stream);
     }
+    while ((stream = TAILQ_FIRST(&privates->shared)) != NULL) {
+        TAILQ_REMOVE(&privates->shared, stream, link);
+        give_back(stream);
+    }
+    drop_news(privates);
     free(privates);
 }

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <sys/queue.h>
 
+struct generation;
 struct reaper;
 struct replay;
 struct shard;
@@ -36,7 +37,8 @@ struct private_stream {
     const struct outlet *home;     /* of the configured stream on this shard */
     struct private_budget *budget; /* NULL: not counted */
     atomic_size_t *count;          /* of those that are not being buried; NULL: not counted */
-    struct config_stream config;
+    struct generation *generation; /* whose stream it is, with a reference; NULL: it is its own */
+    struct config_stream config;   /* of its own one */
     struct stream *stream;
     struct outlet outlet;
 };
@@ -81,6 +83,17 @@ struct private_options {
  * budget is used up, else what the connector says. */
 struct private_stream *private_open(
     struct privates *privates, const struct private_options *options, struct err *err);
+
+/* private_share: what this shard has of generation, which is started; made where it has nothing
+ * yet. home: of the configured stream on this shard. As with private_open: the caller enters a
+ * subscriber. */
+struct private_stream *private_share(
+    struct privates *privates, struct generation *generation, const struct outlet *home);
+
+/* private_news: the stream of a generation has news for the shard of here, a struct
+ * generation_here: privates_serve will look at what that has of it, and at no other's. Thread any
+ * that sees to it that the generation lives for the length of the call. */
+void private_news(void *here);
 
 /* private_config: the configuration of a private stream of config, with a ring and a queue of fixed
  * size; memory is bounded by them. */

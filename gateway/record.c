@@ -192,6 +192,7 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
 {
     struct record fields = {.has_headers = in->n_headers != 0,
         .has_time = true,
+        .views = (uint8_t)in->views,
         .lane = in->lane,
         .offset = in->offset,
         .first = in->offset,
@@ -222,13 +223,12 @@ record_new(const struct record_input *in, const char *id, size_t id_len, const c
     return allocate(&fields, scratch, in->type);
 }
 
-struct record *
-record_new_lines(const struct record_lines *lines, const char *id, size_t id_len, uint64_t first,
-    int64_t arrival_ns)
+/* All but refs and the lengths of text of several lines, which begin at data_off. */
+static void
+fill_lines(struct record *record, const struct record_lines *lines, size_t id_len, size_t data_off,
+    uint64_t first, int64_t arrival_ns)
 {
-    size_t len = id_len + lines->len;
-    assert(len <= UINT32_MAX && id_len > 0);
-    struct record *record = mem_alloc(sizeof *record + len);
+    uint32_t end = (uint32_t)(data_off + lines->len);
     *record = (struct record){.is_lines = true,
         .has_time = true,
         .data_is_json = true,
@@ -239,16 +239,68 @@ record_new_lines(const struct record_lines *lines, const char *id, size_t id_len
         .weight = lines->count,
         .time_ms = wall_ms_of(arrival_ns),
         .arrival_ns = arrival_ns,
-        .data_off = (uint32_t)id_len,
+        .data_off = (uint32_t)data_off,
         .data_len = (uint32_t)lines->len,
-        .head_len = (uint32_t)len,
-        .headers_end = (uint32_t)len,
-        .type_end = (uint32_t)len,
-        .text_len = (uint32_t)len};
+        .head_len = end,
+        .headers_end = end,
+        .type_end = end};
     atomic_init(&record->refs, 1);
+}
+
+struct record *
+record_new_lines(const struct record_lines *lines, const char *id, size_t id_len, uint64_t first,
+    int64_t arrival_ns)
+{
+    size_t len = id_len + lines->len;
+    assert(len <= UINT32_MAX && id_len > 0);
+    struct record *record = mem_alloc(sizeof *record + len);
+    fill_lines(record, lines, id_len, id_len, first, arrival_ns);
+    record->text_len = (uint32_t)len;
     memcpy(record->text, id, id_len);
     memcpy(record->text + id_len, lines->bytes, lines->len);
     return record;
+}
+
+#define BLOCK_DATA (RECORD_BLOCK_ID_MAX + RECORD_FRAME_BEFORE)
+
+struct record *
+record_block_new(size_t size)
+{
+    size_t len = BLOCK_DATA + size + RECORD_FRAME_AFTER;
+    assert(len <= UINT32_MAX);
+    struct record *block = mem_alloc(sizeof *block + len);
+    block->text_len = (uint32_t)len;
+    return block;
+}
+
+char *
+record_block_bytes(struct record *block)
+{
+    return block->text + BLOCK_DATA;
+}
+
+void
+record_block_finish(struct record *block, const struct record_lines *lines, const char *id,
+    size_t id_len, uint64_t first, int64_t arrival_ns)
+{
+    uint32_t len = block->text_len; /* all of it is charged */
+    assert(lines->bytes == record_block_bytes(block) && id_len > 0 &&
+           id_len <= RECORD_BLOCK_ID_MAX && lines->len <= len - BLOCK_DATA - RECORD_FRAME_AFTER);
+    fill_lines(block, lines, id_len, BLOCK_DATA, first, arrival_ns);
+    block->text_len = len;
+    memcpy(block->text, id, id_len);
+}
+
+void
+record_block_free(struct record *block)
+{
+    free(block);
+}
+
+bool
+record_has_frame(const struct record *record)
+{
+    return record->is_lines && record->data_off >= record->id_len + RECORD_FRAME_BEFORE;
 }
 
 static struct record *

@@ -38,6 +38,13 @@ struct track;
 enum envelope { ENVELOPE_RECORD, ENVELOPE_DATA, ENVELOPE_FULL, ENVELOPE_CLOUDEVENTS };
 #define ENVELOPE_COUNT 4
 
+/* A stream may say the same in several ways, of which each subscriber is shown one: the answers of
+ * models do. A record's views are those that it belongs to. */
+#define RECORD_VIEW_EVENTS                                                                         \
+    1u /* as this gateway says it: what is shown unless it is asked otherwise */
+#define RECORD_VIEW_UPSTREAM 2u /* as it came: envelope=raw */
+#define RECORD_VIEW_CLIENT 4u   /* as the SDK that asked reads it */
+
 /* The most bytes of key, data, header names and values together: 6 times that fits the offsets. */
 #define RECORD_INPUT_MAX (UINT32_C(512) << 20)
 
@@ -67,6 +74,7 @@ struct record_input {
     /* data is one JSON text, found so by json_scan: JSON_ONE_LINE, without white space around it.
      * It is taken at its word. */
     bool is_json_line;
+    unsigned views; /* RECORD_VIEW_; 0: of every view */
 };
 
 /* Several records of a lane whose payloads are each such a text, for who takes these alone. */
@@ -86,6 +94,7 @@ struct record {
     bool has_time;       /* false only for a gap */
     bool data_is_json;   /* the payload was JSON and is in the text as it was: not a tombstone, not
                             text or bytes made into a string */
+    uint8_t views;       /* RECORD_VIEW_; 0: of every view */
     bool is_tombstone;   /* its data is null because there was no payload */
     uint16_t id_off;     /* the id's slice, without quotes */
     uint32_t id_len;     /* 0: none is shown, track has it */
@@ -119,6 +128,25 @@ struct record *record_new(const struct record_input *in, const char *id, size_t 
  * next offset before the first. Cost  O(bytes). */
 struct record *record_new_lines(const struct record_lines *lines, const char *id, size_t id_len,
     uint64_t first, int64_t arrival_ns);
+
+/* A block is a record to be: lines are read into it where they will stand in it, with room around
+ * them for what makes them an HTTP chunk (batch.c), so that they go from the file to the socket
+ * without a copy.
+ * record_block_new: with room for size bytes of lines, record_block_bytes. It becomes a record with
+ * record_block_finish, or is given up with record_block_free (NULL-safe).
+ * record_block_finish: as record_new_lines of lines that begin at the block's first byte; id_len is
+ * at most RECORD_BLOCK_ID_MAX. */
+#define RECORD_BLOCK_ID_MAX 1024
+#define RECORD_FRAME_BEFORE 10
+#define RECORD_FRAME_AFTER 3
+struct record *record_block_new(size_t size);
+char *record_block_bytes(struct record *block);
+void record_block_finish(struct record *block, const struct record_lines *lines, const char *id,
+    size_t id_len, uint64_t first, int64_t arrival_ns);
+void record_block_free(struct record *block);
+
+/* record_has_frame: it was a block. */
+bool record_has_frame(const struct record *record);
 
 /* record_set_track_take: before it is shared. Owns: the reference. */
 void record_set_track_take(struct record *record, struct track *track, uint32_t step);

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static const char *const reserved[] = {"hello", "gap", "snapshot_end", "failed", "end", "closing",
-    "position", "pong", /* control messages */
+static const char *const reserved[] = {"hello", "gap", "snapshot_end", "failed", "cancelled", "end",
+    "closing", "position", "pong", /* control messages */
     "error", "open" /* an EventSource's own */};
 
 static bool

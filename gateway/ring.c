@@ -29,15 +29,14 @@ struct ring {
     uint64_t settled_seq;
 };
 
-struct ring *
-ring_new(uint64_t max_records, uint64_t max_bytes, size_t n_holds)
+/* What ring_new_small begins with. */
+#define SMALL_SLOTS 64
+
+static struct ring *
+make(uint64_t max_records, uint64_t max_bytes, size_t n_holds, uint64_t slots)
 {
     assert(max_records > 0 && n_holds > 0);
     struct ring *ring = mem_calloc(1, sizeof *ring);
-    uint64_t slots = 1;
-    while (slots < max_records) {
-        slots *= 2;
-    }
     pthread_mutex_init(&ring->lock, NULL);
     ring->slots = mem_calloc(slots, sizeof *ring->slots);
     ring->mask = slots - 1;
@@ -50,6 +49,22 @@ ring_new(uint64_t max_records, uint64_t max_bytes, size_t n_holds)
         ring->holds[i] = RING_HOLD_OPEN;
     }
     return ring;
+}
+
+struct ring *
+ring_new(uint64_t max_records, uint64_t max_bytes, size_t n_holds)
+{
+    uint64_t slots = 1;
+    while (slots < max_records) {
+        slots *= 2;
+    }
+    return make(max_records, max_bytes, n_holds, slots);
+}
+
+struct ring *
+ring_new_small(uint64_t max_records, uint64_t max_bytes, size_t n_holds)
+{
+    return make(max_records, max_bytes, n_holds, SMALL_SLOTS);
 }
 
 void
@@ -111,9 +126,26 @@ must_evict(const struct ring *ring, uint64_t charge)
            (count(ring) + 1 > ring->max_records || ring->bytes + charge > ring->max_bytes);
 }
 
+/* Every slot is taken, and there may be more records: of ring_new_small alone. */
+static void
+grow(struct ring *ring)
+{
+    uint64_t slots = 2 * (ring->mask + 1);
+    struct slot *old = ring->slots;
+    ring->slots = mem_calloc(slots, sizeof *ring->slots);
+    for (uint64_t seq = ring->tail_seq; seq <= ring->head_seq; seq++) {
+        ring->slots[seq & (slots - 1)] = old[seq & ring->mask];
+    }
+    ring->mask = slots - 1;
+    free(old);
+}
+
 static void
 push(struct ring *ring, struct record *record, uint64_t charge)
 {
+    if (count(ring) > ring->mask) {
+        grow(ring);
+    }
     ring->head_seq++;
     record->seq = ring->head_seq;
     record->bytes_before = ring->head_bytes;

@@ -23,6 +23,8 @@ struct ring;
 
 /* ring_new: holds slots 0..n_holds-1 exist and are open. Errors none. Thread init. */
 struct ring *ring_new(uint64_t max_records, uint64_t max_bytes, size_t n_holds);
+/* ring_new_small: the same, whose own table grows as it fills: there may be thousands of such. */
+struct ring *ring_new_small(uint64_t max_records, uint64_t max_bytes, size_t n_holds);
 void ring_free(struct ring *ring); /* NULL-safe; no reader may be left. Thread init. */
 
 /* ring_append_take: append n records in order, evicting from the tail what exceeds the bounds. Sets

@@ -3,6 +3,7 @@
 
 #include "clock.h"
 #include "downloads.h"
+#include "generations.h"
 #include "log.h"
 #include "mem.h"
 #include "reaper.h"
@@ -182,9 +183,13 @@ drain(struct running *running, const sigset_t *signals)
     for (size_t i = 0; i < server->n_shards; i++) {
         shard_drain(server->shards[i]);
     }
-    int64_t until_ns = clock_mono_ns() + (int64_t)config->drain_timeout_ms * 1000000;
+    int64_t timeout_ns = (int64_t)config->drain_timeout_ms * 1000000;
+    int64_t until_ns = clock_mono_ns() + timeout_ns;
     while (!again && open_connections(server) > 0 && clock_mono_ns() < until_ns) {
         again = signal_within(signals, DRAIN_STEP_MS);
+        if (until_ns - clock_mono_ns() < timeout_ns / 2) { /* what has not ended by itself */
+            generations_cancel_all(server->generations, GENERATION_SHUTDOWN);
+        }
     }
     uint64_t cut = open_connections(server);
     log_event(LOG_INFO, "main", NULL, "drained: %llu connections are cut", (unsigned long long)cut);
@@ -205,10 +210,14 @@ end_all(struct running *running)
             shard_halt(server->shards[i]);
         }
     }
+    if (server->generations != NULL) { /* their sources wake shards, too */
+        generations_halt(server->generations);
+    }
     reaper_free(running->reaper); /* what it stops may wake a shard until it is stopped */
     for (size_t i = 0; i < server->n_shards; i++) {
         shard_free(server->shards[i]);
     }
+    generations_free(server->generations);
     for (size_t i = 0; i < all_streams(server); i++) {
         stream_free(server->streams[i]);
         server->streams[i] = NULL;
@@ -244,8 +253,14 @@ run_config(const struct config *config, const struct run_options *options)
     running.server.shards = mem_calloc(config->threads, sizeof(struct shard *));
     make_streams(&running, config);
     int status = 1;
-    if ((running.reaper = reaper_new(&err)) == NULL || make_shards(&running, &err) != 0 ||
-        make_admin(&running, &err) != 0 || start_all(&running, &err) != 0) {
+    const struct generations_options generations = {.streams = running.server.streams,
+        .n_streams = running.server.n_streams,
+        .shards = running.server.shards,
+        .n_shards = running.server.n_shards};
+    running.server.generations = generations_new(&generations, &err);
+    if (running.server.generations == NULL || (running.reaper = reaper_new(&err)) == NULL ||
+        make_shards(&running, &err) != 0 || make_admin(&running, &err) != 0 ||
+        start_all(&running, &err) != 0) {
         log_event(LOG_ERROR, "main", NULL, "%s", err.text);
     } else {
         log_event(LOG_INFO, "main", NULL, "serving on port %u, admin on port %u",

@@ -4,10 +4,13 @@
 
 #include "connector.h"
 #include "download.h"
+#include "generate.h"
+#include "generations.h"
 #include "json.h"
 #include "mem.h"
 #include "page.h"
 #include "push_serve.h"
+#include "sdk.h"
 #include "watch.h"
 #include "ws.h"
 
@@ -16,14 +19,25 @@
 
 static const char allowed_without[] = "GET, HEAD, OPTIONS";
 static const char allowed_with_posts[] = "GET, HEAD, OPTIONS, POST";
+static const char allowed_of_answer[] = "DELETE, GET, HEAD, OPTIONS";
 
-enum target_kind { TARGET_NONE, TARGET_LIST, TARGET_STREAM, TARGET_DOWNLOAD, TARGET_PAGE };
+enum target_kind {
+    TARGET_NONE,
+    TARGET_LIST,
+    TARGET_STREAM,
+    TARGET_ANSWER, /* of a model: /streams/NAME/ID */
+    TARGET_SDK,
+    TARGET_DOWNLOAD,
+    TARGET_PAGE
+};
 
 struct target {
     enum target_kind kind;
     struct subscription stream;
     const struct page_file *page;
-    char *file; /* owned: of a download that is watched */
+    char *file;     /* owned: of a download that is watched */
+    const char *id; /* of an answer */
+    struct sdk_target sdk;
 };
 
 static bool
@@ -36,6 +50,23 @@ find_stream(const struct server *server, const char *name, size_t *index)
         }
     }
     return false;
+}
+
+/* NAME/ID, an answer of the stream NAME. */
+static bool
+find_answer(const struct server *server, const char *path, struct target *target)
+{
+    const char *slash = strchr(path, '/');
+    char *name = slash == NULL ? NULL : mem_strndup(path, (size_t)(slash - path));
+    bool found = name != NULL && strchr(slash + 1, '/') == NULL &&
+                 find_stream(server, name, &target->stream.stream) &&
+                 generate_takes(server, target->stream.stream);
+    if (found) {
+        target->kind = TARGET_ANSWER;
+        target->id = slash + 1;
+    }
+    free(name);
+    return found;
 }
 
 /* The download whose progress path is. The caller frees target->file. */
@@ -57,7 +88,7 @@ find_watch(const struct server *server, const char *path, struct target *target)
 }
 
 static struct target
-find_target(const struct server *server, const char *path)
+find_target(const struct server *server, const struct http_request *request, const char *path)
 {
     static const char prefix[] = "/streams/";
     struct target target = {.kind = TARGET_NONE, .stream.path = path};
@@ -66,6 +97,8 @@ find_target(const struct server *server, const char *path)
     } else if (strncmp(path, prefix, sizeof prefix - 1) == 0) {
         if (find_stream(server, path + sizeof prefix - 1, &target.stream.stream)) {
             target.kind = TARGET_STREAM;
+        } else {
+            (void)find_answer(server, path + sizeof prefix - 1, &target);
         }
     }
     for (size_t i = 0; i < server->config->n_routes && target.kind == TARGET_NONE; i++) {
@@ -78,6 +111,10 @@ find_target(const struct server *server, const char *path)
             target.kind = TARGET_STREAM;
             target.stream.format = route->format;
             target.stream.route = route;
+        } else if ((route->kind == ROUTE_OPENAI || route->kind == ROUTE_ANTHROPIC) &&
+                   sdk_find(route, request, path, &target.sdk) &&
+                   find_stream(server, route->stream, &target.stream.stream)) {
+            target.kind = TARGET_SDK;
         }
     }
     if (target.kind == TARGET_NONE) {
@@ -114,7 +151,8 @@ origin_headers(const struct config *config, const struct http_request *request, 
         } else {
             buf_addc(out, '*');
         }
-        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Retry-After\r\n");
+        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Headgate-Stream, Location, "
+                         "Retry-After\r\n");
         return true;
     }
     struct slice host = http_header(request, "Host");
@@ -169,6 +207,9 @@ add_stream(const struct server *server, size_t i, struct buf *body)
     }
     if (config->connector->takes_posts != NULL) {
         BUF_LITERAL(body, "\"posts\":true,");
+    }
+    if (generate_takes(server, i)) {
+        BUF_LITERAL(body, "\"answers\":true,");
     }
     if (health.on_request) {
         add_request(config, body);
@@ -270,6 +311,18 @@ serve_wants_body(const struct http_request *request)
 }
 
 static void
+join_answer(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct target *target, const char *cors)
+{
+    struct subscription what = target->stream;
+    what.generation = generate_find(server, conn, request, what.stream, target->id, cors);
+    if (what.generation != NULL) {
+        subscribe(server, conn, request, &what, cors);
+        generation_unref(what.generation);
+    }
+}
+
+static void
 answer_target(struct server *server, struct conn *conn, const struct http_request *request,
     const struct target *target, const char *cors)
 {
@@ -283,6 +336,11 @@ answer_target(struct server *server, struct conn *conn, const struct http_reques
     case TARGET_STREAM:
         subscribe(server, conn, request, &target->stream, cors);
         break;
+    case TARGET_ANSWER:
+        join_answer(server, conn, request, target, cors);
+        break;
+    case TARGET_SDK:
+        break; /* dispatch has served it */
     case TARGET_DOWNLOAD:
         download(server->downloads, conn, request, target->stream.route, target->stream.path, cors);
         break;
@@ -301,8 +359,9 @@ refuse_method(
     buf_addf(&headers, "%sAllow: %s\r\n", cors, allowed);
     buf_addc(&headers, '\0');
     conn_problem(conn, request, 405, headers.bytes,
-        allowed == allowed_with_posts ? "only GET, HEAD, OPTIONS and POST are served here"
-                                      : "only GET, HEAD and OPTIONS are served here");
+        allowed == allowed_with_posts  ? "only GET, HEAD, OPTIONS and POST are served here"
+        : allowed == allowed_of_answer ? "only GET, HEAD, OPTIONS and DELETE are served here"
+                                       : "only GET, HEAD and OPTIONS are served here");
     buf_fini(&headers);
 }
 
@@ -310,9 +369,17 @@ static void
 dispatch(struct server *server, struct conn *conn, const struct http_request *request,
     const char *path, bool same_origin, const char *cors)
 {
-    struct target target = find_target(server, path);
+    struct target target = find_target(server, request, path);
+    bool asks = target.kind == TARGET_STREAM && target.file == NULL &&
+                generate_takes(server, target.stream.stream);
     bool posts = target.kind == TARGET_STREAM && push_serve_takes(server, target.stream.stream);
-    const char *allowed = posts ? allowed_with_posts : allowed_without;
+    const char *allowed = posts || asks                  ? allowed_with_posts
+                          : target.kind == TARGET_ANSWER ? allowed_of_answer
+                                                         : allowed_without;
+    if (target.kind == TARGET_SDK && request->method != HTTP_OPTIONS) {
+        sdk_serve(server, conn, request, &target.sdk, &target.stream, same_origin, cors);
+        return;
+    }
     switch (request->method) {
     case HTTP_GET:
     case HTTP_HEAD:
@@ -331,12 +398,20 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
     case HTTP_POST:
         if (posts) {
             push_serve(server, conn, request, target.stream.stream, same_origin, cors);
+        } else if (asks) {
+            generate(server, conn, request, &target.stream, same_origin, cors);
+        } else {
+            refuse_method(conn, request, allowed, cors);
+        }
+        break;
+    case HTTP_DELETE:
+        if (target.kind == TARGET_ANSWER) {
+            generate_delete(server, conn, request, &target.stream, target.id, same_origin, cors);
             break;
         }
         refuse_method(conn, request, allowed, cors);
         break;
     case HTTP_PUT:
-    case HTTP_DELETE:
     case HTTP_PATCH:
     case HTTP_CONNECT:
     case HTTP_TRACE:

@@ -25,6 +25,7 @@ struct server {
     struct consumers *consumers;    /* durable subscribers */
     struct private_budget *durable; /* of each stream */
     struct private_budget requests; /* streams that requests make */
+    struct generations *generations;
     struct downloads *downloads;
     struct config_stream watch;     /* what the stream of those who watch them is made of */
     struct private_budget watchers; /* and theirs */
@@ -56,10 +57,15 @@ struct subscription {
     const struct config_route *route; /* whose {NAME} parts are parameters; NULL: none */
     const char *path;                 /* as it was matched, decoded */
     const char *file;                 /* of the download whose progress it is; NULL: none */
+    struct generation *generation; /* that is joined; or, if it is not started, asked for with body.
+                                      Lent. NULL: none */
+    struct slice body;
+    bool is_sdk;     /* an SDK asks, and reads: enum sdk_dialect (framer_sdk.h) */
+    int sdk_dialect; /* with is_sdk */
 };
 
-/* subscribe: answer a GET or HEAD of a stream: negotiate, check, and make a session. cors: header
- * lines for the answer. */
+/* subscribe: answer a GET or HEAD of a stream, or a POST whose body has come: negotiate, check, and
+ * make a session. cors: header lines for the answer. */
 void subscribe(struct server *server, struct conn *conn, const struct http_request *request,
     const struct subscription *what, const char *cors);
 

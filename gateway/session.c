@@ -4,9 +4,11 @@
 #include "session_internal.h"
 
 #include "catchup.h"
+#include "generations.h"
 #include "json.h"
 #include "lanes.h"
 #include "mem.h"
+#include "private.h"
 #include "session_durable.h"
 #include "shard.h"
 #include "stream_internal.h"
@@ -98,6 +100,9 @@ session_say_hello(struct session *session, const struct stream_start *start, boo
     if (session->durable != NULL) {
         buf_addf(&json, ",\"consumer\":\"%s\"", durable_name(session));
     }
+    if (session->feed->outlet->generation != NULL) {
+        buf_addf(&json, ",\"generation\":\"%s\"", generation_id(session->feed->outlet->generation));
+    }
     if (start->reason != NULL) {
         buf_addf(&json, ",\"reason\":\"%s\"", start->reason);
     }
@@ -183,15 +188,26 @@ session_tell_unaccounted(struct session *session)
     }
 }
 
-/* It has the stream to itself, from its beginning, which is told once the source knows it. A
- * failure must be seen: its body is cut short like that of a bounded read. */
+/* It has the stream to itself, from its beginning, which is told once the source knows it. */
 static void
 begin_request(struct session *session)
 {
-    session->bounded = true;
     session->hello_due = true;
     session->id_before = mem_strdup("");
     session->stand = (struct stand){.seq = 1};
+}
+
+/* The token is not of this answer. All of the answer is there, and it is told that nothing of it is
+ * known to be had. */
+static void
+begin_anew(struct session *session, struct stream_start *start)
+{
+    const char *reason = start->reason;
+    record_unref(start->before);
+    free(session->from.lanes);
+    session->from = (struct place){.kind = PLACE_EARLIEST};
+    stream_locate(session->feed->outlet->stream, &session->from, start);
+    start->reason = reason;
 }
 
 /* Stand where `from` begins, and say so. */
@@ -201,6 +217,10 @@ take_stand(struct session *session)
     struct stream *stream = session->feed->outlet->stream;
     struct stream_start start;
     stream_locate(stream, &session->from, &start);
+    if (session->feed->outlet->generation != NULL && !start.resumed &&
+        session->from.kind == PLACE_TOKEN) {
+        begin_anew(session, &start);
+    }
     if (start.elsewhere && catchup_can(session->home)) {
         record_unref(start.before);
         go_elsewhere(session, start.gone);
@@ -237,6 +257,8 @@ wait_for_source(struct session *session)
     return true;
 }
 
+/* A stream of a request ends, and its failure must be seen: its body is cut short then like that of
+ * a bounded read. */
 static void
 open_body(struct session *session)
 {
@@ -244,7 +266,10 @@ open_body(struct session *session)
     size_t chunk = session_begin_control(session);
     session_framer(session)->open(&session->out);
     session_end_control(session, chunk);
-    if (session->feed->outlet->on_request) {
+    session->bounded |= session->feed->outlet->on_request;
+    if (session->feed->outlet->generation != NULL) {
+        take_stand(session);
+    } else if (session->feed->outlet->on_request) {
         begin_request(session);
     } else if (session->tabled) {
         session_table_open(session);
@@ -257,7 +282,10 @@ static void
 take_params(struct session *session, struct params *params)
 {
     const struct config_stream *config = stream_config(session->feed->outlet->stream);
-    session->policy = params->has_slow ? params->slow : config->slow_policy;
+    session->at_leisure = session->feed->outlet->generation != NULL && !params->has_slow;
+    session->policy = params->has_slow      ? params->slow
+                      : session->at_leisure ? SLOW_PAUSE
+                                            : config->slow_policy;
     session->queue_records =
         params->queue_records != 0 ? params->queue_records : config->queue_records;
     session->queue_bytes = config->queue_bytes;
@@ -430,7 +458,10 @@ session_new_take(
     feed_enter(feed);
     outlet->n_sessions++;
     stream_listen(outlet->stream, outlet->slot, true);
-    if (session->policy == SLOW_PAUSE && !session->waiting) {
+    if (outlet->generation != NULL) {
+        generation_enter(outlet->generation, session->from.kind == PLACE_TOKEN);
+    }
+    if (session->policy == SLOW_PAUSE && !session->waiting && !session->at_leisure) {
         session_hold(session);
         outlet_hold_update(outlet);
     } else if (session->policy == SLOW_CONFLATE) {
@@ -471,9 +502,14 @@ session_free(struct session *session)
     atomic_fetch_sub_explicit(&outlet->counters->subscribers[session_framer(session)->transport], 1,
         memory_order_relaxed);
     counter_add(&outlet->counters->disconnects[session->why], 1);
+    if (outlet->generation != NULL) {
+        generation_leave(outlet->generation);
+    }
     if (--outlet->n_sessions == 0) {
         stream_listen(outlet->stream, outlet->slot, false);
-        if (outlet->is_private) {
+        if (outlet->generation != NULL) {
+            private_news(generation_here(outlet->generation, outlet->slot)); /* given back there */
+        } else if (outlet->is_private) {
             shard_wake(outlet->shard); /* it is retired there */
         }
     }
@@ -485,6 +521,7 @@ session_free(struct session *session)
         outlet_unpin(outlet, session->pinned);
     }
     buf_fini(&session->out);
+    buf_fini(&session->head);
     free(session->id_before);
     free(session->end_id);
     free(session->from.lanes);
@@ -506,9 +543,13 @@ session_end(struct session *session, const struct ending *ending)
     }
     session->state = SESSION_ENDING;
     session->why = ending->why;
+    session->complete = ending->complete;
     session_table_fini(session);
     const struct format *format = &session->feed->format;
-    if (ending->event != NULL) {
+    bool refused = session->late != LATE_NO;
+    if (refused) {
+        session_refuse_late(session, ending);
+    } else if (ending->event != NULL) {
         struct buf json;
         buf_init(&json);
         buf_addf(&json, "{\"event\":\"%s\"", ending->event);
@@ -524,8 +565,9 @@ session_end(struct session *session, const struct ending *ending)
         buf_fini(&json);
     }
     session->cut = format->framer->in_http_body && !ending->complete &&
+                   !format->framer->tells_failure && !refused &&
                    (session->bounded || !framer_shows_control(format->framer, format->envelope));
-    if (!session->cut) {
+    if (!session->cut && !refused) {
         size_t chunk = session_begin_control(session);
         format->framer->close(&session->out, ending->code, ending->reason);
         session_end_control(session, chunk);
@@ -535,7 +577,9 @@ session_end(struct session *session, const struct ending *ending)
         }
     }
     session->conn->deadline_ms = shard_now_ms(session->conn->shard) + GOODBYE_MS;
-    session->feed->outlet->hold_stale |= session->holds;
+    if (session->holds) {
+        outlet_stale(session->feed->outlet);
+    }
     conn_want_write(session->conn);
 }
 
@@ -616,7 +660,7 @@ session_tick(struct session *session, int64_t now_ms)
         conn_kill(session->conn);
         return;
     }
-    if (session->heartbeat_ms != 0 &&
+    if (session->heartbeat_ms != 0 && session->late == LATE_NO &&
         (uint64_t)(now_ms - session->sent_ms) >= session->heartbeat_ms) {
         heartbeat(session, now_ms);
     }

@@ -36,11 +36,15 @@ struct session {
     struct outlet *home; /* of the live stream; feed->outlet is another one while catching up */
     struct private_stream *catchup; /* the reader that it stands in; NULL: the live lane */
     bool waiting;                   /* for a reader, or for the source to be up */
-    bool alone;                     /* it has held up those who shared its reader */
-    bool told_unaccounted;          /* of a file that is gone, see session_tell_unaccounted */
-    bool hello_due;                 /* where it begins is not known before the reader knows */
-    bool holds;                     /* it is among its outlet's pausers */
-    unsigned own_batches;           /* since the last try to hand over */
+    enum session_late { LATE_NO, LATE_TO_BEGIN, LATE_TO_END } late; /* until then head is kept */
+    struct buf head;       /* of the HTTP answer, while it is held back: session_late.c */
+    bool alone;            /* it has held up those who shared its reader */
+    bool told_unaccounted; /* of a file that is gone, see session_tell_unaccounted */
+    bool hello_due;        /* where it begins is not known before the reader knows */
+    bool holds;            /* it is among its outlet's pausers */
+    bool at_leisure;       /* of a generation: it may be behind as far as it is, as all of
+                              that is kept for it; and holds nobody back */
+    unsigned own_batches;  /* since the last try to hand over */
     enum session_state state;
     bool solo; /* its bytes are not those of all: limit, end, resume filter, JSON array */
 
@@ -75,6 +79,8 @@ struct session {
     bool caught_up; /* it was within its bound once: from then on lag is slowness */
     bool blocked;   /* its socket refused bytes since it was LIVE last */
     bool cut;       /* ENDING by cutting the body short: no client takes a part for the whole */
+    bool complete;  /* ENDING with all that the client asked for */
+    bool over; /* its answer is complete and written, and the connection may go on without it */
 
     struct durable *durable; /* of a durable consumer; NULL: it is none */
     bool tabled;             /* the stream is a table, and it wants that */
@@ -125,11 +131,20 @@ void session_deliver(struct session *session, struct batch *batch, size_t unit);
 /* session_fall_behind: no longer LIVE. id is the token at its stand. */
 void session_fall_behind(struct session *session, const char *id, size_t len);
 
+/* session_may_complete: it is a streamed HTTP answer that comes to an end by itself: a client may
+ * send its next request meanwhile. */
+bool session_may_complete(const struct session *session);
+
 /* session_received: bytes from the client. -1: close the connection at once. */
 int session_received(struct session *session, const char *bytes, size_t len);
 
 /* session_conflate_absorb: on a wake, before the ring loses what a stalled one waits for. */
 void session_conflate_absorb(struct session *session);
+
+/* session_hold_head_take: right after it was made with an empty head: head waits until it is known
+ * how the answer begins, or, whole, until it has ended; what fails before is an HTTP error. Owns:
+ * head's bytes are consumed. */
+void session_hold_head_take(struct session *session, struct buf *head, bool whole);
 
 void session_tick(struct session *session, int64_t now_ms);
 

@@ -2,6 +2,7 @@
  */
 #include "session_internal.h"
 
+#include "generations.h"
 #include "session_durable.h"
 #include "shard.h"
 
@@ -40,6 +41,7 @@ on_text(struct session *session)
     json_error_t error;
     json_t *message = json_loadb(session->ws->data, session->ws->data_len, 0, &error);
     const char *op = json_string_value(json_object_get(message, "op"));
+    struct generation *generation = session->feed->outlet->generation;
     if (op == NULL) {
         end_by_protocol(session, 1008, "a message must be a JSON object with an \"op\"");
     } else if (strcmp(op, "ping") == 0) {
@@ -58,8 +60,12 @@ on_text(struct session *session)
     } else if (strcmp(op, "ack") == 0) {
         end_by_protocol(
             session, 1008, "ack is for durable consumers: this subscription is not one");
+    } else if (strcmp(op, "cancel") == 0 && generation != NULL) {
+        generation_cancel(generation, GENERATION_CANCELLED);
+    } else if (strcmp(op, "cancel") == 0) {
+        end_by_protocol(session, 1008, "cancel is for answers: this stream is none");
     } else {
-        end_by_protocol(session, 1008, "unknown op: ping and ack are known");
+        end_by_protocol(session, 1008, "unknown op: ping, ack and cancel are known");
     }
     json_decref(message);
 }
@@ -105,11 +111,17 @@ on_event(struct session *session, enum ws_event event)
     return false;
 }
 
+bool
+session_may_complete(const struct session *session)
+{
+    return session->ws == NULL && (session->bounded || session->limit != UINT64_MAX);
+}
+
 int
 session_received(struct session *session, const char *bytes, size_t len)
 {
     if (session->ws == NULL) {
-        return -1; /* a streamed answer cannot be followed by another request */
+        return -1; /* an answer without an end cannot be followed by another request */
     }
     size_t at = 0;
     while (!session->close_received && on_event(session, ws_parse(session->ws, bytes, len, &at))) {

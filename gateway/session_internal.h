@@ -92,6 +92,11 @@ struct record *session_record_take(struct session *session, struct record *recor
  * seen. */
 void session_tell_unaccounted(struct session *session);
 
+/* session_release_head: of one whose head is held back: let it go, or end. False: not yet.
+ * session_refuse_late: an HTTP error in its place. */
+bool session_release_head(struct session *session);
+void session_refuse_late(struct session *session, const struct ending *ending);
+
 /* session_hello_late: greet a session whose reader has found where it begins. */
 void session_hello_late(struct session *session);
 

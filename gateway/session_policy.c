@@ -300,7 +300,8 @@ check_hold(struct session *session, const struct ring_state *ring, int64_t now_m
     }
 }
 
-/* Who has the stream to itself holds back no one else, but its source and its place. */
+/* Who has the stream to itself, or all the time, holds back no one else, but its source and its
+ * place. */
 static void
 check_stall(struct session *session, int64_t now_ms)
 {
@@ -319,7 +320,8 @@ session_check_limits(struct session *session, int64_t now_ms)
 {
     bool elsewhere = session->catchup != NULL || session->waiting;
     if (session->state == SESSION_ENDING || session->table_waits ||
-        (!session->holds && (session->policy != SLOW_DISCONNECT || elsewhere))) {
+        (!session->holds && !session->at_leisure &&
+            (session->policy != SLOW_DISCONNECT || elsewhere))) {
         return;
     }
     struct ring_state ring;
@@ -327,7 +329,8 @@ session_check_limits(struct session *session, int64_t now_ms)
     if (session->durable != NULL) {
         return; /* it holds back no one but itself */
     }
-    if (session->feed->outlet->on_request) {
+    const struct outlet *outlet = session->feed->outlet;
+    if (session->at_leisure || (outlet->on_request && outlet->generation == NULL)) {
         check_stall(session, now_ms);
         return;
     }

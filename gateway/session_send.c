@@ -228,6 +228,9 @@ finish(struct session *session)
     } else if (session->ws != NULL && !session->close_received) {
         int64_t by = shard_now_ms(conn->shard) + CLOSE_ANSWER_MS;
         conn->deadline_ms = by < conn->deadline_ms ? by : conn->deadline_ms; /* session_end's */
+    } else if (session->complete && conn->keep_alive) {
+        session->over = true; /* conn_writable frees it: who called may be at work on it */
+        conn_want_write(conn);
     } else {
         conn_linger(conn);
     }
@@ -278,11 +281,16 @@ step_request(struct session *session)
     }
     session_tell_progress(session, true);
     bool failed = outcome.code != NULL;
+    bool cancelled = failed && strcmp(outcome.code, STREAM_CANCELLED) == 0;
     session_end(session, &(struct ending){.why = DISCONNECT_ENDED,
-                             .code = failed ? 1011 : 1000,
+                             .code = cancelled ? 4500
+                                     : failed  ? 1011
+                                               : 1000,
                              .reason = failed ? outcome.message : "the stream is complete",
                              .failure = outcome.code,
-                             .event = failed ? "failed" : "end",
+                             .event = cancelled ? "cancelled"
+                                      : failed  ? "failed"
+                                                : "end",
                              .complete = !failed});
     return true;
 }
@@ -298,6 +306,9 @@ step(struct session *session)
     if (session->state == SESSION_ENDING) {
         finish(session);
         return false;
+    }
+    if (session->late != LATE_NO) {
+        return session_release_head(session);
     }
     if (session->table_waits) {
         session_table_open(session);
@@ -365,10 +376,14 @@ session_pump(struct session *session)
                 !feed_join(session->feed, session)) {
                 continue;
             }
-            session->feed->outlet->hold_stale |= session->holds;
+            if (session->holds) {
+                outlet_stale(session->feed->outlet);
+            }
             return;
         }
     }
-    session->feed->outlet->hold_stale |= session->holds;
+    if (session->holds) {
+        outlet_stale(session->feed->outlet);
+    }
     conn_want_write(session->conn);
 }

@@ -172,6 +172,9 @@ drain(struct shard *shard)
     struct conn *conn, *next;
     for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, link);
+        if (conn->state == CONN_STREAM && conn->session->feed->outlet->generation != NULL) {
+            continue; /* no other replica has that answer: it may still end by itself, see run.c */
+        }
         if (conn->state == CONN_STREAM) {
             session_end(conn->session, &(struct ending){.why = DISCONNECT_SHUTDOWN,
                                            .code = 1001,

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "mem.h"
 #include "push_queue.h"
+#include "stream_answers.h"
 #include "track.h"
 
 #include <assert.h>
@@ -25,7 +26,9 @@ stream_new(const struct config_stream *config, size_t n_shards)
 {
     struct stream *stream = mem_calloc(1, sizeof *stream);
     stream->config = config;
-    stream->ring = ring_new(config->ring_records, config->ring_bytes, n_shards);
+    stream->ring = config->keeps_all
+                       ? ring_new_small(config->ring_records, config->ring_bytes, n_shards)
+                       : ring_new(config->ring_records, config->ring_bytes, n_shards);
     stream->keys = token_keys_new(config->tokens, config->name);
     stream->lanes = lanes_new(stream->keys);
     if (config->view == VIEW_TABLE) {
@@ -95,6 +98,9 @@ stream_start(struct stream *stream, struct err *err)
     const struct connector *connector = stream->config->connector;
     if (connector_on_request(connector, stream->config->settings)) {
         stream->health = (struct stream_health){.up = true, .was_up = true, .on_request = true};
+        if ((connector->capabilities & CONNECTOR_ANSWERS) != 0) {
+            stream->answers = mem_calloc(1, sizeof *stream->answers);
+        }
         return 0;
     }
     struct push_options pushes;
@@ -114,6 +120,18 @@ stream_cancel(struct stream *stream)
         connector->cancel(stream->source);
     }
     pthread_mutex_unlock(&stream->source_lock);
+}
+
+void
+stream_cancel_as(struct stream *stream, const char *code, const char *message)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    if (stream->verdict.code == NULL) {
+        stream->verdict.code = code;
+        snprintf(stream->verdict.message, sizeof stream->verdict.message, "%s", message);
+    }
+    pthread_mutex_unlock(&stream->health_lock);
+    stream_cancel(stream);
 }
 
 void
@@ -140,6 +158,7 @@ stream_free(struct stream *stream)
     }
     filter_unref(stream->sieve);
     push_queue_free(stream->pushes);
+    free(stream->answers);
     ring_free(stream->ring);
     lanes_free(stream->lanes);
     free(stream->ended);

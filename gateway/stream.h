@@ -96,8 +96,11 @@ void stream_take_lines(struct stream *stream, const struct place *to);
  * see stream_sifts. Takes a reference of filter. */
 struct filter;
 void stream_sift(struct stream *stream, struct filter *filter);
-/* stream_cancel: the source is about to be stopped and need not finish. Thread shard. */
+/* stream_cancel: the source is about to be stopped and need not finish. stream_cancel_as: and where
+ * it then says that it was cancelled, its subscribers are told this code (a literal) and message
+ * (copied); the first one counts. Thread any. */
 void stream_cancel(struct stream *stream);
+void stream_cancel_as(struct stream *stream, const char *code, const char *message);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
 void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
 
@@ -186,6 +189,16 @@ struct stream_health {
 };
 void stream_health(struct stream *stream, struct stream_health *health);
 bool stream_was_up(struct stream *stream);
+
+/* The code of a stream that was cancelled: its subscribers are told "cancelled", not "failed". */
+#define STREAM_CANCELLED "cancelled"
+
+/* How far a ring that keeps all may be overrun by the last record. */
+#define STREAM_KEEP_SLACK(config) (2 * (config)->max_record_bytes)
+
+/* stream_has_alias: its source has called it that (stream_source_alias). Thread any. */
+#define STREAM_ALIAS_MAX 127
+bool stream_has_alias(struct stream *stream, const char *alias);
 
 /* How a stream of a request went, for its subscriber. */
 struct stream_outcome {

@@ -23,11 +23,52 @@ stream_max_record_bytes(const struct stream *stream)
     return (size_t)stream->config->max_record_bytes;
 }
 
+bool
+stream_keeps_all(const struct stream *stream)
+{
+    return stream->config->keeps_all;
+}
+
+static uint64_t
+least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What is left of a ring that must lose nothing: the last record may be larger than it. */
+static void
+left_for_good(struct stream *stream, uint64_t *records, uint64_t *bytes)
+{
+    const struct config_stream *config = stream->config;
+    uint64_t most = config->ring_bytes - STREAM_KEEP_SLACK(config);
+    struct ring_state state;
+    ring_state(stream->ring, &state);
+    *records = config->ring_records - least(state.records, config->ring_records);
+    *bytes = most - least(state.bytes, most);
+}
+
+bool
+stream_is_full(struct stream *stream)
+{
+    uint64_t records = 1, bytes = 1;
+    if (stream->config->keeps_all) {
+        left_for_good(stream, &records, &bytes);
+    }
+    return records == 0 || bytes == 0;
+}
+
 size_t
 stream_room(struct stream *stream)
 {
     assert(stream->n_staged == 0);
     stream->room_records = ring_room(stream->ring, &stream->room_bytes);
+    if (stream->config->keeps_all) {
+        uint64_t records, bytes;
+        left_for_good(stream, &records, &bytes);
+        bool none = records == 0 || bytes == 0;
+        stream->room_records = none ? 0 : least(stream->room_records, records);
+        stream->room_bytes = none ? 0 : least(stream->room_bytes, bytes);
+    }
     if (stream->room_records > STREAM_STAGE_MAX) {
         stream->room_records = STREAM_STAGE_MAX;
     }
@@ -279,6 +320,11 @@ stream_source_end(struct stream *stream, const char *code, const char *message)
 {
     pthread_mutex_lock(&stream->health_lock);
     bool first = !stream->outcome.ended;
+    bool cancelled = code != NULL && strcmp(code, STREAM_CANCELLED) == 0;
+    if (first && cancelled && stream->verdict.code != NULL) {
+        code = stream->verdict.code;
+        message = stream->verdict.message;
+    }
     if (first) {
         stream->outcome.ended = true;
         stream->outcome.code = code;
@@ -287,8 +333,8 @@ stream_source_end(struct stream *stream, const char *code, const char *message)
     }
     pthread_mutex_unlock(&stream->health_lock);
     if (first && code != NULL) {
-        log_event(LOG_WARN, "source", stream_name(stream), "a stream of a request failed: %s: %s",
-            code, message);
+        log_event(cancelled ? LOG_DEBUG : LOG_WARN, "source", stream_name(stream),
+            "a stream of a request failed: %s: %s", code, message);
     }
     atomic_store(&stream->has_ended, true);
     stream_wake_listeners(stream);
@@ -314,4 +360,21 @@ void
 stream_source_alive(struct stream *stream)
 {
     atomic_store_explicit(&stream->alive_ns, clock_mono_ns(), memory_order_relaxed);
+}
+
+void
+stream_source_alias(struct stream *stream, const char *alias)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    snprintf(stream->alias, sizeof stream->alias, "%s", alias);
+    pthread_mutex_unlock(&stream->health_lock);
+}
+
+bool
+stream_has_alias(struct stream *stream, const char *alias)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool has = stream->alias[0] != '\0' && strcmp(stream->alias, alias) == 0;
+    pthread_mutex_unlock(&stream->health_lock);
+    return has;
 }

@@ -30,6 +30,10 @@ const char *stream_name(const struct stream *stream); /* any */
  * what a request made. any. */
 bool stream_is_private(const struct stream *stream);
 
+/* stream_source_alias: what the upstream calls this answer: found by it where it is one of many. An
+ * empty text is none; of a long one the beginning counts. */
+void stream_source_alias(struct stream *stream, const char *alias);
+
 /* stream_room: how many records may be staged now; 0 while a pause subscriber holds the source
  * back. Once 0, it stays 0 until the slow one is half way down (hysteresis); then the connector's
  * wake() is called. Cheap: one lock. */
@@ -117,6 +121,10 @@ bool stream_takes_lines(const struct stream *stream);
  * the subscriber ends there. UINT64_MAX: it does not. Does not change. */
 uint64_t stream_lines_cut(const struct stream *stream, uint32_t lane);
 int stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns);
+/* stream_stage_block: the same of lines that begin a block (record_block_new), without a copy.
+ * Owns: where it returns 1, the block is taken and *block is NULL. */
+int stream_stage_block(struct stream *stream, struct record **block,
+    const struct record_lines *lines, int64_t arrival_ns);
 
 /* stream_sifts: the subscribers of the stream want some keys alone: each record is to be shown to
  * stream_pass_over first, which costs little. Does not change. any.
@@ -148,9 +156,15 @@ void stream_source_error(struct stream *stream, const char *reason);
 
 /* The rest is for a stream that a request made (connector.h, on_request).
  *
+ * stream_keeps_all: it is an answer that many may see, who come when they like: its ring loses
+ * nothing. stream_is_full: of such a one: its ring has no place any more, and never will: the
+ * source ends it as failed. Thread any.
+ *
  * stream_source_anew: the place that the request asked for cannot be honoured, and the stream
  * starts from its beginning; reason, a literal, is told to the subscriber. Before stream_source_up.
  */
+bool stream_keeps_all(const struct stream *stream);
+bool stream_is_full(struct stream *stream);
 void stream_source_anew(struct stream *stream, const char *reason);
 
 /* stream_source_progress: done of total are read, in whatever unit. The subscriber is told a few
@@ -159,7 +173,8 @@ void stream_source_progress(struct stream *stream, uint64_t done, uint64_t total
 
 /* stream_source_end: nothing will follow what was committed. code NULL: the stream is complete;
  * else it failed, for a reason that code, a literal such as "source_failed", and message (copied;
- * one line for people, no secrets) say. Counts once. Thread any. */
+ * one line for people, no secrets) say. "cancelled" is the code of one that was asked to
+ * (connector.h, cancel). Counts once. Thread any. */
 void stream_source_end(struct stream *stream, const char *code, const char *message);
 
 /* stream_source_alive: the source's thread made progress; /livez fails when the last call is too

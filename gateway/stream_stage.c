@@ -150,19 +150,48 @@ stream_lines_cut(const struct stream *stream, uint32_t lane)
     return lanes_cut(stream->lanes, &stream->lines_to, lane);
 }
 
+/* Move the position behind lines; their token is in stream->token. Returns where it was. */
+static uint64_t
+pass_lines(struct stream *stream, const struct record_lines *lines)
+{
+    uint64_t first = lanes_next(stream->lanes, lines->lane);
+    assert(stream->takes_lines && lines->last_offset >= first);
+    stream->token.len = 0;
+    (void)lanes_advance(stream->lanes, lines->lane, lines->last_offset, &stream->token);
+    return first;
+}
+
 int
 stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns)
 {
-    assert(stream->takes_lines);
     if (stream->room_records == 0 || stream->room_bytes == 0) {
         return -1;
     }
-    uint64_t first = lanes_next(stream->lanes, lines->lane);
-    assert(lines->last_offset >= first);
-    stream->token.len = 0;
-    (void)lanes_advance(stream->lanes, lines->lane, lines->last_offset, &stream->token);
+    uint64_t first = pass_lines(stream, lines);
     stream_stage_mark(
         stream, record_new_lines(lines, stream->token.bytes, stream->token.len, first, arrival_ns));
+    return 1;
+}
+
+int
+stream_stage_block(struct stream *stream, struct record **block, const struct record_lines *lines,
+    int64_t arrival_ns)
+{
+    if (stream->room_records == 0 || stream->room_bytes == 0) {
+        return -1;
+    }
+    uint64_t first = pass_lines(stream, lines);
+    const char *id = stream->token.bytes;
+    size_t id_len = stream->token.len;
+    struct record *record = *block;
+    *block = NULL;
+    if (id_len <= RECORD_BLOCK_ID_MAX) {
+        record_block_finish(record, lines, id, id_len, first, arrival_ns);
+        stream_stage_mark(stream, record);
+    } else {
+        stream_stage_mark(stream, record_new_lines(lines, id, id_len, first, arrival_ns));
+        record_block_free(record);
+    }
     return 1;
 }
 

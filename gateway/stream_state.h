@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 
+struct stream_answers;
 struct track;
 
 #define STREAM_STAGE_MAX 1024
@@ -48,7 +49,8 @@ struct stream {
     atomic_bool loaded;
     pthread_mutex_t source_lock; /* shards may want to wake a source that is being stopped */
     struct source *source;
-    struct push_queue *pushes; /* NULL: it takes no posts */
+    struct push_queue *pushes;      /* NULL: it takes no posts */
+    struct stream_answers *answers; /* NULL: it is no configured one of models */
 
     /* The source thread's own: what waits for the next commit. */
     struct record *staged[STREAM_STAGE_MAX];
@@ -80,7 +82,9 @@ struct stream {
 
     pthread_mutex_t health_lock;
     struct stream_health health;
-    struct stream_outcome outcome; /* under health_lock, like the two below */
+    struct stream_outcome outcome;    /* under health_lock, like the three below */
+    char alias[STREAM_ALIAS_MAX + 1]; /* under health_lock; "": none */
+    struct stream_outcome verdict;    /* of stream_cancel_as; code NULL: there was none */
     const char *anew;
     uint64_t done, total;
     atomic_bool has_progress, has_ended;

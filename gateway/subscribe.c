@@ -6,6 +6,7 @@
 #include "connector.h"
 #include "durable.h"
 #include "feed.h"
+#include "generations.h"
 #include "http_encoding.h"
 #include "mem.h"
 #include "params.h"
@@ -128,9 +129,18 @@ choose_format(const struct http_request *request, enum stream_format forced,
     return true;
 }
 
+/* Of a stream that is made for the request alone: it has one reader, and waits for it. */
 static bool
-check_allowed(
-    const struct config_stream *config, const struct params *params, struct refusal *refusal)
+check_own(const struct params *params, struct refusal *refusal)
+{
+    return ((!params->has_slow || params->slow == SLOW_PAUSE) && params->queue_records == 0) ||
+           refuse_with(refusal, 400,
+               "slow, queue: this stream is made for the request alone and waits for it");
+}
+
+static bool
+check_allowed(const struct config_stream *config, const struct subscription *what,
+    const struct params *params, struct refusal *refusal)
 {
     if (params->consumer[0] != '\0' && !config->consumers_allowed) {
         return refuse_with(refusal, 400,
@@ -139,11 +149,11 @@ check_allowed(
     if (is_on_request(config) && params->to.kind != PLACE_NONE) {
         return refuse_with(refusal, 400, "to: this stream ends by itself, or after a limit");
     }
-    if (is_on_request(config)) {
-        return (!params->has_slow || params->slow == SLOW_PAUSE) && params->queue_records == 0
-                   ? true
-                   : refuse_with(refusal, 400,
-                         "slow, queue: this stream is made for the request alone and waits for it");
+    if (is_on_request(config) && what->generation == NULL) {
+        return check_own(params, refusal);
+    }
+    if (what->generation != NULL && !params->follow) {
+        return refuse_with(refusal, 400, "follow: an answer is read to its end, or up to a limit");
     }
     if (params->has_slow && (config->slow_allow & (1u << params->slow)) == 0) {
         return refuse_with(refusal, 400,
@@ -155,6 +165,39 @@ check_allowed(
             (unsigned long long)config->queue_records);
     }
     return true;
+}
+
+/* What came from upstream is kept only of an answer of which that was asked. */
+static bool
+check_raw(const struct config_stream *config, const struct subscription *what,
+    const struct params *params, struct refusal *refusal)
+{
+    if (params->raw && (config->connector->capabilities & CONNECTOR_ANSWERS) == 0) {
+        return refuse_with(refusal, 400, "envelope: raw is for streams of models");
+    }
+    if (params->raw && what->generation != NULL && generation_is_started(what->generation) &&
+        !generation_keeps_raw(what->generation)) {
+        return refuse_with(refusal, 400,
+            "envelope: raw is kept only of answers that were asked for with envelope=raw");
+    }
+    return true;
+}
+
+/* Of an answer that is told in several ways, the one that is wanted. */
+static void
+choose_view(struct params *params, const struct subscription *what)
+{
+    bool several = params->raw || (what->generation != NULL &&
+                                      (generation_keeps_raw(what->generation) ||
+                                          generation_dialect(what->generation)[0] != '\0'));
+    if (!several) {
+        return;
+    }
+    if (params->filter == NULL) {
+        params->filter = filter_new();
+        filter_seal(params->filter);
+    }
+    filter_set_view(params->filter, params->raw ? RECORD_VIEW_UPSTREAM : RECORD_VIEW_EVENTS);
 }
 
 /* Who acks needs ids. */
@@ -309,6 +352,13 @@ refuse(struct conn *conn, const struct http_request *request, const struct refus
     buf_fini(&headers);
 }
 
+/* Where chunks show the end of a body, the connection outlives it. */
+static bool
+keeps_alive(const struct http_request *request, const struct format *format)
+{
+    return request->keep_alive && format->chunked;
+}
+
 static void
 stream_head(struct buf *head, const struct http_request *request, const struct format *format,
     const char *cors)
@@ -324,7 +374,10 @@ stream_head(struct buf *head, const struct http_request *request, const struct f
     if (request->minor == 1) {
         BUF_LITERAL(head, "Transfer-Encoding: chunked\r\n");
     }
-    BUF_LITERAL(head, "Connection: close\r\n\r\n");
+    if (!keeps_alive(request, format)) {
+        BUF_LITERAL(head, "Connection: close\r\n");
+    }
+    BUF_LITERAL(head, "\r\n");
 }
 
 static void
@@ -334,7 +387,7 @@ answer_head(struct conn *conn, const struct http_request *request, const struct 
     struct buf head;
     buf_init(&head);
     stream_head(&head, request, format, cors);
-    conn_reply_raw(conn, &head);
+    conn_reply_raw(conn, &head, keeps_alive(request, format));
     buf_fini(&head);
 }
 
@@ -439,6 +492,7 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
     for (size_t i = 0; i < params->n_own; i++) {
         own[i] = (struct request_param){params->own[i].name, params->own[i].value};
     }
+    replay.keeps_raw = params->raw;
     replay.params = own;
     replay.n_params = params->n_own;
     struct private_stream *made = private_open(shard_privates(conn->shard),
@@ -460,12 +514,35 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
     return made;
 }
 
-/* The private stream of a durable consumer, or of a request. NULL: refusal says why not. */
+/* What this shard has of an answer, which is asked for now where it is not under way yet. */
 static struct private_stream *
-open_own(struct server *server, struct conn *conn, size_t stream, const struct params *params,
-    const struct framer *framer, struct refusal *refusal)
+open_generation(struct conn *conn, const struct subscription *what, const struct params *params,
+    struct refusal *refusal)
 {
     struct err err = {.code = ERR_NONE};
+    const struct generation_ask ask = {
+        .body = what->body.at, .len = what->body.len, .keeps_raw = params->raw};
+    if (generation_is_started(what->generation) ||
+        generation_start(what->generation, &ask, &err) == 0) {
+        return private_share(
+            shard_privates(conn->shard), what->generation, shard_outlet(conn->shard, what->stream));
+    }
+    refuse_with(refusal, err.code == ERR_LIMIT ? 429 : status_of(err.code), "%s", err.text);
+    bool later = refusal->status == 429 || refusal->status == 503;
+    refusal->headers = later ? "Retry-After: 2\r\n" : NULL;
+    return NULL;
+}
+
+/* The private stream of a durable consumer, or of a request. NULL: refusal says why not. */
+static struct private_stream *
+open_own(struct server *server, struct conn *conn, const struct subscription *what,
+    const struct params *params, const struct framer *framer, struct refusal *refusal)
+{
+    size_t stream = what->stream;
+    struct err err = {.code = ERR_NONE};
+    if (what->generation != NULL) {
+        return open_generation(conn, what, params, refusal);
+    }
     if (params->consumer[0] == '\0') {
         return open_request(server, conn, stream, params, framer, refusal);
     }
@@ -477,18 +554,56 @@ open_own(struct server *server, struct conn *conn, size_t stream, const struct p
     return made;
 }
 
+/* Header lines of an answer's own, behind cors: where it is to be found again. */
 static void
-start_session(struct server *server, struct conn *conn, const struct http_request *request,
-    size_t stream, struct format *format, struct params *params, const char *cors)
+add_lines(struct buf *lines, const struct server *server, const struct subscription *what,
+    const char *cors)
+{
+    buf_adds(lines, cors);
+    if (what->generation != NULL) {
+        const char *id = generation_id(what->generation);
+        const char *name = config_of(server, what->stream)->name;
+        buf_addf(lines, "Headgate-Stream: /streams/%s/%s\r\n", name, id);
+        if (!generation_is_started(what->generation)) {
+            buf_addf(lines, "Location: /streams/%s/%s\r\n", name, id);
+        }
+    }
+    buf_addc(lines, '\0');
+}
+
+/* The head of the answer; false: it has been refused. */
+static bool
+make_head(struct buf *head, const struct server *server, struct conn *conn,
+    const struct http_request *request, const struct subscription *what, struct format *format,
+    const char *cors)
 {
     struct refusal refusal = {.status = 0};
-    uint32_t offered = offered_codings(server->config, config_of(server, stream));
+    uint32_t offered = offered_codings(server->config, config_of(server, what->stream));
+    struct buf lines;
+    buf_init(&lines);
+    add_lines(&lines, server, what, cors);
+    bool good = true;
+    if (format->framer != &framer_ws) {
+        stream_head(head, request, format, lines.bytes);
+    } else {
+        good = ws_head(head, request, format, offered, lines.bytes, &refusal);
+    }
+    buf_fini(&lines);
+    if (!good) {
+        refuse(conn, request, &refusal, cors);
+    }
+    return good;
+}
+
+static void
+start_session(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct subscription *what, struct format *format, struct params *params, const char *cors)
+{
+    struct refusal refusal = {.status = 0};
+    size_t stream = what->stream;
     struct buf head;
     buf_init(&head);
-    if (format->framer != &framer_ws) {
-        stream_head(&head, request, format, cors);
-    } else if (!ws_head(&head, request, format, offered, cors, &refusal)) {
-        refuse(conn, request, &refusal, cors);
+    if (!make_head(&head, server, conn, request, what, format, cors)) {
         buf_fini(&head);
         return;
     }
@@ -498,11 +613,12 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
     if (params->filter != NULL && config_of(server, stream)->view == VIEW_TABLE) {
         filter_keep_tombstones(params->filter);
     }
+    choose_view(params, what);
     format->filter = params->filter;
     struct outlet *outlet = shard_outlet(conn->shard, stream);
     struct private_stream *made = NULL;
     if (params->consumer[0] != '\0' || is_on_request(config_of(server, stream))) {
-        made = open_own(server, conn, stream, params, format->framer, &refusal);
+        made = open_own(server, conn, what, params, format->framer, &refusal);
         if (made == NULL) {
             refuse(conn, request, &refusal, cors);
             buf_fini(&head);
@@ -510,8 +626,10 @@ start_session(struct server *server, struct conn *conn, const struct http_reques
         }
         outlet = &made->outlet;
     }
-    struct feed *feed = outlet_feed(outlet, format, outlet->is_private);
+    struct feed *feed =
+        outlet_feed(outlet, format, outlet->is_private && outlet->generation == NULL);
     if (feed != NULL) {
+        conn->keep_alive = keeps_alive(request, format);
         struct session *session = session_new_take(conn, feed, params, &head);
         if (params->consumer[0] != '\0') {
             durable_enter(server, session, stream, made, params->consumer, params->acks);
@@ -533,7 +651,9 @@ parse_params(struct params *params, const struct server *server, struct conn *co
     const struct params_scope scope = {
         .now_ms = shard_wall_ms(conn->shard),
         .keys = stream_keys(server->streams[what->stream]),
-        .own = {config->connector->request_param, config->settings},
+        .own = {what->generation != NULL ? NULL : config->connector->request_param,
+            config->settings},
+        .from_earliest = what->generation != NULL,
     };
     if (params_parse(params, request, &scope, err) != 0) {
         return -1;
@@ -547,7 +667,7 @@ parse_params(struct params *params, const struct server *server, struct conn *co
     if (!params->has_envelope) {
         params->envelope = (enum envelope)what->route->envelope;
     }
-    return route_params(what->route, what->path, params, err);
+    return what->generation != NULL ? 0 : route_params(what->route, what->path, params, err);
 }
 
 void
@@ -565,7 +685,9 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse_with(&refusal, 400, "%s", err.text);
         refuse(conn, request, &refusal, cors);
     } else if (!choose_format(request, what->format, config, &params, &chosen, &refusal) ||
-               !check_allowed(config, &params, &refusal) || !check_ids(&params, chosen, &refusal) ||
+               !check_allowed(config, what, &params, &refusal) ||
+               !check_raw(config, what, &params, &refusal) ||
+               !check_ids(&params, chosen, &refusal) ||
                !choose_coding(server, request, stream, chosen, &coding, &refusal) ||
                !check_snapshot(config, &params, &refusal) ||
                !check_end(server->streams[stream], &params, &refusal)) {
@@ -581,7 +703,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse(conn, request, &refusal, cors);
     } else if (!check_table(server->streams[stream], &params, &refusal)) {
         refuse(conn, request, &refusal, cors);
-    } else if (request->has_body) {
+    } else if (request->has_body && what->body.at == NULL) {
         refuse_with(&refusal, 400, "a subscription has no request body");
         refuse(conn, request, &refusal, cors);
     } else if (request->method == HTTP_HEAD && chosen != FORMAT_WS) {
@@ -592,7 +714,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     } else {
         struct format format = format_of(conn, request, chosen, coding);
         format.envelope = params.envelope;
-        start_session(server, conn, request, stream, &format, &params, cors);
+        start_session(server, conn, request, what, &format, &params, cors);
     }
     params_fini(&params);
 }

@@ -108,6 +108,7 @@ static const struct {
     {"hello", TAIL_EVENT_HELLO},
     {"gap", TAIL_EVENT_GAP},
     {"failed", TAIL_EVENT_FAILED},
+    {"cancelled", TAIL_EVENT_FAILED},
     {"closing", TAIL_EVENT_CLOSING},
     {"end", TAIL_EVENT_END},
 };

@@ -1,6 +1,7 @@
 /* file_check: the first byte says where the rest of the input, a file, is cut into two chunks. The
- * items must be those of the file in one chunk; their ends grow and lie within the file; what is
- * held is bounded; and of each record but text the payload is JSON. */
+ * items must be those of the file in one chunk, and those of lines that are taken together; their
+ * ends grow and lie within the file; what is held is bounded; and of each record but text the
+ * payload is JSON. */
 #ifndef HEADGATE_FILE_CHECK_H
 #define HEADGATE_FILE_CHECK_H
 
@@ -54,8 +55,31 @@ file_take(struct file_sum *sum, enum file_format format, const struct file_item 
     file_add(sum, item->data, item->len);
 }
 
+/* Where together: take the lines that pass on together, as the items that they are. */
+static inline void
+file_take_lines(struct file_sum *sum, enum file_format format, struct file_parser *parser,
+    const char **at, const char *end, size_t size)
+{
+    struct file_lines lines;
+    const char *last = memrchr(*at, '\n', (size_t)(end - *at));
+    if (last == NULL || !file_parser_lines(parser, at, last + 1, &lines)) {
+        return;
+    }
+    file_must(lines.begin + lines.len + 1 == *at && lines.end == file_parser_offset(parser));
+    uint64_t begin = lines.end - (lines.len + 1);
+    for (const char *line = lines.begin; lines.count > 0; lines.count--) {
+        size_t len = (size_t)((const char *)memchr(line, '\n', (size_t)(*at - line)) - line);
+        uint64_t behind = begin + (uint64_t)(line + len + 1 - lines.begin);
+        const struct file_item item = {
+            .data = line, .len = len, .end = behind, .is_json_line = true};
+        file_take(sum, format, &item, size);
+        line += len + 1;
+        file_must(lines.count > 1 || line == *at);
+    }
+}
+
 static inline uint64_t
-file_sum_of(enum file_format format, const char *file, size_t size, size_t cut)
+file_sum_of(enum file_format format, const char *file, size_t size, size_t cut, bool together)
 {
     struct file_item item;
     struct file_sum sum = {0};
@@ -63,8 +87,14 @@ file_sum_of(enum file_format format, const char *file, size_t size, size_t cut)
     for (size_t from = 0; from < size;) {
         size_t to = from < cut ? cut : size;
         const char *at = file + from;
-        while (file_parser_next(parser, &at, file + to, &item)) {
-            file_take(&sum, format, &item, size);
+        for (bool more = true; more;) {
+            if (together) {
+                file_take_lines(&sum, format, parser, &at, file + to, size);
+            }
+            more = file_parser_next(parser, &at, file + to, &item);
+            if (more) {
+                file_take(&sum, format, &item, size);
+            }
         }
         file_must(at == file + to && file_parser_offset(parser) == to);
         file_must(file_parser_held_bytes(parser) <= FILE_CHECK_MAX);
@@ -84,7 +114,9 @@ file_check(enum file_format format, const uint8_t *bytes, size_t len)
         const char *file = (const char *)bytes + 1;
         size_t size = len - 1;
         size_t cut = bytes[0] < size ? bytes[0] : size;
-        file_must(file_sum_of(format, file, size, size) == file_sum_of(format, file, size, cut));
+        uint64_t sum = file_sum_of(format, file, size, size, false);
+        file_must(sum == file_sum_of(format, file, size, cut, false));
+        file_must(sum == file_sum_of(format, file, size, cut, true));
     }
 }
 

@@ -100,6 +100,40 @@ check_alike(const char *text, size_t len)
     buf_fini(&scratch);
 }
 
+/* Is the line one that passes on as it is, by the scanner of single texts? */
+static bool
+passes(const char *line, size_t len, size_t most)
+{
+    size_t start, end;
+    return len <= most && json_scan(line, len, &start, &end) == JSON_ONE_LINE && start == 0 &&
+           end == len && (*line == '{' || *line == '[');
+}
+
+/* Lines together are judged as each alone. */
+static void
+check_lines(const char *text, size_t size)
+{
+    const char *last = size == 0 ? NULL : memrchr(text, '\n', size);
+    size_t len = last == NULL ? 0 : (size_t)(last + 1 - text);
+    size_t most = size % 100, at = 0;
+    uint64_t count, expected = 0;
+    char *lines = malloc(len == 0 ? 1 : len);
+    if (len > 0) {
+        memcpy(lines, text, len);
+    }
+    size_t taken = json_lines(lines, len, most, &count);
+    while (at < len) {
+        size_t line = (size_t)((char *)memchr(lines + at, '\n', len - at) - (lines + at));
+        if (!passes(lines + at, line, most)) {
+            break;
+        }
+        at += line + 1;
+        expected++;
+    }
+    expect(taken == at && count == expected);
+    free(lines);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -113,6 +147,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_writers(&out, text, size);
     check_record(&out, text, size);
     check_alike(text, size);
+    check_lines(text, size);
     free(text);
     buf_fini(&out);
     return 0;

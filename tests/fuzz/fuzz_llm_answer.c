@@ -1,8 +1,10 @@
 /* fuzz: the dialects' decoders. The first byte chooses the dialect, the second says where the rest,
  * an answer, is cut into two chunks. The events are those of the answer in one chunk: each is one
- * line of JSON, there is one end, it is the last, and all of them are within the bound. */
+ * line of JSON, there is one end, it is the last, and all of them are within the bound. What the
+ * events are in each client's dialect is lines of JSON too, and none is longer than its bound. */
 #include "json.h"
 #include "llm_dialect.h"
+#include "llm_out.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,6 +35,31 @@ take(struct buf *out, struct llm_decoder *decoder, bool *ended)
         buf_addc(out, '\n');
         llm_decoder_take(decoder);
     }
+}
+
+static void
+say(const struct llm_out_dialect *dialect, bool whole, const struct llm_dialect *in,
+    const char *bytes, size_t len)
+{
+    const struct llm_out_options options = {.whole = whole, .id = "", .max_bytes = 3000};
+    struct llm_decoder *decoder = llm_decoder_new(in, &limits);
+    struct llm_out *out = llm_out_new(dialect, &options);
+    struct llm_event event;
+    struct llm_wire wire;
+    size_t start, end;
+    llm_decoder_keep_raw(decoder);
+    llm_decoder_feed(decoder, bytes, len);
+    llm_decoder_finish(decoder);
+    for (; llm_decoder_peek(decoder, &event); llm_decoder_take(decoder)) {
+        llm_out_event(out, &event);
+        for (; llm_out_peek(out, &wire); llm_out_take(out)) {
+            must(wire.len <= options.max_bytes);
+            must((wire.len == 6 && memcmp(wire.data, "[DONE]", 6) == 0) ||
+                 json_scan(wire.data, wire.len, &start, &end) == JSON_ONE_LINE);
+        }
+    }
+    llm_out_free(out);
+    llm_decoder_free(decoder);
 }
 
 static void
@@ -69,5 +96,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(whole.len == cut.len && memcmp(whole.bytes, cut.bytes, cut.len) == 0);
     buf_fini(&whole);
     buf_fini(&cut);
+    for (size_t i = 0; llm_out_dialects[i] != NULL; i++) {
+        say(llm_out_dialects[i], (data[1] & 1) != 0, dialect, bytes, len);
+    }
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "../../gateway/clock.h"
 #include "../../gateway/log.h"
 #include "../../gateway/mem.h"
+#include "../../gateway/stream_answers.h"
 #include "../../gateway/stream_source.h"
 
 #include <pthread.h>
@@ -386,6 +387,50 @@ stream_lane_settled(const struct stream *stream, uint32_t lane)
 }
 
 bool
+stream_keeps_all(const struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+bool
+stream_is_full(struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+void
+stream_source_alias(struct stream *stream, const char *alias)
+{
+    (void)stream;
+    (void)alias;
+}
+
+void
+stream_answer_first(struct stream *stream, int64_t ns)
+{
+    (void)stream;
+    (void)ns;
+}
+
+void
+stream_answer_tokens(struct stream *stream, const char *model, uint64_t input, uint64_t output)
+{
+    (void)stream;
+    (void)model;
+    (void)input;
+    (void)output;
+}
+
+void
+stream_answer_status(struct stream *stream, int status)
+{
+    (void)stream;
+    (void)status;
+}
+
+bool
 stream_is_private(const struct stream *stream)
 {
     (void)stream;
@@ -456,7 +501,9 @@ keep(const struct record_input *in, int64_t arrival_ns)
         .key_len = in->key_len,
         .data = copy_bytes(in->data, in->data_len),
         .data_len = in->data_len,
+        .views = in->views,
         .n_headers = in->n_headers};
+    snprintf(record.type, sizeof record.type, "%s", in->type == NULL ? "" : in->type);
     for (size_t i = 0; i < in->n_headers && i < FAKE_HEADERS; i++) {
         const struct record_header *header = &in->headers[i];
         snprintf(record.headers[i].name, sizeof record.headers[i].name, "%.*s",
@@ -544,6 +591,22 @@ stream_stage_lines(struct stream *stream, const struct record_lines *lines, int6
     lane->next = lines->last_offset + 1;
     pthread_mutex_unlock(&stream->lock);
     return 1;
+}
+
+int
+stream_stage_block(struct stream *stream, struct record **block, const struct record_lines *lines,
+    int64_t arrival_ns)
+{
+    int result = stream_stage_lines(stream, lines, arrival_ns);
+    pthread_mutex_lock(&stream->lock);
+    stream->disorder |= lines->bytes != record_block_bytes(*block);
+    pthread_mutex_unlock(&stream->lock);
+    if (result == 1) { /* what is left of it is not the source's any more */
+        memset(record_block_bytes(*block), 'X', lines->len + RECORD_FRAME_AFTER);
+        record_block_free(*block);
+        *block = NULL;
+    }
+    return result;
 }
 
 int

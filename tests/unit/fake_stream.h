@@ -18,6 +18,8 @@ struct fake_record {
     int64_t time_ms, arrival_ns;
     char *key, *data; /* NULL as in the input; else with a NUL after them */
     size_t key_len, data_len;
+    char type[80]; /* "": it has none */
+    unsigned views;
     size_t n_headers;
     struct {
         char name[32], value[32];

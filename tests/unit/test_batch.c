@@ -378,10 +378,43 @@ START_TEST(lines_are_counted_one_by_one_and_stand_behind_the_last)
 }
 END_TEST
 
+START_TEST(a_block_goes_out_from_where_its_lines_were_read_into)
+{
+    static const char text[] = "{\"a\":1}\n[2]\nnull";
+    struct format format = {.framer = &framer_ndjson, .envelope = ENVELOPE_DATA};
+    static const char *const expected[] = {
+        "{\"a\":1}\n[2]\nnull\n", "00000011\r\n{\"a\":1}\n[2]\nnull\n\r\n"};
+    for (int chunked = 0; chunked < 2; chunked++) {
+        struct record *block = record_block_new(sizeof text - 1);
+        char *bytes = memcpy(record_block_bytes(block), text, sizeof text - 1);
+        const struct record_lines lines = {0, 30, 3, bytes, sizeof text - 1};
+        format.chunked = chunked != 0;
+        record_block_finish(block, &lines, "behind", 6, 10, 5);
+        ck_assert(record_has_frame(block) && record_has_id(block, "behind", 6));
+        ck_assert_uint_eq(block->first, 10);
+        for (int again = 0; again < 2; again++) { /* who could not send it encodes it anew */
+            struct batch *batch =
+                batch_encode(&format, (struct stand){.seq = 7}, "before", 6, &block, 1, false);
+            size_t len;
+            ck_assert_uint_eq(batch->n_units, 1);
+            ck_assert_uint_eq(batch->units[0].records, 3);
+            ck_assert_uint_eq(batch->units[0].end, batch->bytes.len);
+            ck_assert_int_eq(memcmp(batch_id(batch, 1, &len), "behind", 6), 0);
+            ck_assert_uint_eq(batch->bytes.len, strlen(expected[chunked]));
+            ck_assert_int_eq(memcmp(batch->bytes.bytes, expected[chunked], batch->bytes.len), 0);
+            ck_assert(batch->bytes.bytes + 10 * chunked == bytes);
+            batch_unref(batch);
+        }
+        record_unref(block);
+    }
+}
+END_TEST
+
 UNIT_MAIN("batch", a_batch_is_its_records_one_after_the_other,
     a_cut_at_every_byte_gives_the_right_unit_stand_and_id,
     a_frame_is_a_unit_and_a_chunk_holds_a_few_small_records,
     a_gap_that_a_transport_has_no_place_for_leaves_no_byte,
     only_the_first_record_of_an_array_has_no_comma_before_it,
     a_batch_stands_behind_what_its_filter_passed_over,
-    lines_are_counted_one_by_one_and_stand_behind_the_last)
+    lines_are_counted_one_by_one_and_stand_behind_the_last,
+    a_block_goes_out_from_where_its_lines_were_read_into)

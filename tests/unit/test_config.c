@@ -329,6 +329,28 @@ START_TEST(tls_needs_both_files_and_reads_them)
 }
 END_TEST
 
+START_TEST(routes_of_sdks_are_for_streams_of_models)
+{
+    static const struct {
+        const char *route, *error;
+    } rows[] = {
+        {"/v1: {kind: openai, stream: a}", "must be one of models"},
+        {"/v1: {kind: openai}", "is required"},
+        {"/: {kind: anthropic, stream: m, format: sse}", "format and envelope are for kind stream"},
+        {"'/{x}': {kind: anthropic, stream: m}", "has no variables"},
+        {"/v1: {kind: openai, stream: m, directory: /d}", "directory is for kind download"},
+    };
+    static const char models[] =
+        "  m: {source: {llm: {upstreams: [{name: u, base_url: 'http://u'}]}}}\n";
+    char text[1000];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(text, sizeof text, "streams:\n  a:\n" SOURCE "%sroutes:\n  %s\n", models,
+            rows[i].route);
+        assert_error_has(text, rows[i].error);
+    }
+}
+END_TEST
+
 START_TEST(routes_are_exact_clean_paths)
 {
     static const char *const bad[] = {"a", "/a b", "/a?b", "/%41", "//", "/a//b", "/.", "/a/..",
@@ -754,7 +776,8 @@ UNIT_MAIN("config", empty_file_has_every_default, stream_has_its_defaults_and_it
     ring_must_hold_what_a_subscriber_may_be_behind, every_thread_has_a_connection,
     conflate_is_a_policy_with_a_bound_of_its_own, listeners_take_every_form,
     addresses_that_are_none_are_refused, listeners_in_each_others_way_are_refused,
-    tls_needs_both_files_and_reads_them, routes_are_exact_clean_paths, origins_are_checked,
+    tls_needs_both_files_and_reads_them, routes_are_exact_clean_paths,
+    routes_of_sdks_are_for_streams_of_models, origins_are_checked,
     variables_and_files_are_filled_in, what_cannot_be_filled_in_is_named,
     filled_in_value_is_never_structure_nor_shown,
     yaml_that_we_do_not_take_is_refused_with_its_place, deep_and_large_files_are_refused_quickly,

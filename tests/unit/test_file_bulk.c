@@ -116,7 +116,7 @@ END_TEST
 START_TEST(only_neighbours_are_gathered_and_only_so_many)
 {
     static char chunk[3 * FILE_BULK_BYTES];
-    struct file_bulk bulk = {.count = 0};
+    struct file_lines bulk = {.count = 0};
     memset(chunk, '1', sizeof chunk);
     chunk[2] = chunk[5] = '\n';
     ck_assert(file_bulk_add(&bulk, &(struct file_item){.data = chunk, .len = 2, .end = 3}));

@@ -436,8 +436,39 @@ START_TEST(random_filters_agree_with_a_tree)
 }
 END_TEST
 
+START_TEST(a_view_shows_its_own_records_and_those_of_all)
+{
+    static const char data[] = "{\"n\":5}";
+    struct filter *plain = where_of("/n>4");
+    struct filter *both = where_of("/n>4");
+    struct filter *view = filter_new();
+    struct buf scratch;
+    buf_init(&scratch);
+    filter_seal(view);
+    ck_assert(!filter_is_view(view));
+    filter_set_view(view, RECORD_VIEW_CLIENT);
+    filter_set_view(both, RECORD_VIEW_CLIENT);
+    ck_assert(filter_is_view(view) && !filter_is_view(both));
+    ck_assert(!filter_same(plain, both) && !filter_same(view, both));
+    for (unsigned views = 0; views < 8; views++) {
+        struct record_input in = {.data = data, .data_len = sizeof data - 1, .views = views};
+        struct record *record = record_new(&in, "AQA", 3, "{\"offset\":", 1, &scratch);
+        bool shown = views == 0 || (views & RECORD_VIEW_CLIENT) != 0;
+        ck_assert_int_eq(filter_passes(view, record), shown);
+        ck_assert_int_eq(filter_passes(both, record), shown);
+        ck_assert(filter_passes(plain, record));
+        record_unref(record);
+    }
+    buf_fini(&scratch);
+    filter_unref(plain);
+    filter_unref(both);
+    filter_unref(view);
+}
+END_TEST
+
 UNIT_MAIN("filter", each_comparison_answers_as_the_table_says,
     a_tombstone_passes_no_comparison_and_a_gap_passes_all,
     any_of_the_keys_and_all_of_the_comparisons, what_cannot_be_compiled_is_refused_by_name,
     of_many_keys_each_is_found_and_no_other, the_bounds_hold_and_repeats_count_once,
-    the_same_parts_in_any_order_are_the_same_filter, random_filters_agree_with_a_tree)
+    the_same_parts_in_any_order_are_the_same_filter, random_filters_agree_with_a_tree,
+    a_view_shows_its_own_records_and_those_of_all)

@@ -3,7 +3,9 @@
 
 #include "../../connectors/connector.h"
 #include "../../connectors/llm_settings.h"
+#include "../../gateway/buf.h"
 #include "../../gateway/mem.h"
+#include "../../gateway/record.h"
 #include "fake_stream.h"
 #include "llm_server.h"
 
@@ -136,6 +138,98 @@ START_TEST(an_answer_is_a_stream_that_ends)
     fake_stream_free(stream);
     llm_server_free(server);
     teardown();
+}
+END_TEST
+
+/* Records of one view of an answer that an SDK asked for: their names and data, a line each. */
+static void
+check_view(struct stream *stream, unsigned view, const char *wanted)
+{
+    struct buf lines;
+    buf_init(&lines);
+    for (size_t i = 0; i < fake_stream_count(stream); i++) {
+        const struct fake_record *record = fake_stream_record(stream, i);
+        ck_assert_uint_ne(record->views, 0);
+        if ((record->views & view) != 0) {
+            buf_addf(&lines, "%s %s\n", record->type, record->data);
+        }
+    }
+    buf_addc(&lines, '\0');
+    ck_assert_str_eq(lines.bytes, wanted);
+    buf_fini(&lines);
+}
+
+/* Asked as an SDK asks, with one record of room at a time: what its view is, and all of it is
+ * there.
+ */
+static void
+check_sdk(const char *dialect, bool whole, bool raw, unsigned view, const char *wanted)
+{
+    static const char body[] = "{\"model\":\"m\",\"max_tokens\":9,\"stream\":true,\"messages\":"
+                               "[{\"role\":\"user\",\"content\":\"Hi\"}]}";
+    static const struct llm_script script = SCRIPT(OPENAI_ANSWER, 0, LLM_THEN_CLOSE);
+    struct err err = {0};
+    setup();
+    struct llm_server *server = llm_server_new(&script, 1, false);
+    struct stream *stream = fake_stream_new(1, 1 << 20);
+    set_upstream(0, "one", 1, llm_server_url(server));
+    const struct replay replay = {.kind = REPLAY_EARLIEST,
+        .body = body,
+        .body_len = sizeof body - 1,
+        .name = "N",
+        .dialect = dialect,
+        .whole = whole,
+        .keeps_raw = raw};
+    struct source *source = llm_connector.start(&settings, stream, &replay, &err);
+    ck_assert_msg(source != NULL, "%s", err.text);
+    struct fake_outcome outcome = fake_stream_wait_outcome(stream, SECONDS);
+    ck_assert(outcome.ended && outcome.failure == NULL);
+    check_view(stream, RECORD_VIEW_EVENTS,
+        " {\"type\":\"start\",\"model\":\"m\",\"upstream_id\":\"c1\"}\n"
+        " {\"type\":\"text\",\"text\":\"Hel\"}\n {\"type\":\"text\",\"text\":\"lo\"}\n"
+        " {\"type\":\"usage\",\"exact\":true,\"input_tokens\":3,\"output_tokens\":2}\n"
+        " {\"type\":\"done\",\"reason\":\"stop\",\"upstream_reason\":\"stop\"}\n");
+    check_view(stream, view, wanted);
+    ck_assert(!fake_stream_disorder(stream));
+    llm_connector.stop(source);
+    fake_stream_free(stream);
+    llm_server_free(server);
+    teardown();
+}
+
+#define CAME                                                                                       \
+    " {\"id\":\"c1\",\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"role\":"               \
+    "\"assistant\",\"content\":\"\"}}]}\n"                                                         \
+    " {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n"               \
+    " {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"lo\"}}]}\n"                \
+    " {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}],"         \
+    "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n [DONE]\n"
+
+START_TEST(an_sdk_reads_what_came_or_what_is_made_of_it)
+{
+    check_sdk("openai", false, false, RECORD_VIEW_CLIENT, CAME);
+    check_sdk("anthropic", false, true, RECORD_VIEW_UPSTREAM, CAME);
+    check_sdk("anthropic", false, false, RECORD_VIEW_CLIENT,
+        "message_start {\"type\":\"message_start\",\"message\":{\"id\":\"msg_N\",\"type\":"
+        "\"message\",\"role\":\"assistant\",\"model\":\"m\",\"content\":[],\"stop_reason\":null,"
+        "\"stop_sequence\":null,\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}}\n"
+        "content_block_start {\"type\":\"content_block_start\",\"index\":0,\"content_block\":"
+        "{\"type\":\"text\",\"text\":\"\"}}\n"
+        "content_block_delta {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
+        "\"text_delta\",\"text\":\"Hel\"}}\n"
+        "content_block_delta {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
+        "\"text_delta\",\"text\":\"lo\"}}\n"
+        "content_block_stop {\"type\":\"content_block_stop\",\"index\":0}\n"
+        "message_delta {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\","
+        "\"stop_sequence\":null},\"usage\":{\"output_tokens\":2,\"input_tokens\":3,"
+        "\"cache_read_input_tokens\":0,\"cache_creation_input_tokens\":0}}\n"
+        "message_stop {\"type\":\"message_stop\"}\n");
+    check_sdk("anthropic", true, false, RECORD_VIEW_CLIENT,
+        " {\"id\":\"msg_N\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"m\","
+        "\"content\":"
+        "[{\"type\":\"text\",\"text\":\"Hello\"}],\"stop_reason\":\"end_turn\",\"stop_sequence\":"
+        "null,\"usage\":{\"output_tokens\":2,\"input_tokens\":3,\"cache_read_input_tokens\":0,"
+        "\"cache_creation_input_tokens\":0}}\n");
 }
 END_TEST
 
@@ -389,7 +483,8 @@ START_TEST(a_configuration_that_cannot_work_is_refused)
     pair = (struct config_pair){.name = texts[2], .value = texts[5]};
     ck_assert_int_eq(llm_connector.check(&settings, &err), 0);
     upstreams[0].dialect = 0;
-    const char *const *headers = llm_settings_headers(&upstreams[0]);
+    const struct llm_client nobody = {.n = 0};
+    const char *const *headers = llm_settings_headers(&upstreams[0], &nobody);
     ck_assert_str_eq(headers[0], "x-api-key: key-1");
     ck_assert_str_eq(headers[1], "Anthropic-Version: 2026-10-21"); /* in place of ours */
     ck_assert_ptr_null(headers[2]);
@@ -428,6 +523,7 @@ START_TEST(a_model_goes_to_those_that_name_it_in_their_order)
 END_TEST
 
 UNIT_MAIN("llm", an_answer_is_a_stream_that_ends, an_answer_waits_for_room,
+    an_sdk_reads_what_came_or_what_is_made_of_it,
     a_failure_is_the_end_of_the_stream_with_what_was_used,
     an_answer_that_is_cut_anywhere_has_failed, the_next_upstream_answers_in_its_own_dialect,
     a_stop_closes_the_connection_and_publishes_nothing_more,

@@ -275,6 +275,8 @@ START_TEST(bodies_of_errors_are_understood)
         "{\"object\":\"error\",\"message\":\"m\",\"type\":\"BadRequestError\",\"code\":400}",
         LLM_UPSTREAM_ERROR, LLM_INVALID_REQUEST, "m");
     check_error("{\"detail\":\"Not Found\"}", LLM_NOT_FOUND, LLM_NOT_FOUND, "Not Found");
+    check_error("{\"error\":{\"message\":\"m\",\"type\":\"invalid_request_error\"}}",
+        LLM_AUTHENTICATION, LLM_AUTHENTICATION, "m");
     check_error("<html>502</html>", LLM_UPSTREAM_ERROR, LLM_UPSTREAM_ERROR, "");
     check_error("", LLM_OVERLOADED, LLM_OVERLOADED, "");
 }

@@ -147,7 +147,10 @@ START_TEST(names_of_choices_are_all_known)
         snprintf(query, sizeof query, "envelope=%s", envelopes[i]);
         accept(query);
         ck_assert_int_eq(params.envelope, i);
+        ck_assert(!params.raw);
     }
+    accept("envelope=raw");
+    ck_assert(params.raw && params.envelope == ENVELOPE_RECORD);
     for (int i = 0; i < SLOW_POLICY_COUNT; i++) {
         snprintf(query, sizeof query, "slow=%s", slow_policy_names[i]);
         accept(query);
@@ -157,7 +160,7 @@ START_TEST(names_of_choices_are_all_known)
     refused("format=SSE", "format: ");
     refused("format=", "format: ");
     refused("format", "format: ");
-    refused("envelope=raw", "envelope: ");
+    refused("envelope=xml", "envelope: ");
     refused("slow=drop", "slow: ");
     refused("follow=yes", "follow: ");
     refused("follow=", "follow: ");

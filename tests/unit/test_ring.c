@@ -463,7 +463,31 @@ START_TEST(settled_is_the_slowest_that_must_not_lose_else_the_furthest)
 }
 END_TEST
 
-UNIT_MAIN("ring", an_empty_ring_begins_at_one,
+START_TEST(a_small_ring_grows_and_is_like_any_other)
+{
+    struct ring *ring = ring_new_small(300, 1000000, 1);
+    append(ring, 50);
+    append(ring, 200);
+    for (uint64_t seq = 1; seq <= 250; seq++) {
+        struct record *record;
+        ck_assert_uint_eq(ring_read(ring, seq, &record, 1, 1000), 1);
+        ck_assert_uint_eq(record->seq, seq);
+        record_unref(record);
+    }
+    append(ring, 100); /* beyond its bound it evicts */
+    struct ring_state state;
+    ring_state(ring, &state);
+    ck_assert_uint_eq(state.records, 300);
+    ck_assert_uint_eq(state.tail_seq, 51);
+    struct record *oldest;
+    ck_assert_uint_eq(ring_read(ring, 51, &oldest, 1, 1000), 1);
+    ck_assert_uint_eq(oldest->seq, 51);
+    record_unref(oldest);
+    ring_free(ring);
+}
+END_TEST
+
+UNIT_MAIN("ring", a_small_ring_grows_and_is_like_any_other, an_empty_ring_begins_at_one,
     records_beyond_the_count_are_evicted_and_the_last_one_can_be_peeked,
     a_record_larger_than_the_ring_stands_alone_in_it, a_read_takes_one_record_whatever_its_size,
     the_ring_agrees_with_a_model_that_keeps_everything,

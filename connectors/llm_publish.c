@@ -1,0 +1,188 @@
+/* llm_publish: see llm_publish.h. */
+#include "llm_publish.h"
+
+#include "../gateway/clock.h"
+#include "../gateway/record_type.h"
+#include "../gateway/stream_answers.h"
+#include "../gateway/stream_source.h"
+
+#include <string.h>
+
+static void
+count(struct llm_http_user *user, const struct llm_event *event)
+{
+    bool own =
+        event->kind == LLM_TEXT || event->kind == LLM_THINKING || event->kind == LLM_TOOL_CALL;
+    if (own && !user->begun) {
+        user->begun = true;
+        stream_answer_first(user->stream, clock_mono_ns() - user->asked_ns);
+    }
+    if (event->kind == LLM_USAGE) {
+        const struct llm_usage *usage = llm_usage_of(user->decoder);
+        stream_answer_tokens(user->stream, user->routes[user->target].label,
+            usage->has_input ? usage->input : 0, usage->has_output ? usage->output : 0);
+    }
+}
+
+/* The place that says what a record of an answer is. */
+static bool
+stage(struct llm_http_user *user, unsigned views, const char *type, const char *data, size_t len)
+{
+    bool several = user->out != NULL || user->raw_views != 0;
+    struct record_input in = {.lane = user->lane,
+        .offset = user->offset,
+        .time_ms = -1,
+        .type = type,
+        .data = data,
+        .data_len = len,
+        .views = several ? views : 0};
+    if (user->room == 0 || stream_stage(user->stream, &in, clock_mono_ns()) < 0) {
+        return false;
+    }
+    user->room--;
+    user->offset++;
+    return true;
+}
+
+/* A chunk of usage alone, which we asked for. */
+static bool
+is_usage_chunk(const struct llm_event *event)
+{
+    struct llm_value chunk = llm_json_root(event->json, event->len);
+    struct llm_value choices = llm_json_get(chunk, "choices");
+    return llm_json_is_array(choices) && choices.len == strlen("[]") &&
+           llm_json_is_object(llm_json_get(chunk, "usage"));
+}
+
+static bool
+stage_raw(struct llm_http_user *user, const struct llm_event *event)
+{
+    char type[RECORD_TYPE_MAX + 1] = "";
+    unsigned views = user->raw_views;
+    if (user->drops_usage && is_usage_chunk(event)) {
+        views &= ~RECORD_VIEW_CLIENT;
+    }
+    if (event->name != NULL && record_type_fault(event->name, event->name_len) == NULL) {
+        memcpy(type, event->name, event->name_len);
+        type[event->name_len] = '\0';
+    }
+    return views == 0 || stage(user, views, type[0] == '\0' ? NULL : type, event->json, event->len);
+}
+
+/* What is left to be told of the events so far to who reads another dialect. */
+static bool
+stage_wires(struct llm_http_user *user)
+{
+    struct llm_wire wire;
+    while (user->out != NULL && llm_out_peek(user->out, &wire)) {
+        if (!stage(user, RECORD_VIEW_CLIENT, wire.name, wire.data, wire.len)) {
+            return false;
+        }
+        llm_out_take(user->out);
+    }
+    return true;
+}
+
+/* The upstream's own id for the answer, by which the SDK asks for it again. */
+static void
+tell_alias(struct llm_http_user *user, const struct llm_event *event)
+{
+    struct llm_value root = {event->json, event->len};
+    struct buf id;
+    buf_init(&id);
+    llm_json_text(&id, llm_json_inside(llm_json_get(root, "upstream_id")));
+    buf_addc(&id, '\0');
+    stream_source_alias(user->stream, id.bytes);
+    buf_fini(&id);
+}
+
+/* One event of the decoder's; false: there is no room for it. */
+static bool
+stage_event(struct llm_http_user *user, const struct llm_event *event)
+{
+    if (event->kind == LLM_RAW) {
+        return stage_raw(user, event);
+    }
+    if (event->kind == LLM_FAILED) { /* that is how the stream ends, not what is in it */
+        return true;
+    }
+    if (!stage(user, RECORD_VIEW_EVENTS, NULL, event->json, event->len)) {
+        return false;
+    }
+    if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses) {
+        tell_alias(user, event);
+    }
+    if (user->out != NULL) {
+        llm_out_event(user->out, event);
+    }
+    return true;
+}
+
+static void
+tell_end(struct llm_http_user *user)
+{
+    enum llm_code code = llm_decoder_code(user->decoder);
+    const char *message = llm_decoder_message(user->decoder);
+    user->ended = true;
+    stream_source_end(user->stream, message[0] == '\0' ? NULL : llm_code_name(code),
+        message[0] == '\0' ? NULL : message);
+}
+
+void
+llm_publish_failure(struct llm_http_user *user, enum llm_code code, const char *message)
+{
+    user->ended = true;
+    stream_source_end(user->stream, llm_code_name(code), message);
+}
+
+enum llm_http_more
+llm_publish(struct llm_http_user *user)
+{
+    struct llm_event event;
+    user->room = stream_room(user->stream);
+    bool full = !stage_wires(user);
+    while (!full && llm_decoder_peek(user->decoder, &event)) {
+        full = !stage_event(user, &event);
+        if (!full) {
+            count(user, &event);
+            llm_decoder_take(user->decoder);
+            full = !stage_wires(user);
+        }
+    }
+    stream_commit(user->stream);
+    if (full && !stream_is_full(user->stream)) {
+        return LLM_HTTP_FULL;
+    }
+    if (full && !user->ended) {
+        llm_publish_failure(user, LLM_TOO_LARGE, "the answer is larger than generations.bytes");
+    }
+    if (user->out != NULL && llm_out_is_over(user->out) && !user->ended) {
+        llm_publish_failure(user, LLM_TOO_LARGE, "the answer is larger than max_record");
+    }
+    if (llm_decoder_ended(user->decoder) && !user->ended) {
+        tell_end(user);
+    }
+    return user->ended ? LLM_HTTP_ENOUGH : LLM_HTTP_MORE;
+}
+
+/* What the client reads: what comes from the upstream, or what is made of it. */
+void
+llm_publish_begin(struct llm_http_user *user, bool same)
+{
+    const struct llm_reader *reader = &user->reader;
+    bool passes = same && !reader->whole;
+    user->raw_views =
+        (user->keeps_raw ? RECORD_VIEW_UPSTREAM : 0) | (passes ? RECORD_VIEW_CLIENT : 0);
+    user->drops_usage = passes && reader->dialect == &llm_out_openai && !reader->usage_chunk;
+    if (user->raw_views != 0) {
+        llm_decoder_keep_raw(user->decoder);
+    }
+    if (reader->dialect != NULL && !passes) {
+        user->out =
+            llm_out_new(reader->dialect, &(struct llm_out_options){.whole = reader->whole,
+                                             .usage_chunk = reader->usage_chunk,
+                                             .created_s = reader->created_s,
+                                             .id = reader->id,
+                                             .max_bytes = stream_max_record_bytes(user->stream)});
+    }
+}

@@ -1,0 +1,26 @@
+/* generate: a POST that asks a model, and what else is done to its answer by HTTP but reading it
+ * (subscribe.c). Thread  shard. */
+#ifndef HEADGATE_GENERATE_H
+#define HEADGATE_GENERATE_H
+
+#include "server.h"
+
+/* generate_takes: a POST to the stream with this index begins an answer. */
+bool generate_takes(const struct server *server, size_t stream);
+
+/* generate: answer such a POST: once its body is whole, with the answer as a stream. same_origin:
+ * its Origin is this host's or a configured one, or it has none; cors: header lines for the answer.
+ */
+void generate(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct subscription *what, bool same_origin, const char *cors);
+
+/* generate_find: the answer with that id of the stream, with a reference; NULL: the request has
+ * been answered with 404. */
+struct generation *generate_find(struct server *server, struct conn *conn,
+    const struct http_request *request, size_t stream, const char *id, const char *cors);
+
+/* generate_delete: answer a DELETE of one: it is cancelled, if it has not ended. */
+void generate_delete(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct subscription *what, const char *id, bool same_origin, const char *cors);
+
+#endif

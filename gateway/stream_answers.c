@@ -1,0 +1,65 @@
+/* stream_answers: rows are found by name and taken by the first who needs one. Any thread. */
+#include "stream_answers.h"
+
+#include "stream_state.h"
+
+#include <string.h>
+
+struct stream_answers *
+stream_answers(struct stream *stream)
+{
+    return stream->tally->answers;
+}
+
+void
+stream_answer_first(struct stream *stream, int64_t ns)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        histogram_add(&answers->first, ns, 1);
+    }
+}
+
+static struct answer_model *
+row_of(struct stream_answers *answers, const char *model)
+{
+    for (size_t i = 0; i < STREAM_ANSWER_MODELS; i++) {
+        struct answer_model *row = &answers->models[i];
+        const char *there = NULL;
+        if (atomic_compare_exchange_strong(&row->name, &there, model) ||
+            strcmp(there, model) == 0) {
+            return row;
+        }
+    }
+    struct answer_model *last = &answers->models[STREAM_ANSWER_MODELS];
+    atomic_store(&last->name, STREAM_ANSWER_OTHER);
+    return last;
+}
+
+void
+stream_answer_tokens(struct stream *stream, const char *model, uint64_t input, uint64_t output)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        struct answer_model *row = row_of(answers, model);
+        atomic_fetch_add_explicit(&row->input, input, memory_order_relaxed);
+        atomic_fetch_add_explicit(&row->output, output, memory_order_relaxed);
+    }
+}
+
+void
+stream_answer_status(struct stream *stream, int status)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers == NULL || status <= 0) {
+        return; /* without one, headgate_source_errors_total says why */
+    }
+    for (size_t i = 0; i < STREAM_ANSWER_STATUSES; i++) {
+        struct answer_status *row = &answers->statuses[i];
+        int there = 0;
+        if (atomic_compare_exchange_strong(&row->status, &there, status) || there == status) {
+            atomic_fetch_add_explicit(&row->count, 1, memory_order_relaxed);
+            return;
+        }
+    }
+}
