@@ -1,6 +1,6 @@
 /* kafka_lines: neighbours of a partition whose payloads are JSON, one line each, gathered to go on
  * as one piece (stream_stage_lines): for the one subscriber that catches up and takes nothing else
- * of a record. Thread  source. */
+ * of a record. Holds one piece at the most. Thread  source. */
 #ifndef HEADGATE_KAFKA_LINES_H
 #define HEADGATE_KAFKA_LINES_H
 
