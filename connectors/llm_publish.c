@@ -151,6 +151,7 @@ llm_publish(struct llm_http_user *user)
     }
     stream_commit(user->stream);
     if (full && !stream_is_full(user->stream)) {
+        (void)stream_room(user->stream); /* who finds none is woken when there is some again */
         return LLM_HTTP_FULL;
     }
     if (full && !user->ended) {

@@ -48,16 +48,20 @@ asking_free(void *self)
 }
 
 static void
-refuse(struct conn *conn, const struct http_request *request, int status, const char *cors,
-    const char *text)
+refuse(struct conn *conn, const struct http_request *request, const struct subscription *what,
+    int status, const char *cors, const char *text)
 {
     struct buf headers;
     buf_init(&headers);
     buf_adds(&headers, cors);
     buf_adds(&headers, status == 429 || status == 503 ? "Retry-After: 2\r\n" : "");
-    BUF_LITERAL(&headers, "Cache-Control: no-store\r\n");
+    buf_adds(&headers, what->is_sdk ? "" : "Cache-Control: no-store\r\n");
     buf_addc(&headers, '\0');
-    conn_problem(conn, request, status, headers.bytes, text);
+    if (what->is_sdk) {
+        sdk_refuse(conn, request, (enum sdk_dialect)what->sdk_dialect, status, headers.bytes, text);
+    } else {
+        conn_problem(conn, request, status, headers.bytes, text);
+    }
     buf_fini(&headers);
 }
 
@@ -89,7 +93,7 @@ take(void *self, const char *bytes, size_t len)
     char text[96];
     snprintf(text, sizeof text, "the body is larger than %zu bytes", asking->most_bytes);
     resume_request(asking, &request);
-    refuse(asking->conn, &request, 413, asking->cors, text);
+    refuse(asking->conn, &request, &asking->what, 413, asking->cors, text);
     asking_free(asking);
     return len;
 }
@@ -114,7 +118,7 @@ fault(void *self, int status, const char *text)
     struct asking *asking = self;
     struct http_request request;
     resume_request(asking, &request);
-    refuse(asking->conn, &request, status, asking->cors, text);
+    refuse(asking->conn, &request, &asking->what, status, asking->cors, text);
     asking_free(asking);
 }
 
@@ -219,7 +223,7 @@ generate(struct server *server, struct conn *conn, const struct http_request *re
         status = generation == NULL ? 429 : 0;
     }
     if (status != 0) {
-        refuse(conn, request, status, same_origin ? cors : "", err.text);
+        refuse(conn, request, what, status, same_origin ? cors : "", err.text);
         return;
     }
     begin(server, conn, request, what, generation, cors);
@@ -233,7 +237,7 @@ generate_find(struct server *server, struct conn *conn, const struct http_reques
 {
     struct generation *found = generations_find(server->generations, stream, id);
     if (found == NULL) {
-        refuse(conn, request, 404, cors,
+        refuse(conn, request, &(struct subscription){.stream = stream}, 404, cors,
             "there is no such answer: it never was, or it ended longer ago than "
             "generations.retain, or the gateway that made it is gone");
     }
@@ -245,7 +249,7 @@ generate_delete(struct server *server, struct conn *conn, const struct http_requ
     const struct subscription *what, const char *id, bool same_origin, const char *cors)
 {
     if (!same_origin) {
-        refuse(conn, request, 403, "", "this Origin may not cancel here; see cors.origins");
+        refuse(conn, request, what, 403, "", "this Origin may not cancel here; see cors.origins");
         return;
     }
     struct generation *generation = generate_find(server, conn, request, what->stream, id, cors);

@@ -108,7 +108,7 @@ static const struct {
     {"hello", TAIL_EVENT_HELLO},
     {"gap", TAIL_EVENT_GAP},
     {"failed", TAIL_EVENT_FAILED},
-    {"cancelled", TAIL_EVENT_FAILED},
+    {"cancelled", TAIL_EVENT_CANCELLED},
     {"closing", TAIL_EVENT_CLOSING},
     {"end", TAIL_EVENT_END},
 };
@@ -166,6 +166,9 @@ describe(struct buf *out, const json_t *object, const struct tail_control *contr
     case TAIL_EVENT_FAILED:
         buf_addf(out, "failed: %s", first_of(object, "message", "code", "the stream failed"));
         break;
+    case TAIL_EVENT_CANCELLED:
+        buf_addf(out, "cancelled: %s", first_of(object, "message", "code", "the stream ends here"));
+        break;
     case TAIL_EVENT_CLOSING:
         buf_addf(
             out, "closing: %s", first_of(object, "message", "reason", "the gateway is going away"));
@@ -213,6 +216,7 @@ tail_message_control(struct tail_control *control, const char *line, size_t len,
     control->count = count < 0 ? 0 : (uint64_t)count;
     if (control->event == TAIL_EVENT_HELLO) {
         control->token = copy_token(object, "from");
+        control->is_answer = json_object_get(object, "generation") != NULL;
     } else if (control->event == TAIL_EVENT_GAP) {
         control->token = copy_token(object, "to");
     } else {

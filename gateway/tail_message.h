@@ -22,6 +22,7 @@ enum tail_event {
     TAIL_EVENT_HELLO,
     TAIL_EVENT_GAP,
     TAIL_EVENT_FAILED,
+    TAIL_EVENT_CANCELLED,
     TAIL_EVENT_CLOSING,
     TAIL_EVENT_END,
     TAIL_EVENT_OTHER
@@ -30,6 +31,7 @@ enum tail_event {
 struct tail_control {
     enum tail_event event;
     char *token;    /* where to resume after it; NULL when it names no place. Owned */
+    bool is_answer; /* of a hello: of an answer of a model, which is made once */
     uint64_t count; /* of a gap: records that were skipped */
     char *text;     /* for a person, one line. Owned */
 };

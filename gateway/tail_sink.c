@@ -145,13 +145,15 @@ take_record(
 }
 
 static enum tail_outcome
-outcome_of(enum tail_event event)
+outcome_of(const struct tail_sink *sink, enum tail_event event)
 {
     switch (event) {
     case TAIL_EVENT_END:
         return TAIL_DONE;
-    case TAIL_EVENT_FAILED:
-        return TAIL_RETRY;
+    case TAIL_EVENT_FAILED: /* an answer of a model is not made again */
+        return sink->is_answer ? TAIL_FATAL : TAIL_RETRY;
+    case TAIL_EVENT_CANCELLED:
+        return TAIL_FATAL;
     case TAIL_EVENT_HELLO:
     case TAIL_EVENT_GAP:
     case TAIL_EVENT_CLOSING: /* what was sent before the close still comes */
@@ -173,12 +175,13 @@ take_control(struct tail_sink *sink, const char *line, size_t len)
     if (control.token != NULL) {
         remember(sink, control.token, strlen(control.token));
     }
+    sink->is_answer |= control.is_answer;
     if (control.event == TAIL_EVENT_GAP) {
         sink->stats.gaps++;
         sink->stats.missed += control.count;
     }
     tail_sink_say(control.text);
-    enum tail_outcome outcome = outcome_of(control.event);
+    enum tail_outcome outcome = outcome_of(sink, control.event);
     tail_control_fini(&control);
     return outcome;
 }

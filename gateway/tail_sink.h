@@ -28,6 +28,7 @@ struct tail_sink {
     const volatile sig_atomic_t *stop;
     bool payload_only; /* print payloads, not whole messages */
     bool record_seen;  /* since tail_sink_begin */
+    bool is_answer;    /* what is read is an answer of a model */
     struct tail_stats stats;
     struct tail_lines lines;
     struct buf token;    /* where to resume, NUL-terminated; empty: not known yet */

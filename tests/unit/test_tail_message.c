@@ -113,6 +113,8 @@ START_TEST(control_messages_read_as_prose)
     check_control(
         "{\"event\":\"failed\",\"code\":\"source_failed\",\"message\":\"no\\u001b[2Jbroker\"}",
         TAIL_EVENT_FAILED, NULL, "failed: no [2Jbroker");
+    check_control("{\"event\":\"cancelled\",\"code\":\"cancelled\",\"message\":\"by someone\"}",
+        TAIL_EVENT_CANCELLED, NULL, "cancelled: by someone");
     check_control("{\"event\":\"end\"}", TAIL_EVENT_END, NULL, "end of the stream");
     check_control("{\"event\":\"novel\"}", TAIL_EVENT_OTHER, NULL, "novel");
 }
