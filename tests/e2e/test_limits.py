@@ -185,9 +185,9 @@ def test_a_slow_head_is_408_also_on_a_kept_connection_and_behind_another_request
 
 
 def test_a_kept_connection_is_closed_after_the_idle_timeout_and_not_before(served):
-    gateway = served({"timeouts": {"idle": "1s", "header": "30s"}})
+    gateway = served({"timeouts": {"idle": "2s", "header": "30s"}})
     http = Http(gateway.port)
-    for _ in range(4):
+    for _ in range(6):
         time.sleep(0.5)
         assert http.get("/streams").status == 200
         http.body()
