@@ -371,21 +371,21 @@ filter_same(const struct filter *a, const struct filter *b)
     return a == b || (a != NULL && b != NULL && strcmp(a->text, b->text) == 0);
 }
 
-struct slice {
-    const char *text;
+struct key_text {
+    const char *json;
     size_t len;
 };
 
 /* As strcmp orders them: the texts have no NUL. */
 static int
-compare_to_key(const void *slice_, const void *key_)
+compare_to_key(const void *text_, const void *key_)
 {
-    const struct slice *slice = slice_;
+    const struct key_text *text = text_;
     const struct filter_key *key = key_;
     size_t len = key->len - FILTER_KEY_PREFIX;
     int order =
-        memcmp(slice->text, key->text + FILTER_KEY_PREFIX, len < slice->len ? len : slice->len);
-    return order != 0 ? order : (slice->len > len) - (slice->len < len);
+        memcmp(text->json, key->text + FILTER_KEY_PREFIX, len < text->len ? len : text->len);
+    return order != 0 ? order : (text->len > len) - (text->len < len);
 }
 
 bool
@@ -397,8 +397,8 @@ filter_has_keys(const struct filter *filter)
 bool
 filter_passes_key(const struct filter *filter, const char *json, size_t len)
 {
-    const struct slice key = {json, len};
-    return filter->n_keys == 0 || bsearch(&key, filter->keys, filter->n_keys, sizeof *filter->keys,
+    const struct key_text text = {json, len};
+    return filter->n_keys == 0 || bsearch(&text, filter->keys, filter->n_keys, sizeof *filter->keys,
                                       compare_to_key) != NULL;
 }
 
