@@ -74,6 +74,8 @@ struct replay {
 /* Lanes are files: offsets are places in bytes, and a lane ends with its file, so that it is
  * forgotten when its records have left the ring (see stream_lane_file). */
 #define CONNECTOR_FILES 4u
+/* A replay heeds what its stream says that nobody needs: stream_takes_lines, stream_sifts. */
+#define CONNECTOR_SIFTS 16u
 /* A request's stream is an answer that many may see: it is made of a body that is sent
  * (request_body_bytes), is kept whole, and told apart by the replay's name. */
 #define CONNECTOR_ANSWERS 8u

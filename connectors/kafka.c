@@ -139,6 +139,7 @@ source_free(struct source *source)
     }
     free(source->batch);
     free(source->headers);
+    kafka_lines_free(source->lines);
     free(source->owed);
     free(source);
 }
@@ -220,6 +221,8 @@ kafka_start(
         source->settings = &source->own_settings;
     }
     source->batch = mem_calloc(KAFKA_BATCH_MOST, sizeof *source->batch);
+    source->sifts = stream_sifts(stream);
+    source->lines = stream_takes_lines(stream) ? kafka_lines_new(stream) : NULL;
     source->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     source->queue_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     pthread_mutex_init(&source->log.lock, NULL);
@@ -355,7 +358,7 @@ const struct connector kafka_connector = {
     .memory_bound_bytes = kafka_settings_memory_bytes,
     .member_bound_bytes = kafka_settings_member_bytes,
     .descriptor_bound = kafka_settings_descriptors,
-    .capabilities = CONNECTOR_REPLAYS | CONNECTOR_GROUPS,
+    .capabilities = CONNECTOR_REPLAYS | CONNECTOR_GROUPS | CONNECTOR_SIFTS,
     .shares = kafka_settings_shares,
     .start = kafka_start,
     .wake = kafka_wake,

@@ -4,6 +4,7 @@
 
 #include "../gateway/stream_source.h"
 #include "kafka_group.h"
+#include "kafka_lines.h"
 #include "kafka_settings.h"
 #include "kafka_topics.h"
 
@@ -63,7 +64,9 @@ struct source {
     size_t batch_at, batch_len;
     struct record_header *headers;
     size_t headers_cap;
-    const char *down_reason; /* NULL while up */
+    struct kafka_lines *lines; /* NULL: the stream takes records */
+    bool sifts;                /* see stream_sifts */
+    const char *down_reason;   /* NULL while up */
     struct kafka_owed {
         struct kafka_topic *topic;
         int32_t partition;

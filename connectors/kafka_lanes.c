@@ -48,6 +48,9 @@ kafka_lane_stop(struct source *source, struct kafka_topic *topic, int32_t partit
     }
     (void)rd_kafka_consume_stop(topic->handle, partition);
     part->state = KAFKA_PARTITION_IDLE;
+    if (source->lines != NULL) {
+        kafka_lines_drop(source->lines, part->lane);
+    }
     for (size_t i = source->batch_at; i < source->batch_len; i++) {
         rd_kafka_message_t *message = source->batch[i];
         if (message != NULL && message->rkt != NULL && message->partition == partition &&

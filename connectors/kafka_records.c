@@ -102,11 +102,21 @@ drop_oversize(struct source *source, const struct kafka_topic *topic,
     }
 }
 
+/* What was gathered stands before what comes next. False: there is no room for it. */
+static bool
+flush_lines(struct source *source, int64_t arrival_ns)
+{
+    return source->lines == NULL || kafka_lines_flush(source->lines, arrival_ns);
+}
+
 /* false: there was no room after all; the message is to be offered again. */
 static bool
 stage(struct source *source, const rd_kafka_message_t *message, int64_t arrival_ns)
 {
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (!flush_lines(source, arrival_ns)) {
+            return false;
+        }
         complain(source, message);
         return true;
     }
@@ -116,6 +126,17 @@ stage(struct source *source, const rd_kafka_message_t *message, int64_t arrival_
         return true; /* left over from before it was stopped */
     }
     part->progress_ns = arrival_ns;
+    if (source->sifts && stream_pass_over(source->stream, part->lane, (uint64_t)message->offset,
+                             message->key, message->key_len)) {
+        return true;
+    }
+    if (source->lines != NULL) {
+        enum kafka_lines_taken taken = kafka_lines_add(source->lines, part->lane,
+            (uint64_t)message->offset, message->payload, message->len, arrival_ns);
+        if (taken != KAFKA_LINES_NONE) {
+            return taken == KAFKA_LINES_TAKEN;
+        }
+    }
     if (message->len > stream_max_record_bytes(source->stream)) {
         drop_oversize(source, topic, part, message);
         return true;
@@ -133,8 +154,9 @@ stage(struct source *source, const rd_kafka_message_t *message, int64_t arrival_
     return stream_stage(source->stream, &in, arrival_ns) >= 0;
 }
 
-/* Stage what was taken from librdkafka, at most room records, and show it. */
-static void
+/* Stage what was taken from librdkafka, at most room records, and show it. False: some of it had no
+ * room. */
+static bool
 stage_batch(struct source *source, size_t room)
 {
     int64_t arrival_ns = clock_mono_ns();
@@ -151,7 +173,9 @@ stage_batch(struct source *source, size_t room)
             room--;
         }
     }
+    bool all = flush_lines(source, arrival_ns) && source->batch_at == source->batch_len;
     stream_commit(source->stream);
+    return all;
 }
 
 /* Up to librdkafka 2.1 a fetcher that met one of its thresholds looks again only after a second:
@@ -205,13 +229,15 @@ kafka_records_take(struct source *source)
         return false;
     }
     source->held_ns = 0;
+    if (!flush_lines(source, clock_mono_ns())) {
+        return true;
+    }
     if (source->n_owed > 0) {
         kafka_lanes_tell_losses(source, room);
         return true;
     }
     bool more = source->batch_at < source->batch_len || refill(source, room);
-    stage_batch(source, room);
-    return more || source->batch_at < source->batch_len;
+    return !stage_batch(source, room) || more;
 }
 
 void

@@ -10,18 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *
-labels_of(struct buf *labels, const char *stream, const char *name, const char *value)
-{
-    labels->len = 0;
-    metrics_label(labels, "stream", stream);
-    if (name != NULL) {
-        metrics_label(labels, name, value);
-    }
-    buf_addc(labels, '\0');
-    return labels->bytes;
-}
-
 /* One family of what generations_state says; field is an offset in struct generations_state. */
 static void
 by_state(const struct server *server, struct buf *out, const char *name, const char *type,
@@ -36,8 +24,8 @@ by_state(const struct server *server, struct buf *out, const char *name, const c
             uint64_t value;
             generations_state(server->generations, i, &state);
             memcpy(&value, (const char *)&state + field, sizeof value);
-            metrics_sample_u64(
-                out, name, labels_of(&labels, stream_name(server->streams[i]), NULL, NULL), value);
+            metrics_sample_u64(out, name,
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL), value);
         }
     }
     buf_fini(&labels);
@@ -59,7 +47,7 @@ ends(const struct server *server, struct buf *out)
         generations_state(server->generations, i, &state);
         for (int end = 0; end < GENERATION_END_COUNT; end++) {
             metrics_sample_u64(out, "headgate_generations_ended_total",
-                labels_of(
+                metrics_stream_labels(
                     &labels, stream_name(server->streams[i]), "reason", generation_end_names[end]),
                 state.ended[end]);
         }
@@ -145,7 +133,7 @@ tokens(
             if (model != NULL) {
                 const void *at = (const char *)row + field;
                 metrics_sample_u64(out, name,
-                    labels_of(&labels, stream_name(server->streams[i]), "model", model),
+                    metrics_stream_labels(&labels, stream_name(server->streams[i]), "model", model),
                     atomic_load_explicit((const atomic_uint_fast64_t *)at, memory_order_relaxed));
             }
         }
@@ -169,7 +157,7 @@ statuses(const struct server *server, struct buf *out)
             if (status != 0) {
                 snprintf(text, sizeof text, "%d", status);
                 metrics_sample_u64(out, "headgate_upstream_errors_total",
-                    labels_of(&labels, stream_name(server->streams[i]), "status", text),
+                    metrics_stream_labels(&labels, stream_name(server->streams[i]), "status", text),
                     atomic_load_explicit(&answers->statuses[k].count, memory_order_relaxed));
             }
         }
@@ -188,7 +176,8 @@ first_tokens(const struct server *server, struct buf *out)
         const struct stream_answers *answers = stream_answers(server->streams[i]);
         if (answers != NULL) {
             metrics_histogram(out, "headgate_first_token_seconds",
-                labels_of(&labels, stream_name(server->streams[i]), NULL, NULL), &answers->first);
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
+                &answers->first);
         }
     }
     buf_fini(&labels);

@@ -28,7 +28,8 @@ struct catchups {
     struct privates *privates;
     struct private_budget budget;
     struct session_list waiting;
-    atomic_size_t n_shared, n_alone; /* readers; those being buried are in the budget only */
+    /* Readers; those being buried are in the budget only. n_alone: those that no one may join. */
+    atomic_size_t n_shared, n_alone;
     atomic_size_t n_waiting;
 };
 
@@ -129,6 +130,46 @@ can_share(const struct session *session, const struct session *first)
 
 /* ---- readers ---- */
 
+/* Nothing of a record is seen but its payload, and none is chosen, counted, merged or timed. */
+static bool
+takes_lines(const struct session *session)
+{
+    const struct format *format = &session->feed->format;
+    return format->framer == &framer_ndjson && format->envelope == ENVELOPE_DATA &&
+           format->filter == NULL && session->limit == UINT64_MAX && session->max_rate == 0 &&
+           session->policy != SLOW_CONFLATE && session->end_id == NULL && session->end_seq == 0 &&
+           (session->to.kind == PLACE_NONE ? !session->bounded : session->to.n_lanes > 0);
+}
+
+static bool
+same_needs(const struct session *a, const struct session *b)
+{
+    return same_place(&a->from, &b->from) && takes_lines(a) == takes_lines(b) &&
+           (!takes_lines(a) || same_place(&a->to, &b->to)) &&
+           filter_same(a->feed->format.filter, b->feed->format.filter);
+}
+
+/* first's reader need not bring more than first takes: lines in pieces (stream_takes_lines), or the
+ * keys of its filter (stream_sifts). No one can join such a reader later, so no more than half of
+ * the readers are such ones, and none where somebody waits who could go along with another kind. */
+static bool
+reads_own(const struct catchups *catchups, const struct session *first)
+{
+    const struct session *session;
+    const struct connector *connector = stream_config(first->home->stream)->connector;
+    if ((connector->capabilities & CONNECTOR_SIFTS) == 0 ||
+        (!is_alone(first) && atomic_load(&catchups->n_alone) >= catchups->budget.most / 2)) {
+        return false;
+    }
+    TAILQ_FOREACH(session, &catchups->waiting, wait_link)
+    {
+        if (session != first && can_share(session, first) && !same_needs(session, first)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A reader that starts at the lanes of the live stream with their places in from, or at from's
  * cursor. */
 static struct private_stream *
@@ -136,6 +177,10 @@ open_reader(struct catchups *catchups, const struct session *first, const struct
     bool *gone, struct err *err)
 {
     const struct outlet *home = first->home;
+    bool own = reads_own(catchups, first), lines = own && takes_lines(first);
+    struct filter *filter = first->feed->format.filter;
+    struct filter *sieve = own && filter_has_keys(filter) ? filter : NULL;
+    bool joinable = !lines && sieve == NULL && !is_alone(first);
     struct replay_lane *lanes = NULL;
     struct replay replay = {.kind = REPLAY_EARLIEST, .time_ms = from->time_ms};
     struct config_stream config;
@@ -155,8 +200,11 @@ open_reader(struct catchups *catchups, const struct session *first, const struct
         &(struct private_options){.config = &config,
             .home = home,
             .replay = &replay,
+            .lines = lines,
+            .lines_to = &first->to,
+            .sieve = sieve,
             .budget = &catchups->budget,
-            .count = is_alone(first) ? &catchups->n_alone : &catchups->n_shared},
+            .count = joinable ? &catchups->n_shared : &catchups->n_alone},
         err);
     free(lanes);
     return reader;

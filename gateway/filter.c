@@ -371,23 +371,35 @@ filter_same(const struct filter *a, const struct filter *b)
     return a == b || (a != NULL && b != NULL && strcmp(a->text, b->text) == 0);
 }
 
+struct key_text {
+    const char *json;
+    size_t len;
+};
+
 /* As strcmp orders them: the texts have no NUL. */
 static int
-compare_to_key(const void *record_, const void *key_)
+compare_to_key(const void *text_, const void *key_)
 {
-    const struct record *record = record_;
+    const struct key_text *text = text_;
     const struct filter_key *key = key_;
     size_t len = key->len - FILTER_KEY_PREFIX;
-    int order = memcmp(record->text + record->key_off, key->text + FILTER_KEY_PREFIX,
-        len < record->key_len ? len : record->key_len);
-    return order != 0 ? order : (record->key_len > len) - (record->key_len < len);
+    int order =
+        memcmp(text->json, key->text + FILTER_KEY_PREFIX, len < text->len ? len : text->len);
+    return order != 0 ? order : (text->len > len) - (text->len < len);
 }
 
-static bool
-passes_key(const struct filter *filter, const struct record *record)
+bool
+filter_has_keys(const struct filter *filter)
 {
-    return filter->n_keys == 0 || bsearch(record, filter->keys, filter->n_keys,
-                                      sizeof *filter->keys, compare_to_key) != NULL;
+    return filter != NULL && filter->n_keys > 0;
+}
+
+bool
+filter_passes_key(const struct filter *filter, const char *json, size_t len)
+{
+    const struct key_text text = {json, len};
+    return filter->n_keys == 0 || bsearch(&text, filter->keys, filter->n_keys, sizeof *filter->keys,
+                                      compare_to_key) != NULL;
 }
 
 void
@@ -422,7 +434,7 @@ filter_passes(const struct filter *filter, const struct record *record)
         return true;
     }
     bool hidden = filter->view != 0 && record->views != 0 && (record->views & filter->view) == 0;
-    if (hidden || !passes_key(filter, record)) {
+    if (hidden || !filter_passes_key(filter, record->text + record->key_off, record->key_len)) {
         return false;
     }
     return filter->n_wheres == 0 || (record->is_tombstone && filter->keeps_tombstones) ||

@@ -61,6 +61,11 @@ bool filter_is_view(const struct filter *filter);
  * the key must learn that it is gone. Before it is shared. */
 void filter_keep_tombstones(struct filter *filter);
 
+/* filter_has_keys: it has some; NULL has none. filter_passes_key: a record whose key is json, as
+ * its text shows it (no bytes: it has none), may pass: it is one of them, or there are none. */
+bool filter_has_keys(const struct filter *filter);
+bool filter_passes_key(const struct filter *filter, const char *json, size_t len);
+
 /* filter_passes: a gap record always does.
  * Cost  the key is compared first; then one pass over the payload for all comparisons together,
  *       without an allocation: about 1 ns a byte. Blocks  no. */

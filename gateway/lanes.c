@@ -38,6 +38,7 @@ lanes_free(struct lanes *lanes)
     free(lanes->items);
     free(lanes->rows);
     free(lanes->cursors);
+    token_writer_fini(&lanes->writer);
     free(lanes);
 }
 
@@ -304,8 +305,11 @@ lanes_advance(struct lanes *lanes, uint32_t index, uint64_t offset, struct buf *
         row->next = offset + 1;
         lane->peak = row->next > lane->peak ? row->next : lane->peak;
         lane->touched = true;
-        if (token != NULL) {
+        if (token != NULL && (lanes->cursors != NULL || lanes->n_rows > LANES_FEW)) {
             add_token(lanes, token);
+        } else if (token != NULL) {
+            token_writer_add(
+                &lanes->writer, token, lanes->rows, lanes->n_rows, lane->row, lanes->keys);
         }
         prefix = lane->source_prefix;
     }

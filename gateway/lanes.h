@@ -95,6 +95,9 @@ void lanes_start_over(struct lanes *lanes, struct place *from, uint32_t lane);
  * token's place, or the token does not know the lane (it appeared later). */
 bool lanes_wants(struct lanes *lanes, const struct place *from, uint32_t lane, uint64_t offset);
 
+/* lanes_cut: the lane's place in to; UINT64_MAX: it has none there. */
+uint64_t lanes_cut(struct lanes *lanes, const struct place *to, uint32_t lane);
+
 /* lanes_reach: the position here has come to every place of to in the lanes there are.
  *
  * here, of this and of lanes_places, is what a committed record's id says: lanes move on as records

@@ -56,6 +56,17 @@ lanes_wants(struct lanes *lanes, const struct place *from, uint32_t index, uint6
     return wants;
 }
 
+uint64_t
+lanes_cut(struct lanes *lanes, const struct place *to, uint32_t index)
+{
+    pthread_mutex_lock(&lanes->lock);
+    const struct token_lane *own = &lanes->rows[lanes->items[index].row];
+    const struct token_lane *row = row_of(to, own->group, own->partition);
+    uint64_t next = row == NULL ? UINT64_MAX : row->next;
+    pthread_mutex_unlock(&lanes->lock);
+    return next;
+}
+
 /* The lane's next offset at here. A lane that is behind here was reset since. */
 static uint64_t
 next_at(const struct lanes *lanes, const struct lane *lane, const struct place *here)

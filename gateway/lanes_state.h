@@ -5,6 +5,7 @@
 #define HEADGATE_LANES_STATE_H
 
 #include "lanes.h"
+#include "token_writer.h"
 
 #include <pthread.h>
 
@@ -50,7 +51,8 @@ struct lanes {
     struct grave *graves; /* the newest LANES_GRAVES, in a ring */
     size_t n_graves;      /* ever */
     bool has_files;
-    struct cursors *cursors; /* NULL: the position is that of the lanes */
+    struct cursors *cursors;    /* NULL: the position is that of the lanes */
+    struct token_writer writer; /* of the ids of records, where each has one */
 };
 
 /* lanes_row_before: the order of rows. */

@@ -156,3 +156,15 @@ metrics_label(struct buf *out, const char *name, const char *value)
     }
     buf_addc(out, '"');
 }
+
+const char *
+metrics_stream_labels(struct buf *labels, const char *stream, const char *name, const char *value)
+{
+    labels->len = 0;
+    metrics_label(labels, "stream", stream);
+    if (name != NULL) {
+        metrics_label(labels, name, value);
+    }
+    buf_addc(labels, '\0');
+    return labels->bytes;
+}

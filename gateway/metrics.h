@@ -39,4 +39,9 @@ void metrics_histogram(
  * empty. */
 void metrics_label(struct buf *out, const char *name, const char *value);
 
+/* metrics_stream_labels: stream="..", and name="value" where name is not NULL, in the place of what
+ * is in labels. Returns the text, lent until labels changes. */
+const char *metrics_stream_labels(
+    struct buf *labels, const char *stream, const char *name, const char *value);
+
 #endif

@@ -120,7 +120,10 @@ private_open(struct privates *privates, const struct private_options *options, s
         options->on_request && !options->durable ? options->home->stream : NULL,
         options->durable ? options->home->stream : NULL);
     if (options->lines) {
-        stream_take_lines(stream->stream);
+        stream_take_lines(stream->stream, options->lines_to);
+    }
+    if (options->sieve != NULL) {
+        stream_sift(stream->stream, options->sieve);
     }
     stream_set_waker(stream->stream, 0, (struct stream_waker){shard_wake, privates->shard});
     stream_listen(stream->stream, 0, true);

@@ -70,6 +70,8 @@ struct private_options {
     const struct replay *replay;        /* for the source; lent for the call */
     bool on_request;                    /* as outlet.on_request; counted as the home stream's */
     bool lines;                         /* see stream_takes_lines */
+    const struct place *lines_to;       /* see stream_take_lines */
+    struct filter *sieve;               /* NULL, or see stream_sifts */
     bool durable; /* its records are not the home stream's, but its errors and its group are */
     struct private_budget *budget; /* NULL: unlimited */
     atomic_size_t *count;          /* kept at the number of such streams; NULL: not. Outlives

@@ -54,7 +54,8 @@ sdk_find(const struct config_route *route, const struct http_request *request, c
     }
     /* Both kinds may stand at one place: who asks says which it is. */
     bool versioned = http_header(request, "anthropic-version").at != NULL;
-    if (strcmp(rest, anthropic ? "/v1/models" : "/models") == 0 && versioned == anthropic) {
+    bool meant = versioned == anthropic || request->method == HTTP_OPTIONS; /* says it only later */
+    if (strcmp(rest, anthropic ? "/v1/models" : "/models") == 0 && meant) {
         target->endpoint = SDK_MODELS;
     } else if (strcmp(rest, anthropic ? "/v1/messages" : "/chat/completions") == 0) {
         target->endpoint = SDK_ASK;

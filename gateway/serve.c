@@ -14,12 +14,14 @@
 #include "watch.h"
 #include "ws.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char allowed_without[] = "GET, HEAD, OPTIONS";
 static const char allowed_with_posts[] = "GET, HEAD, OPTIONS, POST";
 static const char allowed_of_answer[] = "DELETE, GET, HEAD, OPTIONS";
+static const char allowed_of_sdk[] = "GET, OPTIONS, POST";
 
 enum target_kind {
     TARGET_NONE,
@@ -267,20 +269,33 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
             .body_len = page->len});
 }
 
+/* Which headers a page may send. Those of the SDKs are many and change: there it is those that the
+ * preflight asks for, where they are names. */
+static struct slice
+allowed_headers(const struct http_request *request, const char *allowed)
+{
+    static const char ours[] = "Accept, Authorization, Cache-Control, Content-Type, Last-Event-ID";
+    struct slice asked = http_header(request, "access-control-request-headers");
+    bool names = allowed == allowed_of_sdk && asked.at != NULL;
+    for (size_t i = 0; i < asked.len && names; i++) {
+        names = isalnum((unsigned char)asked.at[i]) || strchr("-_, ", asked.at[i]) != NULL;
+    }
+    return names ? asked : (struct slice){ours, sizeof ours - 1};
+}
+
 static void
 answer_options(
     struct conn *conn, const struct http_request *request, const char *allowed, const char *cors)
 {
+    struct slice may = allowed_headers(request, allowed);
     struct buf headers;
     buf_init(&headers);
     buf_adds(&headers, cors);
     buf_addf(&headers, "Allow: %s\r\n", allowed);
     if (strstr(cors, "Access-Control") != NULL) {
         buf_addf(&headers, "Access-Control-Allow-Methods: %s\r\n", allowed);
-        BUF_LITERAL(&headers,
-            "Access-Control-Allow-Headers: Accept, Authorization, Cache-Control, Content-Type, "
-            "Last-Event-ID\r\n"
-            "Access-Control-Max-Age: 600\r\n");
+        buf_addf(&headers, "Access-Control-Allow-Headers: %.*s\r\n", (int)may.len, may.at);
+        BUF_LITERAL(&headers, "Access-Control-Max-Age: 600\r\n");
     }
     buf_addc(&headers, '\0');
     conn_reply(conn, request, &(struct reply){.status = 204, .headers = headers.bytes});
@@ -371,6 +386,7 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
     bool posts = target.kind == TARGET_STREAM && push_serve_takes(server, target.stream.stream);
     const char *allowed = posts || asks                  ? allowed_with_posts
                           : target.kind == TARGET_ANSWER ? allowed_of_answer
+                          : target.kind == TARGET_SDK    ? allowed_of_sdk
                                                          : allowed_without;
     if (target.kind == TARGET_SDK && request->method != HTTP_OPTIONS) {
         sdk_serve(server, conn, request, &target.sdk, &target.stream, same_origin, cors);

@@ -3,6 +3,7 @@
 #include "stream_state.h"
 
 #include "clock.h"
+#include "filter.h"
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
@@ -64,9 +65,20 @@ stream_make_private(struct stream *stream, struct stream *tally, struct stream *
 }
 
 void
-stream_take_lines(struct stream *stream)
+stream_take_lines(struct stream *stream, const struct place *to)
 {
     stream->takes_lines = true;
+    if (to != NULL && to->n_lanes > 0) {
+        size_t size = to->n_lanes * sizeof *to->lanes;
+        stream->lines_to = *to;
+        stream->lines_to.lanes = memcpy(mem_alloc(size), to->lanes, size);
+    }
+}
+
+void
+stream_sift(struct stream *stream, struct filter *filter)
+{
+    stream->sieve = filter_ref(filter);
 }
 
 int
@@ -158,6 +170,7 @@ stream_free(struct stream *stream)
     for (size_t i = 0; i < stream->n_staged; i++) {
         record_unref(stream->staged[i]);
     }
+    filter_unref(stream->sieve);
     push_queue_free(stream->pushes);
     free(stream->answers);
     ring_free(stream->ring);
@@ -168,6 +181,7 @@ stream_free(struct stream *stream)
     buf_fini(&stream->scratch);
     buf_fini(&stream->token);
     free(stream->settled.lanes);
+    free(stream->lines_to.lanes);
     track_unref(stream->marks.track);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);

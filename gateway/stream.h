@@ -88,8 +88,14 @@ int stream_start_at(struct stream *stream, const struct replay *replay, struct e
  * only; what it counts is counted for the stream tally where that is not NULL; its errors and what
  * its consumer group does for the stream group_tally. */
 void stream_make_private(struct stream *stream, struct stream *tally, struct stream *group_tally);
-/* stream_take_lines: before the start: see stream_takes_lines. */
-void stream_take_lines(struct stream *stream);
+/* stream_take_lines: before the start: see stream_takes_lines. to, NULL or lent: the token at which
+ * the subscriber ends, so that no piece goes across it. */
+struct place;
+void stream_take_lines(struct stream *stream, const struct place *to);
+/* stream_sift: before the start: no subscriber wants a record whose key filter_passes_key refuses:
+ * see stream_sifts. Takes a reference of filter. */
+struct filter;
+void stream_sift(struct stream *stream, struct filter *filter);
 /* stream_cancel: the source is about to be stopped and need not finish. stream_cancel_as: and where
  * it then says that it was cancelled, its subscribers are told this code (a literal) and message
  * (copied); the first one counts. Thread any. */

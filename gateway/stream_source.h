@@ -123,11 +123,22 @@ int stream_stage(struct stream *stream, const struct record_input *in, int64_t a
  * stream_stage_lines: as stream_stage, of all of them at once, in one place of stream_room(); none
  * is a repeat, and none longer than stream_max_record_bytes(). Cost  one copy. */
 bool stream_takes_lines(const struct stream *stream);
+/* stream_lines_cut: of a replay: the lane's offset that no piece may have records on both sides of:
+ * the subscriber ends there. UINT64_MAX: it does not. Does not change. */
+uint64_t stream_lines_cut(const struct stream *stream, uint32_t lane);
 int stream_stage_lines(struct stream *stream, const struct record_lines *lines, int64_t arrival_ns);
 /* stream_stage_block: the same of lines that begin a block (record_block_new), without a copy.
  * Owns: where it returns 1, the block is taken and *block is NULL. */
 int stream_stage_block(struct stream *stream, struct record **block,
     const struct record_lines *lines, int64_t arrival_ns);
+
+/* stream_sifts: the subscribers of the stream want some keys alone: each record is to be shown to
+ * stream_pass_over first, which costs little. Does not change. any.
+ * stream_pass_over: true: nobody wants a record with that key (NULL: none), and the position has
+ * moved past it; that is told with the next commit. False: stage it. */
+bool stream_sifts(const struct stream *stream);
+bool stream_pass_over(
+    struct stream *stream, uint32_t lane, uint64_t offset, const void *key, size_t key_len);
 
 /* stream_lost: count records with offsets up to and with last_offset of the lane are lost to this
  * stream (reason: "too_large", "retention", ...: a literal). Every subscriber gets a gap in its

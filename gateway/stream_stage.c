@@ -3,6 +3,8 @@
 #include "stream_state.h"
 
 #include "clock.h"
+#include "filter.h"
+#include "json.h"
 #include "lanes.h"
 #include "track.h"
 
@@ -19,6 +21,7 @@ static void
 stage(struct stream *stream, struct record *record)
 {
     uint64_t charge = record_charge_bytes(record);
+    stream->passed = 0; /* its token is behind them */
     if (stream->n_staged == STREAM_STAGE_MAX) {
         stream_commit(stream);
     }
@@ -141,6 +144,12 @@ stream_takes_lines(const struct stream *stream)
     return stream->takes_lines;
 }
 
+uint64_t
+stream_lines_cut(const struct stream *stream, uint32_t lane)
+{
+    return lanes_cut(stream->lanes, &stream->lines_to, lane);
+}
+
 /* Move the position behind lines; their token is in stream->token. Returns where it was. */
 static uint64_t
 pass_lines(struct stream *stream, const struct record_lines *lines)
@@ -184,6 +193,60 @@ stream_stage_block(struct stream *stream, struct record **block, const struct re
         record_block_free(record);
     }
     return 1;
+}
+
+/* ---- what nobody wants ---- */
+
+bool
+stream_sifts(const struct stream *stream)
+{
+    return stream->sieve != NULL;
+}
+
+static bool
+is_wanted(struct stream *stream, const void *key, size_t key_len)
+{
+    struct buf *json = &stream->scratch;
+    json->len = 0;
+    if (key == NULL) {
+        return false;
+    }
+    json_add_bytes(json, key, key_len);
+    return filter_passes_key(stream->sieve, json->bytes, json->len);
+}
+
+bool
+stream_pass_over(
+    struct stream *stream, uint32_t lane, uint64_t offset, const void *key, size_t key_len)
+{
+    if (is_wanted(stream, key, key_len) ||
+        lanes_advance(stream->lanes, lane, offset, NULL) == NULL) {
+        return false;
+    }
+    stream_end_run(stream); /* its track knows nothing of this */
+    stream->passed++;
+    stream->passed_lane = lane;
+    return true;
+}
+
+/* The position behind what was passed over, which stands in the ring as a record that shows nothing
+ * and that the filter refuses: it has no key. */
+static void
+stage_passed(struct stream *stream)
+{
+    if (stream->passed == 0) {
+        return;
+    }
+    uint64_t next = lanes_next(stream->lanes, stream->passed_lane);
+    const struct record_lines none = {.lane = stream->passed_lane,
+        .last_offset = next - 1,
+        .count = stream->passed,
+        .bytes = "",
+        .len = 0};
+    stream->token.len = 0;
+    lanes_token(stream->lanes, &stream->token);
+    stream_stage_mark(stream,
+        record_new_lines(&none, stream->token.bytes, stream->token.len, next, clock_mono_ns()));
 }
 
 static enum drop_reason
@@ -246,6 +309,7 @@ stream_wake_listeners(struct stream *stream)
 void
 stream_commit(struct stream *stream)
 {
+    stage_passed(stream);
     if (stream->n_staged == 0) {
         return;
     }

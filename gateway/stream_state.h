@@ -60,6 +60,8 @@ struct stream {
     struct buf token;
     uint64_t settled_seq; /* of the last stream_settle */
     struct place settled; /* what the record settled_seq says */
+    uint64_t passed;      /* records since the newest one that was staged */
+    uint32_t passed_lane; /* of the last of them */
     struct ended *ended;  /* lanes to forget */
     size_t n_ended;
     struct marks marks;
@@ -72,6 +74,8 @@ struct stream {
     struct error_count errors[STREAM_ERROR_REASONS_MAX];
 
     bool is_private, takes_lines;
+    struct place lines_to; /* see stream_lines_cut */
+    struct filter *sieve;  /* NULL: every record is somebody's */
     atomic_bool resumed;
     struct stream *tally; /* whose records, errors and losses its own are: itself, or another's */
     struct stream *group_tally; /* of a durable consumer: the stream that it is of; else NULL */

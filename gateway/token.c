@@ -62,8 +62,9 @@ group_length(const struct token_lane *lanes, size_t n)
     return len;
 }
 
+/* at, where it is not NULL: where in raw each lane's place begins. */
 static uint8_t *
-put_group(uint8_t *to, const struct token_lane *lanes, size_t n)
+put_group(uint8_t *raw, uint8_t *to, const struct token_lane *lanes, size_t n, uint32_t *at)
 {
     uint32_t partition = 0;
     to = put_hash(to, lanes[0].group);
@@ -73,18 +74,35 @@ put_group(uint8_t *to, const struct token_lane *lanes, size_t n)
             *to++ = 0;
         }
         assert(lanes[i].next != UINT64_MAX);
+        if (at != NULL) {
+            at[i] = (uint32_t)(to - raw);
+        }
         to = put_varint(to, lanes[i].next + 1);
     }
     return to;
 }
 
-/* Counts the groups, and the bytes that the lanes take at most. */
 static size_t
-raw_bound(const struct token_lane *lanes, size_t n, size_t *groups)
+count_groups(const struct token_lane *lanes, size_t n)
 {
-    size_t bound = VARINT_MAX;
-    *groups = 0;
-    for (size_t i = 0; i < n; (*groups)++) {
+    size_t groups = 0;
+    for (size_t i = 0; i < n; groups++) {
+        i += group_length(lanes + i, n - i);
+    }
+    return groups;
+}
+
+static uint8_t
+first_byte(const struct token_keys *keys)
+{
+    return (uint8_t)(VERSION | (keys == NULL ? 0 : SIGNED));
+}
+
+size_t
+token_raw_bound(const struct token_lane *lanes, size_t n)
+{
+    size_t bound = 1 + VARINT_MAX;
+    for (size_t i = 0; i < n;) {
         size_t len = group_length(lanes + i, n - i);
         size_t partitions = (size_t)lanes[i + len - 1].partition + 1;
         bound += 4 + VARINT_MAX + (partitions - len) + len * VARINT_MAX;
@@ -93,15 +111,39 @@ raw_bound(const struct token_lane *lanes, size_t n, size_t *groups)
     return bound;
 }
 
+size_t
+token_raw(uint8_t *raw, const struct token_lane *lanes, size_t n, const struct token_keys *keys,
+    uint32_t *at)
+{
+    raw[0] = first_byte(keys);
+    uint8_t *to = put_varint(raw + 1, count_groups(lanes, n));
+    for (size_t i = 0; i < n;) {
+        size_t len = group_length(lanes + i, n - i);
+        to = put_group(raw, to, lanes + i, len, at == NULL ? NULL : at + i);
+        i += len;
+    }
+    return (size_t)(to - raw);
+}
+
+size_t
+token_raw_move(uint8_t *raw, size_t room, uint64_t next)
+{
+    uint8_t bytes[VARINT_MAX];
+    size_t len = (size_t)(put_varint(bytes, next + 1) - bytes);
+    if (len != room) {
+        return 0;
+    }
+    memcpy(raw, bytes, len);
+    return len;
+}
+
 /* Room for the text of bound bytes and a code. The raw bytes lie behind it, so that neither needs
  * memory of its own. */
 static uint8_t *
-begin(struct buf *out, size_t bound, const struct token_keys *keys, uint8_t kind)
+begin(struct buf *out, size_t bound)
 {
-    bound += 1 + TOKEN_MAC_BYTES;
-    uint8_t *raw = (uint8_t *)buf_reserve(out, BASE64_LEN(bound) + bound) + BASE64_LEN(bound);
-    *raw = kind | VERSION | (keys == NULL ? 0 : SIGNED);
-    return raw;
+    bound += TOKEN_MAC_BYTES;
+    return (uint8_t *)buf_reserve(out, BASE64_LEN(bound) + bound) + BASE64_LEN(bound);
 }
 
 /* What is from raw up to to, signed, becomes text at the end of out. */
@@ -120,23 +162,16 @@ void
 token_encode(
     struct buf *out, const struct token_lane *lanes, size_t n, const struct token_keys *keys)
 {
-    size_t groups;
-    size_t bound = raw_bound(lanes, n, &groups);
-    uint8_t *raw = begin(out, bound, keys, 0);
-    uint8_t *to = put_varint(raw + 1, groups);
-    for (size_t i = 0; i < n;) {
-        size_t len = group_length(lanes + i, n - i);
-        to = put_group(to, lanes + i, len);
-        i += len;
-    }
-    finish(out, raw, to, keys);
+    uint8_t *raw = begin(out, token_raw_bound(lanes, n));
+    finish(out, raw, raw + token_raw(raw, lanes, n, keys, NULL), keys);
 }
 
 void
 token_encode_cursor(struct buf *out, const void *cursor, size_t len, const struct token_keys *keys)
 {
     assert(len <= TOKEN_CURSOR_MAX);
-    uint8_t *raw = begin(out, len, keys, CURSOR);
+    uint8_t *raw = begin(out, 1 + len);
+    raw[0] = first_byte(keys) | CURSOR;
     if (len > 0) {
         memcpy(raw + 1, cursor, len);
     }

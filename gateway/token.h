@@ -58,6 +58,15 @@ void token_encode(
 void token_encode_cursor(
     struct buf *out, const void *cursor, size_t len, const struct token_keys *keys);
 
+/* What token_encode makes its text of, for who keeps it (token_writer.h). token_raw_bound: how many
+ * bytes it is at most. token_raw: write it, without the code; at[i] is set to where the place of
+ * lane i begins, where at is not NULL. Returns the length. token_raw_move: a place that takes room
+ * bytes becomes next; 0, and nothing is written: it takes more or fewer. */
+size_t token_raw_bound(const struct token_lane *lanes, size_t n);
+size_t token_raw(uint8_t *raw, const struct token_lane *lanes, size_t n,
+    const struct token_keys *keys, uint32_t *at);
+size_t token_raw_move(uint8_t *raw, size_t room, uint64_t next);
+
 /* What a token says. */
 struct token {
     struct token_lane *lanes; /* owned: one allocation, in which cursor lies too; never NULL */

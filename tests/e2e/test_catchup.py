@@ -248,3 +248,71 @@ def read_places(http, count):
                 source = json.loads(line)["source"]
                 places.append((source["partition"], source["offset"]))
     return places, gaps
+
+
+def payloads(first, count):
+    """(what is produced, the line that shows it): most are JSON as it stands."""
+    for n in range(first, first + count):
+        kind = n % 50
+        if kind == 7:
+            yield f"text {n}", json.dumps(f"text {n}")
+        elif kind == 17:
+            yield f'{{\n"n": {n} }}', f'{{"n":{n}}}'
+        elif kind == 27:
+            yield None, "null"
+        elif kind == 37:
+            yield f' [{n}, "{"x" * 6000}"] ', f'[{n}, "{"x" * 6000}"]'
+        else:
+            yield f'{{"n":{n}, "pad":"{"x" * (n % 300)}"}}', f'{{"n":{n}, "pad":"{"x" * (n % 300)}"}}'
+
+
+def test_payloads_alone_are_read_in_pieces_and_each_comes_once_in_its_place(kafka, gateways):
+    """envelope=data over NDJSON: what the ring has left comes as pieces of several lines, from the beginning, from a
+    token in the middle, and then the live lane goes on."""
+    topic = kafka.topic(1)
+    gateway = gateways({"threads": 1}, s={"source": kafka.source(topic), **SMALL})
+    whole = list(payloads(0, COUNT))
+    kafka.produce(topic, *({"value": value, "partition": 0} for value, _ in whole))
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    marked = gateway.subscribe("s", "ndjson", limit=1234, **{"from": "earliest"}).records(1234)
+    token = json.loads(marked[-1].text)["id"]
+    data = {"envelope": "data", "heartbeat": "off"}
+    bounds = {"from": "earliest", "to": token}
+    part = gateway.subscribe("s", "ndjson", **data, **bounds)
+    records, _ = part.until_end()
+    assert [message.text for message in records] == [line.encode() for _, line in whole[:1234]]
+    both = [(0, gateway.subscribe("s", "ndjson", **data, **{"from": "earliest"})),
+            (1234, gateway.subscribe("s", "ndjson", **data, **{"from": token}))]
+    shown = [line.encode() for _, line in whole]
+    for first, sub in both:
+        assert [sub.line() for _ in range(COUNT - first)] == shown[first:]
+    gateway.wait_metric("catchup_readers", 0)
+    later = list(payloads(COUNT, 100))
+    kafka.produce(topic, *({"value": value, "partition": 0} for value, _ in later))
+    for _, sub in both:
+        assert [sub.line() for _ in range(100)] == [line.encode() for _, line in later]
+    gateway.wait_metric("records_out_total", 2 * COUNT + 1434, stream="s", transport="ndjson")
+
+
+@pytest.mark.parametrize("rate", [{}, {"max_rate": 3000}])
+def test_who_takes_some_keys_alone_gets_them_all_and_comes_to_the_live_lane(kafka, gateways, rate):
+    """Its reader leaves the other keys out, and passes on how far it has come: the last records are all of those."""
+    topic = kafka.topic(PARTITIONS)
+    gateway = gateways(s={"source": kafka.source(topic), **SMALL})
+    keys = ["a", "b \u20ac", "c", None]
+    kafka.produce(topic, *(
+        {"value": f'{{"n":{n}}}', "key": keys[n % 4 if n < COUNT // 2 else 2 + n % 2], "partition": n % PARTITIONS}
+        for n in range(COUNT)))
+    gateway.wait_metric("records_in_total", COUNT, stream="s")
+    query = {"key": "a", "where": "/n%3E=100", **rate}
+    sub = gateway.subscribe("s", "ndjson", **query, **{"from": "earliest"})
+    wanted = [n for n in range(100, COUNT // 2) if n % 4 == 0]
+    messages = sub.records(len(wanted))
+    assert sorted(json.loads(m.text)["data"]["n"] for m in messages) == wanted
+    gateway.wait_metric("catchup_readers", 0)
+    kafka.produce(topic, *({"value": f'{{"n":{n}}}', "key": keys[n % 4], "partition": 0} for n in range(COUNT, COUNT + 8)))
+    assert [json.loads(m.text)["data"]["n"] for m in sub.records(2)] == [COUNT, COUNT + 4]
+    again = gateway.subscribe("s", "sse", **query, **{"from": json.loads(messages[99].text)["id"]})
+    rest = [json.loads(m.text)["data"]["n"] for m in again.records(len(wanted) - 100 + 2)]
+    assert sorted(rest) == sorted(json.loads(m.text)["data"]["n"] for m in messages[100:]) + [COUNT, COUNT + 4]
+    assert not sub.gaps and not again.gaps

@@ -423,3 +423,19 @@ def test_a_failure_is_the_dialects_error_and_heartbeats_trip_nobody_over(sdk_gat
         told = json.loads(last[-1].removeprefix("data: "))
         assert told["error"]["message"] == "Overloaded"
         assert "[DONE]" not in "".join(blocks) and "message_stop" not in "".join(blocks)
+
+
+def test_a_page_may_send_what_its_sdk_sends(gateways, upstream):
+    source = {"upstreams": [{"name": "a", "dialect": "anthropic", "base_url": upstream.url, "models": ["a"]}]}
+    gateway = gateways({"cors": {"origins": ["https://app.example"]}, "routes": {"/": {"kind": "anthropic", "stream": "chat"}}},
+                       chat={"source": {"llm": source}})
+    asked = "anthropic-dangerous-direct-browser-access,anthropic-version,content-type,x-api-key,x-stainless-os"
+    for path, wanted, allowed in (("/v1/messages", asked, asked), ("/v1/models", asked, asked),
+                                  ("/v1/messages", "a b:c", "Accept, Authorization, Cache-Control, Content-Type, Last-Event-ID")):
+        http = Http(gateway.port).request("OPTIONS", path, {
+            "Origin": "https://app.example", "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": wanted})
+        assert http.status == 204 and http.headers["access-control-allow-origin"] == "https://app.example"
+        assert http.headers["access-control-allow-headers"] == allowed
+        assert http.headers["access-control-allow-methods"] == "GET, OPTIONS, POST"
+        http.close()

@@ -132,7 +132,7 @@ def test_beyond_the_limit_503_and_a_client_that_leaves_makes_room(walk):
     http, detail = problem(gateway, "/streams/walk")
     assert http.status == 503 and int(http.headers["retry-after"]) > 0 and "limit" in detail
     held[0].close()
-    gateway.wait_metric("request_streams", 2, timeout_s=2)
+    gateway.wait_metric("request_streams", 2)
     assert gateway.subscribe("walk", "sse").records(1)
 
 

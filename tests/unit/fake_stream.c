@@ -21,6 +21,8 @@ struct stream {
     pthread_cond_t changed;
     size_t room, room_left, max_record_bytes;
     int64_t cost_ns;
+    uint64_t lines_cut;
+    char key[32]; /* that it wants alone; empty: all */
     bool discard, up, disorder, ended, alone, unsettled, lines;
     const char *failure, *anew;
     uint64_t done, total;
@@ -106,10 +108,23 @@ fake_stream_set_settling(struct stream *stream, bool settling)
 }
 
 void
+fake_stream_set_lines_cut(struct stream *stream, uint64_t offset)
+{
+    stream->lines_cut = offset;
+}
+
+void
+fake_stream_set_key(struct stream *stream, const char *key)
+{
+    snprintf(stream->key, sizeof stream->key, "%s", key);
+}
+
+void
 fake_stream_set_lines(struct stream *stream, bool lines)
 {
     pthread_mutex_lock(&stream->lock);
     stream->lines = lines;
+    stream->lines_cut = UINT64_MAX;
     changed(stream);
 }
 
@@ -518,9 +533,37 @@ add(struct stream *stream, const struct record_input *in, int64_t arrival_ns)
 }
 
 bool
+stream_sifts(const struct stream *stream)
+{
+    return stream->key[0] != '\0';
+}
+
+bool
+stream_pass_over(
+    struct stream *stream, uint32_t lane, uint64_t offset, const void *key, size_t key_len)
+{
+    bool wanted =
+        key != NULL && key_len == strlen(stream->key) && memcmp(key, stream->key, key_len) == 0;
+    if (wanted || offset < stream->lanes[lane].next) {
+        return false;
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->lanes[lane].next = offset + 1;
+    pthread_mutex_unlock(&stream->lock);
+    return true;
+}
+
+bool
 stream_takes_lines(const struct stream *stream)
 {
     return stream->lines;
+}
+
+uint64_t
+stream_lines_cut(const struct stream *stream, uint32_t lane)
+{
+    (void)lane;
+    return stream->lines_cut;
 }
 
 int

@@ -12,6 +12,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define WAIT_S 30
@@ -151,7 +152,9 @@ END_TEST
 static void
 produce_special(struct bed *bed)
 {
-    bed->producer = producer_new(bed->brokers);
+    if (bed->producer == NULL) {
+        bed->producer = producer_new(bed->brokers);
+    }
     rd_kafka_resp_err_t rc = rd_kafka_producev(bed->producer, RD_KAFKA_V_TOPIC("orders"),
         RD_KAFKA_V_PARTITION(0), RD_KAFKA_V_KEY("k\n1", 3), RD_KAFKA_V_VALUE((char[]){"v"}, 1),
         RD_KAFKA_V_HEADER("a", "one", 3), RD_KAFKA_V_HEADER("a", "two", 3),
@@ -189,6 +192,134 @@ START_TEST(keys_headers_times_and_tombstones_are_kept)
     ck_assert_ptr_null(record->key);
     ck_assert_ptr_nonnull(record->data);
     ck_assert_uint_eq(record->data_len, 0);
+    bed_close(&bed);
+}
+END_TEST
+
+/* NULL: a tombstone. */
+static void
+produce_text(struct bed *bed, const char *topic, int partition, const char *text)
+{
+    char copy[8192] = "";
+    size_t len = 0;
+    if (bed->producer == NULL) {
+        bed->producer = producer_new(bed->brokers);
+    }
+    if (text != NULL) {
+        len = strlen(text);
+        memcpy(copy, text, len);
+    }
+    rd_kafka_resp_err_t rc = rd_kafka_producev(bed->producer, RD_KAFKA_V_TOPIC(topic),
+        RD_KAFKA_V_PARTITION(partition), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+        RD_KAFKA_V_VALUE(text == NULL ? NULL : copy, len), RD_KAFKA_V_END);
+    ck_assert_int_eq(rc, 0);
+    ck_assert_int_eq(rd_kafka_flush(bed->producer, WAIT_S * 1000), 0);
+}
+
+/* Of fake_stream's lines each has the offset of the last one in its piece. */
+START_TEST(who_takes_lines_gets_neighbours_in_one_piece_and_all_else_in_its_place)
+{
+    static const char *const texts[] = {"{\"n\":0}", " [1] \n", "2", "{\n}", "text", NULL, "6"};
+    static const struct {
+        const char *data;
+        uint64_t offset;
+    } expected[] = {
+        {"{\"n\":0}", 2}, {"[1]", 2}, {"2", 2}, {"{\n}", 3}, {"text", 4}, {NULL, 5}, {"6", 6}};
+    struct bed bed;
+    char large[5000] = "\"";
+    memset(large + 1, 'x', sizeof large - 3);
+    large[sizeof large - 2] = '"';
+    bed_open(&bed, 1, "orders", 1);
+    fake_stream_set_lines(bed.stream, true);
+    for (size_t i = 0; i < 7; i++) {
+        produce_text(&bed, "orders", 0, texts[i]);
+    }
+    produce_text(&bed, "orders", 0, large);
+    bed_run(&bed);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 8, WAIT_S));
+    bool apart = fake_stream_commits(bed.stream) > 1; /* what came later is a piece of its own */
+    for (size_t i = 0; i < 7; i++) {
+        const struct fake_record *record = fake_stream_record(bed.stream, i);
+        ck_assert(apart || record->offset == expected[i].offset);
+        if (expected[i].data == NULL) {
+            ck_assert_ptr_null(record->data);
+        } else {
+            ck_assert_str_eq(record->data, expected[i].data);
+        }
+    }
+    ck_assert_str_eq(fake_stream_record(bed.stream, 7)->data, large);
+    ck_assert_uint_eq(fake_stream_lane(bed.stream, "orders", 0).next, 8);
+    bed_close(&bed);
+}
+END_TEST
+
+START_TEST(no_piece_goes_across_where_its_subscriber_ends)
+{
+    struct bed bed;
+    char text[16];
+    bed_open(&bed, 1, "orders", 1);
+    fake_stream_set_lines(bed.stream, true);
+    fake_stream_set_lines_cut(bed.stream, 3);
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        produce_text(&bed, "orders", 0, text);
+    }
+    bed_run(&bed);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 10, WAIT_S));
+    for (size_t i = 0; i < 10; i++) {
+        const struct fake_record *record = fake_stream_record(bed.stream, i);
+        ck_assert_int_eq(atoi(record->data), (int)i);
+        ck_assert(record->offset >= i && (record->offset < 3) == (i < 3));
+    }
+    bed_close(&bed);
+}
+END_TEST
+
+START_TEST(records_of_keys_that_nobody_wants_are_passed_over)
+{
+    struct bed bed;
+    bed_open(&bed, 1, "orders", 1);
+    fake_stream_set_key(bed.stream, "gone");
+    produce_special(&bed); /* the second of three has that key */
+    bed_run(&bed);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 1, WAIT_S));
+    produce_special(&bed);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 2, WAIT_S));
+    ck_assert_uint_eq(fake_stream_record(bed.stream, 0)->offset, 1);
+    ck_assert_uint_eq(fake_stream_record(bed.stream, 1)->offset, 4);
+    ck_assert_str_eq(fake_stream_record(bed.stream, 1)->key, "gone");
+    ck_assert_uint_eq(fake_stream_repeats(bed.stream), 0);
+    bed_close(&bed);
+}
+END_TEST
+
+START_TEST(lines_wait_for_room_and_none_is_missing)
+{
+    struct bed bed;
+    char text[32];
+    bed_open(&bed, 1, "orders", 2);
+    fake_stream_set_lines(bed.stream, true);
+    fake_stream_set_room(bed.stream, 1);
+    bed.producer = producer_new(bed.brokers);
+    for (int i = 0; i < 2000; i++) {
+        int len = snprintf(text, sizeof text, i % 10 == 9 ? "no json %d" : "%d", i / 2);
+        ck_assert_int_eq(rd_kafka_producev(bed.producer, RD_KAFKA_V_TOPIC("orders"),
+                             RD_KAFKA_V_PARTITION(i % 2), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                             RD_KAFKA_V_VALUE(text, (size_t)len), RD_KAFKA_V_END),
+            0);
+    }
+    ck_assert_int_eq(rd_kafka_flush(bed.producer, WAIT_S * 1000), 0);
+    bed_run(&bed);
+    ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 2000, WAIT_S));
+    int next[2] = {0, 0};
+    for (size_t i = 0; i < 2000; i++) {
+        const struct fake_record *record = fake_stream_record(bed.stream, i);
+        int n = next[record->lane]++;
+        bool odd = strchr(record->data, 'j') != NULL && n % 5 == 4;
+        snprintf(text, sizeof text, odd ? "no json %d" : "%d", n);
+        ck_assert_str_eq(record->data, text);
+    }
+    ck_assert_int_eq(next[0], next[1]);
     bed_close(&bed);
 }
 END_TEST
@@ -542,6 +673,9 @@ END_TEST
 
 UNIT_MAIN("kafka", records_of_four_partitions_arrive_in_order,
     keys_headers_times_and_tombstones_are_kept,
+    who_takes_lines_gets_neighbours_in_one_piece_and_all_else_in_its_place,
+    lines_wait_for_room_and_none_is_missing, records_of_keys_that_nobody_wants_are_passed_over,
+    no_piece_goes_across_where_its_subscriber_ends,
     latest_starts_at_the_end_and_a_lone_record_goes_out_alone,
     start_by_time_does_not_hang_where_the_broker_cannot_look_up_times,
     no_room_holds_the_source_and_then_nothing_is_missing, the_end_is_known_while_the_source_is_held,

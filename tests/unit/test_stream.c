@@ -1,6 +1,7 @@
 /* test_stream: what a source publishes, and where subscribers begin in it. */
 #include "clock.h"
 #include "connector.h"
+#include "filter.h"
 #include "lanes.h"
 #include "mem.h"
 #include "stream.h"
@@ -139,6 +140,105 @@ START_TEST(what_is_staged_shows_at_the_commit)
     stage(stream, 0, 9); /* never committed: freed with the stream */
     stream_free(stream);
     stream_free(NULL);
+}
+END_TEST
+
+/* ---- keys that nobody wants ---- */
+
+static struct filter *
+filter_of_key(const char *key)
+{
+    struct err err;
+    struct filter *filter = filter_new();
+    ck_assert_int_eq(filter_add_key(filter, key, strlen(key), &err), 0);
+    filter_seal(filter);
+    return filter;
+}
+
+static void
+expect_token_at(struct stream *stream, uint64_t seq, uint64_t first, uint64_t second)
+{
+    struct buf got, expected;
+    const struct token_lane lanes[] = {
+        {token_group_hash("t"), 0, first}, {token_group_hash("t"), 1, second}};
+    struct record *record = ring_peek_ref(stream_ring(stream), seq);
+    ck_assert_ptr_nonnull(record);
+    buf_init(&got);
+    buf_init(&expected);
+    record_add_id(&got, record);
+    token_encode(&expected, lanes, 2, NULL);
+    ck_assert_uint_eq(got.len, expected.len);
+    ck_assert(memcmp(got.bytes, expected.bytes, got.len) == 0);
+    record_unref(record);
+    buf_fini(&got);
+    buf_fini(&expected);
+}
+
+START_TEST(what_is_passed_over_moves_the_position_and_is_told_once_a_commit)
+{
+    struct stream *stream = make_stream(10);
+    struct filter *filter = filter_of_key("k");
+    ck_assert(!stream_sifts(stream));
+    stream_sift(stream, filter);
+    ck_assert(stream_sifts(stream));
+    ck_assert_uint_eq(stream_lane_add(stream, "t", 0, 0), 0);
+    ck_assert_uint_eq(stream_lane_add(stream, "t", 1, 0), 1);
+    stream_room(stream);
+    ck_assert(stream_pass_over(stream, 0, 0, "other", 5));
+    ck_assert(stream_pass_over(stream, 1, 3, NULL, 0));
+    ck_assert(!stream_pass_over(stream, 0, 1, "k", 1));
+    ck_assert_int_eq(stage(stream, 0, 1), 1);
+    stream_commit(stream);
+    ck_assert_uint_eq(state_of(stream).head_seq, 1); /* its token says it all */
+    expect_token_at(stream, 1, 2, 4);
+    stream_room(stream);
+    ck_assert_int_eq(stage(stream, 0, 2), 1);
+    ck_assert(stream_pass_over(stream, 0, 3, "kk", 2));
+    ck_assert(stream_pass_over(stream, 1, 4, "", 0));
+    ck_assert(!stream_pass_over(stream, 1, 4, "", 0)); /* a repeat is not passed over twice */
+    stream_commit(stream);
+    ck_assert_uint_eq(state_of(stream).head_seq, 3);
+    expect_token_at(stream, 2, 3, 4);
+    expect_token_at(stream, 3, 4, 5);
+    struct record *told = ring_peek_ref(stream_ring(stream), 3);
+    ck_assert(!filter_passes(filter, told));
+    ck_assert_uint_eq(told->weight, 2);
+    record_unref(told);
+    stream_commit(stream);
+    ck_assert_uint_eq(state_of(stream).head_seq, 3);
+    filter_unref(filter);
+    stream_free(stream);
+}
+END_TEST
+
+/* Many wanted ones, so that a commit comes in their midst: it must not tell more than is there. */
+START_TEST(a_position_that_is_told_is_never_ahead_of_what_is_staged)
+{
+    struct stream *stream = make_stream(4096);
+    struct filter *filter = filter_of_key("k");
+    stream_sift(stream, filter);
+    ck_assert_uint_eq(stream_lane_add(stream, "t", 0, 0), 0);
+    ck_assert_uint_eq(stream_lane_add(stream, "t", 1, 0), 1);
+    uint64_t offset = 0;
+    for (int commits = 0; commits < 3; commits++) {
+        for (size_t room = stream_room(stream); room > 0; room--) {
+            ck_assert(stream_pass_over(stream, 0, offset++, NULL, 0));
+            ck_assert_int_eq(stage(stream, 0, offset++), 1);
+        }
+        ck_assert(stream_pass_over(stream, 0, offset++, NULL, 0));
+        stream_commit(stream);
+    }
+    uint64_t next = 0;
+    for (uint64_t seq = 1; seq <= state_of(stream).head_seq; seq++) {
+        struct record *record = ring_peek_ref(stream_ring(stream), seq);
+        ck_assert_uint_gt(record->offset + 1, next);
+        next = record->offset + 1;
+        expect_token_at(stream, seq, next, 0);
+        record_unref(record);
+    }
+    ck_assert_uint_eq(next, offset);
+    filter_unref(filter);
+    stream_free(stream);
 }
 END_TEST
 
@@ -927,6 +1027,8 @@ START_TEST(a_resume_finds_what_was_read_before_a_lane_was_taken_up_again)
 END_TEST
 
 UNIT_MAIN("stream", what_is_staged_shows_at_the_commit,
+    what_is_passed_over_moves_the_position_and_is_told_once_a_commit,
+    a_position_that_is_told_is_never_ahead_of_what_is_staged,
     a_loss_takes_a_place_and_its_count_is_produced, losses_are_told_though_no_room_is_left,
     a_record_that_finds_no_bytes_left_is_not_taken,
     a_record_that_is_too_large_is_a_loss_wherever_its_bytes_are,

@@ -3,6 +3,7 @@
 
 #include "base64.h"
 #include "config.h"
+#include "token_writer.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -368,6 +369,66 @@ START_TEST(a_cursor_over_its_bound_is_refused)
 }
 END_TEST
 
+/* ---- a position that moves ---- */
+
+static void
+expect_same_text(struct token_writer *writer, const struct token_lane *lanes, size_t n,
+    size_t moved, const struct token_keys *keys)
+{
+    struct buf got, expected;
+    buf_init(&got);
+    buf_init(&expected);
+    buf_adds(&got, "before");
+    buf_adds(&expected, "before");
+    token_writer_add(writer, &got, lanes, n, moved, keys);
+    token_encode(&expected, lanes, n, keys);
+    ck_assert_msg(got.len == expected.len && memcmp(got.bytes, expected.bytes, got.len) == 0,
+        "%.*s is not %.*s", (int)got.len, got.bytes, (int)expected.len, expected.bytes);
+    buf_fini(&got);
+    buf_fini(&expected);
+}
+
+/* Steps of one, leaps over the lengths of a place, back to an older one, and at times another lane
+ * behind the writer's back. */
+static void
+move_about(struct token_lane *lanes, size_t n, const struct token_keys *keys)
+{
+    struct token_writer writer = {.n = 0};
+    unsigned random = 1;
+    expect_same_text(&writer, lanes, n, 0, keys);
+    for (int i = 0; i < 3000; i++) {
+        random = random * 1103515245u + 12345u;
+        size_t moved = (random >> 8) % n;
+        uint64_t *next = &lanes[moved].next;
+        *next = i % 97 == 0 ? *next * 128 + 127 : i % 89 == 0 ? 0 : *next + random % 3;
+        *next = *next > UINT64_MAX / 256 ? 5 : *next;
+        if (i % 61 == 0) {
+            lanes[(moved + 1) % n].next++;
+        }
+        expect_same_text(&writer, lanes, n, moved, keys);
+    }
+    lanes[n - 1].partition++; /* the same places of other lanes */
+    expect_same_text(&writer, lanes, n, 0, keys);
+    expect_same_text(&writer, lanes, n - 1, 0, keys);
+    expect_same_text(&writer, lanes, n, n - 1, keys);
+    expect_same_text(&writer, lanes, 0, 0, keys);
+    token_writer_fini(&writer);
+}
+
+START_TEST(a_writer_of_moving_positions_writes_what_is_encoded_anew)
+{
+    struct token_keys *keys = keys_of("s", false, key_a, NULL);
+    struct token_lane one[] = {{9, 0, 0}};
+    struct token_lane some[] = {{7, 0, 0}, {7, 1, 126}, {7, 4, 16382}, {9, 0, 1}, {9, 11, 3},
+        {1u << 31, 2, UINT64_C(1) << 40}};
+    move_about(one, 1, NULL);
+    move_about(one, 1, keys);
+    move_about(some, sizeof some / sizeof *some, NULL);
+    move_about(some, sizeof some / sizeof *some, keys);
+    token_keys_free(keys);
+}
+END_TEST
+
 UNIT_MAIN("token", the_group_hash_is_fnv_1a, a_known_token_has_its_known_text,
     edge_positions_round_trip, random_positions_round_trip, two_hundred_partitions_fit_well,
     a_token_cut_anywhere_is_refused, wrong_tokens_are_refused_with_a_reason,
@@ -375,4 +436,4 @@ UNIT_MAIN("token", the_group_hash_is_fnv_1a, a_known_token_has_its_known_text,
     a_signed_token_has_its_known_text, without_keys_nothing_is_signed,
     a_signed_token_is_taken_at_its_stream_only, no_bit_of_a_signed_token_can_be_changed,
     keys_can_be_rotated, an_unsigned_token_is_taken_only_where_the_keys_say_so, cursors_round_trip,
-    a_cursor_over_its_bound_is_refused)
+    a_cursor_over_its_bound_is_refused, a_writer_of_moving_positions_writes_what_is_encoded_anew)
