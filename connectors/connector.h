@@ -82,7 +82,7 @@ struct replay {
 /* Answers are written to a log as they come, where other gateways read them: start() without a
  * replay makes the log, which is the configured stream's source, before any answer, and outlives
  * them all (stream_home_source); with REPLAY_LOG it makes a reader of the answer name. */
-#define CONNECTOR_LOGS 16u
+#define CONNECTOR_LOGS 32u
 
 /* How the stream of an answer that is read from the log ends, beside the ends that the log tells:
  * before stream_answer_told: it has no such answer, or cannot be read; after it: the gateway that

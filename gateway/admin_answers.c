@@ -67,7 +67,7 @@ log_records(const struct server *server, struct buf *out)
         const struct stream_answers *answers = stream_answers(server->streams[i]);
         for (int result = 0; answers != NULL && result < STREAM_LOG_RESULT_COUNT; result++) {
             metrics_sample_u64(out, "headgate_generation_log_records_total",
-                labels_of(&labels, stream_name(server->streams[i]), "result",
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), "result",
                     stream_log_result_names[result]),
                 atomic_load_explicit(&answers->logged[result], memory_order_relaxed));
         }
@@ -87,7 +87,7 @@ log_hears(const struct server *server, struct buf *out)
         const struct stream_answers *answers = stream_answers(server->streams[i]);
         if (answers != NULL) {
             metrics_sample_u64(out, "headgate_generation_log_hears",
-                labels_of(&labels, stream_name(server->streams[i]), NULL, NULL),
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
                 atomic_load(&answers->log_hears));
         }
     }
@@ -109,7 +109,7 @@ log_reads(const struct server *server, struct buf *out)
         generations_state(server->generations, i, &state);
         for (int read = 0; read < GENERATION_READ_COUNT; read++) {
             metrics_sample_u64(out, "headgate_generation_log_reads_total",
-                labels_of(&labels, stream_name(server->streams[i]), "result",
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), "result",
                     generation_read_names[read]),
                 state.reads[read]);
         }
