@@ -19,7 +19,7 @@
 
 #define CLOCK_SLACK_MS 10000 /* brokers that stamp records themselves have clocks of their own */
 #define BEGIN_WITHIN_MS (INT64_C(900) * 1000) /* of the request's head: its body comes first */
-#define FRESH_MS 10000       /* of so young an answer the begin may be on its way */
+#define FRESH_MS 10000 /* of so young an answer the begin may be on its way */
 #define FRESH_WAIT_MS 1000
 #define FIND_MS 5000 /* until brokers have told where to begin, and given what is there */
 #define WAIT_MS 100

@@ -266,3 +266,23 @@ def test_a_response_is_resumed_and_cancelled_at_another_gateway(replicas, upstre
     assert answer.status == 200 and answer.json()["status"] == "cancelled"
     assert b"cancelled" in http.body()
     owner.wait_metric("generations_ended_total", 1, stream="chat", reason="cancelled")
+
+
+def test_an_answer_that_is_not_all_in_the_log_is_not_taken_for_whole(replicas, upstream):  # noqa: F811
+    owner, other = replicas(memory="64KiB")
+    asked = Asked(owner)
+    visit = answering(upstream, "a part ")
+    asked.records(2)
+    sub = join(other, asked.url, "sse")
+    part = objects(sub.records(2))
+    visit.chunk(delta("x" * 70000))
+    visit.chunk(delta("and on"))
+    finish(visit)
+    messages, ended = asked.until_end()
+    assert texts(messages) == "x" * 70000 + "and on" and ended.clean
+    messages, _ = sub.until_end()
+    assert messages == [] and last_control(sub)["code"] == "log_incomplete"
+    messages, _ = join(other, asked.url, "ndjson").until_end()
+    assert objects(messages) == part
+    assert owner.metric("generation_log_records_total", result="dropped") >= 2
+    other.wait_metric("generation_log_reads_total", 1, stream="chat", result="log_incomplete")
