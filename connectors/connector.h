@@ -26,7 +26,14 @@ struct source;
 
 /* Where a source begins when its settings do not say: for a subscriber that asks for what has left
  * the ring, or for a stream that a request makes. All of it is lent for the length of start(). */
-enum replay_kind { REPLAY_EARLIEST, REPLAY_LATEST, REPLAY_TIME, REPLAY_LANES, REPLAY_CURSOR };
+enum replay_kind {
+    REPLAY_EARLIEST,
+    REPLAY_LATEST,
+    REPLAY_TIME,
+    REPLAY_LANES,
+    REPLAY_CURSOR,
+    REPLAY_LOG /* of CONNECTOR_LOGS: an answer that another gateway made */
+};
 struct replay_lane {
     const char *group;   /* topic or file; NULL on a request: the token knows its hash alone */
     uint32_t group_hash; /* token_group_hash(group) */
@@ -39,7 +46,7 @@ struct request_param {
 };
 struct replay {
     enum replay_kind kind;
-    int64_t time_ms;                 /* REPLAY_TIME: Unix milliseconds */
+    int64_t time_ms; /* REPLAY_TIME, REPLAY_LOG (when it was begun): Unix milliseconds */
     const struct replay_lane *lanes; /* REPLAY_LANES; a lane that is not among them begins at 0 */
     size_t n_lanes;
     const struct request_param *params; /* on a request: what it gave of request_param's names */
@@ -72,6 +79,25 @@ struct replay {
 /* A request's stream is an answer that many may see: it is made of a body that is sent
  * (request_body_bytes), is kept whole, and told apart by the replay's name. */
 #define CONNECTOR_ANSWERS 8u
+/* Answers are written to a log as they come, where other gateways read them: start() without a
+ * replay makes the log, which is the configured stream's source, before any answer, and outlives
+ * them all (stream_home_source); with REPLAY_LOG it makes a reader of the answer name. */
+#define CONNECTOR_LOGS 32u
+
+/* How the stream of an answer that is read from the log ends, beside the ends that the log tells:
+ * before stream_answer_told: it has no such answer, or cannot be read; after it: the gateway that
+ * made it is gone, or could not write all of it. */
+#define CONNECTOR_LOG_NOT_FOUND "not_found"
+#define CONNECTOR_LOG_UNREADABLE "log_unreadable"
+#define CONNECTOR_LOG_LOST "gateway_lost"
+#define CONNECTOR_LOG_INCOMPLETE "log_incomplete"
+
+/* What a log takes, beside its answers, and the answers of others that are read at once. */
+struct connector_log {
+    uint64_t bytes, descriptors;
+    uint64_t readers;
+    uint64_t reader_bytes, reader_descriptors; /* of each */
+};
 
 struct connector {
     const char *name;                     /* the key under source: */
@@ -112,6 +138,14 @@ struct connector {
     /* model: the name of the i-th model that can be asked, as far as the configuration names them;
      * NULL behind the last. NULL: it asks none. */
     const char *(*model)(const void *settings, size_t i);
+
+    /* log: of CONNECTOR_LOGS; else NULL. */
+    void (*log)(const void *settings, struct connector_log *log);
+
+    /* tell_cancel: of a source that reads an answer from the log: have the gateway that makes it
+     * cancel it. False: that cannot be told. Of CONNECTOR_LOGS; else NULL. Thread any. Blocks no.
+     */
+    bool (*tell_cancel)(struct source *source);
 
     /* variant: with these settings it is this connector, of the same name and section. NULL: it is
      * always itself. */

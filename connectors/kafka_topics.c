@@ -193,6 +193,7 @@ take_replay(struct kafka_topics *topics, const struct replay *replay)
 {
     switch (replay->kind) {
     case REPLAY_CURSOR: /* of other sources */
+    case REPLAY_LOG:
     case REPLAY_EARLIEST:
         topics->start = (struct kafka_start){.kind = KAFKA_START_EARLIEST};
         break;

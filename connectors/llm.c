@@ -1,7 +1,7 @@
 /* llm: models as a source: a request's answer, event by event, as a stream that ends. A source has
  * no thread: all sources share one client (llm_http.h), whose thread decodes and publishes; the
  * last source ends it. */
-#include "connector.h"
+#include "llm.h"
 
 #include "../gateway/buf.h"
 #include "../gateway/clock.h"
@@ -10,6 +10,7 @@
 #include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
 #include "llm_ask.h"
+#include "llm_log_read.h"
 #include "llm_publish.h"
 
 #include <inttypes.h>
@@ -22,8 +23,12 @@
 #define GROUP "llm"     /* of the one lane, in tokens, where the answer has no name */
 #define PARAM "request" /* the body, where it comes as a parameter */
 
+/* One of three: an answer; with a log, the configured stream's, which has it; an answer of another
+ * gateway, which is read from it. */
 struct source {
     struct llm_http_user user;
+    struct llm_log *log;           /* of the second */
+    struct llm_log_reader *reader; /* of the third */
 };
 
 /* ---- the client that all share ---- */
@@ -224,6 +229,7 @@ source_free(struct source *source)
 {
     struct llm_http_user *user = &source->user;
     llm_http_call_free(user->call);
+    llm_log_leave(user->log);
     llm_decoder_free(user->decoder);
     llm_out_free(user->out);
     for (size_t i = 0; i < user->n_routes; i++) {
@@ -240,13 +246,19 @@ source_free(struct source *source)
 }
 
 static void
-ask(struct llm_http_user *user, const char *name)
+ask(struct llm_http_user *user, const struct replay *replay)
 {
+    const char *name = replay->name;
     const struct llm_settings *settings = user->settings;
     /* Whoever asks is greeted now, not when the model begins to speak. */
     user->lane = stream_lane_add(user->stream, name != NULL ? name : GROUP, 0, 0);
     stream_source_up(user->stream);
     user->asked_ns = clock_mono_ns();
+    struct source *home = stream_home_source(user->stream);
+    if (home != NULL && replay->name != NULL) {
+        user->log = llm_log_begin(home->log, user->stream, replay->name, replay->dialect,
+            replay->whole, replay->keeps_raw);
+    }
     user->call = llm_http_start(user->client, &(struct llm_http_options){.targets = user->targets,
                                                   .n_targets = user->n_routes,
                                                   .times = {.connect_ms = settings->connect_ms,
@@ -292,15 +304,39 @@ begin(const struct llm_settings *settings, struct stream *stream, const struct r
         source_free(source);
         return NULL;
     }
-    ask(&source->user, replay->name);
+    ask(&source->user, replay);
     return source;
 }
 
 static struct source *
-llm_start(
-    const void *settings_, struct stream *stream, const struct replay *replay, struct err *err)
+start_log(const struct llm_settings *settings, struct stream *home, struct err *err)
 {
-    const struct llm_settings *settings = settings_;
+    struct source *source = mem_calloc(1, sizeof *source);
+    source->log = llm_log_start(&settings->log, home, err);
+    if (source->log == NULL) {
+        free(source);
+        return NULL;
+    }
+    return source;
+}
+
+static struct source *
+start_reader(struct stream *stream, const struct replay *replay, struct err *err)
+{
+    struct source *source = mem_calloc(1, sizeof *source);
+    source->reader = llm_log_read_start(
+        stream_home_source(stream)->log, stream, replay->name, replay->time_ms, err);
+    if (source->reader == NULL) {
+        free(source);
+        return NULL;
+    }
+    return source;
+}
+
+static struct source *
+start_answer(const struct llm_settings *settings, struct stream *stream,
+    const struct replay *replay, struct err *err)
+{
     struct llm_ask asked;
     struct source *source = NULL;
     const char *body;
@@ -322,16 +358,61 @@ llm_start(
     return source;
 }
 
+static struct source *
+llm_start(const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
+{
+    return replay == NULL               ? start_log(settings, stream, err)
+           : replay->kind == REPLAY_LOG ? start_reader(stream, replay, err)
+                                        : start_answer(settings, stream, replay, err);
+}
+
 static void
 llm_wake(struct source *source)
 {
-    llm_http_resume(source->user.call);
+    if (source->user.call != NULL) { /* a reader looks for itself */
+        llm_http_resume(source->user.call);
+    }
 }
 
 static void
 llm_cancel(struct source *source)
 {
-    llm_http_cancel(source->user.call);
+    if (source->user.call != NULL) {
+        llm_http_cancel(source->user.call);
+    } else if (source->reader != NULL) {
+        llm_log_read_cancel(source->reader);
+    }
+}
+
+static void
+llm_stop(struct source *source)
+{
+    if (source->log != NULL) {
+        llm_log_stop(source->log);
+        free(source);
+    } else if (source->reader != NULL) {
+        llm_log_read_stop(source->reader);
+        free(source);
+    } else {
+        source_free(source);
+    }
+}
+
+static bool
+llm_tell_cancel(struct source *source)
+{
+    return source->reader != NULL && llm_log_read_tell(source->reader);
+}
+
+static void
+llm_log_bound(const void *settings_, struct connector_log *log)
+{
+    const struct llm_log_settings *settings = &((const struct llm_settings *)settings_)->log;
+    *log = (struct connector_log){.bytes = llm_log_bytes(settings),
+        .descriptors = llm_log_descriptors(settings),
+        .readers = settings->readers,
+        .reader_bytes = llm_log_reader_bytes(settings),
+        .reader_descriptors = llm_log_reader_descriptors(settings)};
 }
 
 static bool
@@ -373,19 +454,23 @@ llm_model(const void *settings_, size_t i)
     return NULL;
 }
 
+#define COMMON                                                                                     \
+    .name = "llm", .request_body_bytes = llm_body_bytes, .section = &llm_section,                  \
+    .check = llm_settings_check, .memory_bound_bytes = llm_settings_memory_bytes,                  \
+    .descriptor_bound = llm_settings_descriptors, .on_request = llm_on_request,                    \
+    .request_param = llm_param, .model = llm_model, .start = llm_start, .wake = llm_wake,          \
+    .cancel = llm_cancel, .stop = llm_stop
+
+static const struct connector with_log = {COMMON,
+    .capabilities = CONNECTOR_ANSWERS | CONNECTOR_LOGS, .log = llm_log_bound,
+    .tell_cancel = llm_tell_cancel};
+
+static const struct connector *
+llm_variant(const void *settings_)
+{
+    const struct llm_settings *settings = settings_;
+    return llm_log_is_set(&settings->log) ? &with_log : &llm_connector;
+}
+
 const struct connector llm_connector = {
-    .name = "llm",
-    .capabilities = CONNECTOR_ANSWERS,
-    .request_body_bytes = llm_body_bytes,
-    .section = &llm_section,
-    .check = llm_settings_check,
-    .memory_bound_bytes = llm_settings_memory_bytes,
-    .descriptor_bound = llm_settings_descriptors,
-    .on_request = llm_on_request,
-    .request_param = llm_param,
-    .model = llm_model,
-    .start = llm_start,
-    .wake = llm_wake,
-    .cancel = llm_cancel,
-    .stop = source_free,
-};
+    COMMON, .capabilities = CONNECTOR_ANSWERS, .variant = llm_variant};

@@ -3,6 +3,7 @@
 
 #include "../gateway/clock.h"
 #include "../gateway/record_type.h"
+#include "../gateway/stream.h"
 #include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
 
@@ -31,13 +32,16 @@ stage(struct llm_http_user *user, unsigned views, const char *type, const char *
     bool several = user->out != NULL || user->raw_views != 0;
     struct record_input in = {.lane = user->lane,
         .offset = user->offset,
-        .time_ms = -1,
+        .time_ms = user->log == NULL ? -1 : clock_wall_ms(), /* the same at every gateway */
         .type = type,
         .data = data,
         .data_len = len,
         .views = several ? views : 0};
     if (user->room == 0 || stream_stage(user->stream, &in, clock_mono_ns()) < 0) {
         return false;
+    }
+    if (user->log != NULL) {
+        llm_log_event(user->log, &in);
     }
     user->room--;
     user->offset++;
@@ -118,21 +122,32 @@ stage_event(struct llm_http_user *user, const struct llm_event *event)
     return true;
 }
 
+/* To the stream, and to the log as the stream then has it. */
+static void
+end(struct llm_http_user *user, const char *code, const char *message)
+{
+    struct stream_outcome outcome;
+    user->ended = true;
+    stream_source_end(user->stream, code, message);
+    if (user->log != NULL) {
+        stream_outcome(user->stream, &outcome);
+        llm_log_end(user->log, outcome.code, outcome.message);
+    }
+}
+
 static void
 tell_end(struct llm_http_user *user)
 {
     enum llm_code code = llm_decoder_code(user->decoder);
     const char *message = llm_decoder_message(user->decoder);
-    user->ended = true;
-    stream_source_end(user->stream, message[0] == '\0' ? NULL : llm_code_name(code),
-        message[0] == '\0' ? NULL : message);
+    bool good = message[0] == '\0';
+    end(user, good ? NULL : llm_code_name(code), good ? NULL : message);
 }
 
 void
 llm_publish_failure(struct llm_http_user *user, enum llm_code code, const char *message)
 {
-    user->ended = true;
-    stream_source_end(user->stream, llm_code_name(code), message);
+    end(user, llm_code_name(code), message);
 }
 
 enum llm_http_more

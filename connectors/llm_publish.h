@@ -9,6 +9,7 @@
 
 #include "llm_emit.h"
 #include "llm_http.h"
+#include "llm_log.h"
 #include "llm_out.h"
 #include "llm_settings.h"
 
@@ -43,6 +44,7 @@ struct llm_http_user {
     int64_t asked_ns;
     struct llm_reader reader;
     bool keeps_raw;
+    struct llm_log_answer *log; /* NULL: there is none */
     /* Of the client's thread. */
     struct llm_decoder *decoder;
     size_t target;       /* whose answer it decodes */

@@ -198,6 +198,12 @@ static const struct config_key keys[] = {
         .most = 100000,
         .fallback = "256",
         .prose = "Answers at once; a further request gets 503 with Retry-After."},
+    {.name = "log",
+        .kind = CONFIG_SECTION,
+        .offset = offsetof(struct llm_settings, log),
+        .child = &llm_log_section,
+        .prose = "Where answers are written to as they come, so that every gateway with the same "
+                 "log serves all of them, and one that dies leaves what it had."},
 };
 
 const struct config_section llm_section = {
@@ -310,7 +316,7 @@ llm_settings_check(const void *settings_, struct err *err)
         err_set(err, ERR_INVALID, "answer: is less than event");
         return -1;
     }
-    return 0;
+    return llm_log_settings_check(&settings->log, err);
 }
 
 /* Of one answer. The request is there as it came, as its targets have it (each in its dialect), an

@@ -8,6 +8,7 @@
 #include "connector.h"
 #include "llm_dialect.h"
 #include "llm_http.h"
+#include "llm_log_settings.h"
 
 struct llm_upstream {
     char *name, *base_url;
@@ -26,6 +27,7 @@ struct llm_settings {
     uint64_t max_tokens;
     uint64_t max_event_bytes, max_answer_bytes, max_request_bytes;
     uint64_t requests;
+    struct llm_log_settings log;
 };
 
 extern const struct config_section llm_section;

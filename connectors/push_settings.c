@@ -136,17 +136,22 @@ static const struct {
     {"transactional.id", "posts are no transactions"},
 };
 
+static const char *
+topic_of(const struct push_kafka_settings *settings)
+{
+    return settings->reader.topics.n == 0 ? NULL : settings->reader.topics.items[0];
+}
+
 const char *
 push_settings_topic(const struct push_settings *settings)
 {
-    const struct config_strings *topics = &settings->kafka.reader.topics;
-    return topics->n == 0 ? NULL : topics->items[0];
+    return topic_of(&settings->kafka);
 }
 
 static bool
-has_option(const struct push_settings *settings, const char *name)
+has_option(const struct push_kafka_settings *settings, const char *name)
 {
-    const struct config_pairs *options = &settings->kafka.reader.librdkafka_options;
+    const struct config_pairs *options = &settings->reader.librdkafka_options;
     for (size_t i = 0; i < options->n; i++) {
         if (strcasecmp(options->items[i].name, name) == 0) {
             return true;
@@ -167,11 +172,11 @@ set_row(rd_kafka_conf_t *conf, const char *name, const char *value, struct err *
 }
 
 static int
-set_producer(rd_kafka_conf_t *conf, const struct push_settings *settings, size_t max_record_bytes,
-    struct err *err)
+set_producer(rd_kafka_conf_t *conf, const struct push_kafka_settings *settings,
+    size_t max_record_bytes, struct err *err)
 {
     char timeout[32], largest[32];
-    snprintf(timeout, sizeof timeout, "%" PRIu64, settings->kafka.timeout_ms);
+    snprintf(timeout, sizeof timeout, "%" PRIu64, settings->timeout_ms);
     /* Beside the payload: key, headers, and the record's own. What brokers take is theirs to say.
      */
     snprintf(largest, sizeof largest, "%zu", max_record_bytes + 64 * KIB);
@@ -200,10 +205,10 @@ set_producer(rd_kafka_conf_t *conf, const struct push_settings *settings, size_t
 }
 
 rd_kafka_conf_t *
-push_settings_producer_conf(const struct push_settings *settings, const char *stream,
+push_settings_producer_conf(const struct push_kafka_settings *settings, const char *stream,
     size_t max_record_bytes, struct err *err)
 {
-    rd_kafka_conf_t *conf = kafka_settings_conf(&settings->kafka.reader, stream, err);
+    rd_kafka_conf_t *conf = kafka_settings_conf(&settings->reader, stream, err);
     if (conf != NULL && set_producer(conf, settings, max_record_bytes, err) != 0) {
         rd_kafka_conf_destroy(conf);
         return NULL;
@@ -212,9 +217,9 @@ push_settings_producer_conf(const struct push_settings *settings, const char *st
 }
 
 static int
-check_reserved(const struct push_settings *settings, struct err *err)
+check_reserved(const struct push_kafka_settings *settings, struct err *err)
 {
-    const struct config_pairs *options = &settings->kafka.reader.librdkafka_options;
+    const struct config_pairs *options = &settings->reader.librdkafka_options;
     for (size_t i = 0; i < options->n; i++) {
         for (size_t j = 0; j < sizeof reserved / sizeof *reserved; j++) {
             if (strcasecmp(options->items[i].name, reserved[j].name) == 0) {
@@ -232,11 +237,11 @@ check_reserved(const struct push_settings *settings, struct err *err)
 /* librdkafka checks combinations only when it makes a client; one without brokers connects to
  * nothing. */
 static int
-check_producer(const struct push_settings *settings, struct err *err)
+check_producer(const struct push_kafka_settings *settings, struct err *err)
 {
-    struct push_settings offline = *settings;
+    struct push_kafka_settings offline = *settings;
     char no_brokers[] = "";
-    offline.kafka.reader.brokers = no_brokers;
+    offline.reader.brokers = no_brokers;
     rd_kafka_conf_t *conf = push_settings_producer_conf(&offline, "check", MIB, err);
     if (conf == NULL) {
         return -1;
@@ -254,11 +259,10 @@ check_producer(const struct push_settings *settings, struct err *err)
 }
 
 int
-push_settings_check(const void *settings_, struct err *err)
+push_settings_check_kafka(const struct push_kafka_settings *settings, struct err *err)
 {
-    const struct push_settings *settings = settings_;
-    const struct kafka_settings *given = &settings->kafka.reader;
-    const char *topic = push_settings_topic(settings);
+    const struct kafka_settings *given = &settings->reader;
+    const char *topic = topic_of(settings);
     if (topic == NULL && given->brokers == NULL && given->librdkafka_options.n == 0) {
         return 0;
     }
@@ -270,11 +274,16 @@ push_settings_check(const void *settings_, struct err *err)
         err_set(err, ERR_INVALID, "kafka.topic: must be one topic's name");
         return -1;
     }
-    if (check_reserved(settings, err) != 0 ||
-        kafka_settings_check(&settings->kafka.reader, err) != 0) {
+    if (check_reserved(settings, err) != 0 || kafka_settings_check(given, err) != 0) {
         return -1;
     }
     return check_producer(settings, err);
+}
+
+int
+push_settings_check(const void *settings, struct err *err)
+{
+    return push_settings_check_kafka(&((const struct push_settings *)settings)->kafka, err);
 }
 
 uint64_t
@@ -284,10 +293,16 @@ push_settings_memory_bytes(const void *settings)
 }
 
 uint64_t
+push_settings_producer_bytes(uint64_t memory_bytes)
+{
+    return (1 + PRODUCER_TIMES) * memory_bytes + PRODUCER_BYTES;
+}
+
+uint64_t
 push_settings_kafka_memory_bytes(const void *settings_)
 {
     const struct push_settings *settings = settings_;
-    return (1 + PRODUCER_TIMES) * settings->memory_bytes + PRODUCER_BYTES +
+    return push_settings_producer_bytes(settings->memory_bytes) +
            kafka_settings_memory_bytes(&settings->kafka.reader);
 }
 

@@ -25,8 +25,13 @@ const char *push_settings_topic(const struct push_settings *settings);
 
 /* push_settings_producer_conf: the configuration of the client that writes, callbacks excepted.
  * Owns the caller gets it.  Errors NULL and err. */
-rd_kafka_conf_t *push_settings_producer_conf(const struct push_settings *settings,
+rd_kafka_conf_t *push_settings_producer_conf(const struct push_kafka_settings *settings,
     const char *stream, size_t max_record_bytes, struct err *err);
+
+/* push_settings_check_kafka: of the part that says where to write to. push_settings_producer_bytes:
+ * the most that writing takes where memory_bytes of records are on their way. */
+int push_settings_check_kafka(const struct push_kafka_settings *settings, struct err *err);
+uint64_t push_settings_producer_bytes(uint64_t memory_bytes);
 
 uint64_t push_settings_memory_bytes(const void *settings);
 uint64_t push_settings_kafka_memory_bytes(const void *settings);

@@ -55,6 +55,68 @@ ends(const struct server *server, struct buf *out)
     buf_fini(&labels);
 }
 
+static void
+log_records(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_generation_log_records_total", "counter",
+        "Records for the log of answers, by what became of them: written; failed, no broker took "
+        "it in time; dropped, log.memory was full, or one before it of its answer is missing.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        const struct stream_answers *answers = stream_answers(server->streams[i]);
+        for (int result = 0; answers != NULL && result < STREAM_LOG_RESULT_COUNT; result++) {
+            metrics_sample_u64(out, "headgate_generation_log_records_total",
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), "result",
+                    stream_log_result_names[result]),
+                atomic_load_explicit(&answers->logged[result], memory_order_relaxed));
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
+log_hears(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_generation_log_hears", "gauge",
+        "1 while other gateways can cancel answers that are made here, and say that they are "
+        "read.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        const struct stream_answers *answers = stream_answers(server->streams[i]);
+        if (answers != NULL) {
+            metrics_sample_u64(out, "headgate_generation_log_hears",
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
+                atomic_load(&answers->log_hears));
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
+log_reads(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_generation_log_reads_total", "counter",
+        "Answers of other gateways that were looked for in the log, by how that ended.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        struct generations_state state;
+        if (stream_answers(server->streams[i]) == NULL) {
+            continue;
+        }
+        generations_state(server->generations, i, &state);
+        for (int read = 0; read < GENERATION_READ_COUNT; read++) {
+            metrics_sample_u64(out, "headgate_generation_log_reads_total",
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), "result",
+                    generation_read_names[read]),
+                state.reads[read]);
+        }
+    }
+    buf_fini(&labels);
+}
+
 /* Input or output tokens; field is an offset in struct answer_model. */
 static void
 tokens(
@@ -142,6 +204,12 @@ admin_answers(const struct server *server, struct buf *out)
         offsetof(struct generations_state, joined));
     by_state(server, out, "headgate_generation_resumes_total", "counter",
         "Those of them that went on behind a token.", offsetof(struct generations_state, resumed));
+    by_state(server, out, "headgate_generation_log_readers", "gauge",
+        "Answers of other gateways that are read from the log now.",
+        offsetof(struct generations_state, reading));
+    log_hears(server, out);
+    log_records(server, out);
+    log_reads(server, out);
     first_tokens(server, out);
     tokens(server, out, "headgate_input_tokens_total",
         "Tokens that upstreams read, as they say, by the configured name of the model.",

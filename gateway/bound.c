@@ -125,6 +125,37 @@ connection_bytes(const struct config *config)
     return add(bytes, larger_of(config->max_message_bytes, BOUND_HEAD_BYTES));
 }
 
+/* Of the log of answers, and of those of other gateways that are read from it. */
+static bool
+has_log(const struct config_stream *stream, struct connector_log *log)
+{
+    bool has = (stream->connector->capabilities & CONNECTOR_LOGS) != 0;
+    if (has) {
+        stream->connector->log(stream->settings, log);
+    }
+    return has;
+}
+
+static uint64_t
+log_descriptors(const struct config_stream *stream)
+{
+    struct connector_log log;
+    return has_log(stream, &log)
+               ? add(log.descriptors, multiply(log.readers, log.reader_descriptors))
+               : 0;
+}
+
+/* kept: what an answer's own stream takes. */
+static uint64_t
+log_bytes(const struct config_stream *stream, uint64_t kept)
+{
+    struct connector_log log;
+    uint64_t batch = multiply(2, stream->max_record_bytes);
+    return has_log(stream, &log)
+               ? add(log.bytes, multiply(log.readers, add(add(kept, batch), log.reader_bytes)))
+               : 0;
+}
+
 /* All but the connections. */
 static uint64_t
 fixed_descriptors(const struct config *config)
@@ -136,6 +167,7 @@ fixed_descriptors(const struct config *config)
         const struct config_stream *stream = &config->streams[i];
         uint64_t sources = is_on_request(stream) ? config->request_streams : 1;
         sources = add(sources, makes_answers(stream) ? stream->generations.most : 0);
+        n = add(n, log_descriptors(stream));
         uint64_t each = stream->connector->descriptor_bound(stream->settings);
         n = add(n, multiply(sources, each));
         if (stream->consumers_allowed) { /* a client to read and one to be a member */
@@ -231,6 +263,7 @@ answers_bytes(const struct config *config, const struct config_stream *stream)
     running = add(running, sdk_bytes(config, stream));
     uint64_t bytes = multiply(made.generations.most, running);
     bytes = add(bytes, multiply(made.generations.kept, kept));
+    bytes = add(bytes, log_bytes(stream, kept));
     return add(bytes, answers_pinned_bytes(config, &made));
 }
 

@@ -20,12 +20,13 @@
  *               and what its connector holds
  *   consumers   for each stream that allows them consumers.max times a ring of 2 max_in_flight
  * records and 8 MiB, records in work, and what the connector holds for one (member_bound_bytes)
- *   answers     for each stream of models generations.max and .kept times a ring of
- *               generations.bytes and BOUND_ANSWER_BYTES; those under way with twice the largest
- * body of a request, records in work and what the connector holds for one, with a route of an SDK's
- * four times max_record (what is said in its dialect); and what connections
- * that stalled inside large records keep requests    requests.streams times the largest that one of
- * them can be, in the same way
+ *   answers     (with a log: log.memory with what producing takes, and log.readers times the same
+ *               ring and a Kafka client) for each stream of models generations.max and .kept times
+ * a ring of generations.bytes and BOUND_ANSWER_BYTES; those under way with twice the largest body
+ * of a request, records in work and what the connector holds for one, with a route of an SDK's four
+ * times max_record (what is said in its dialect); and what connections that stalled inside large
+ * records keep requests    requests.streams times the largest that one of them can be, in the same
+ * way
  *               + with a download route, downloads.watchers of watch_bound_bytes, and
  * DOWNLOADS_KEPT downloads that have ended a connection BOUND_CONNECTION_BYTES (session and
  * library) + BOUND_LEFTOVER_BYTES (what a socket did not take) + the larger of limits.message (a

@@ -131,6 +131,11 @@ void conn_body_go_on(struct conn *conn);
  * (http_request.body) where it was whole: else the connection closes. */
 void conn_body_release(struct conn *conn);
 
+/* conn_body_keep: append the head of request as it came. conn_body_again: conn_body_release, and
+ * request is what such a head says, without a body; it points into head. */
+void conn_body_keep(const struct conn *conn, const struct http_request *request, struct buf *head);
+void conn_body_again(struct conn *conn, const struct buf *head, struct http_request *request);
+
 /* Of conn.c, for conn_body.c and it alone. conn_body_serve: pass on what is in conn->in; false when
  * nothing more is to be done with it now. conn_body_received: bytes came. */
 bool conn_body_serve(struct conn *conn);

@@ -6,6 +6,7 @@
 #include "mem.h"
 #include "shard.h"
 
+#include <assert.h>
 #include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,25 @@ conn_body_release(struct conn *conn)
     free(conn->body);
     conn->body = NULL;
     conn->state = CONN_HEAD;
+}
+
+void
+conn_body_keep(const struct conn *conn, const struct http_request *request, struct buf *head)
+{
+    size_t before = (size_t)(request->method_name.at - conn->in.bytes); /* an empty line */
+    buf_add(head, request->method_name.at, request->head_len - before);
+}
+
+void
+conn_body_again(struct conn *conn, const struct buf *head, struct http_request *request)
+{
+    int status;
+    const char *reason;
+    enum http_parse parsed = http_parse(request, head->bytes, head->len, &status, &reason);
+    assert(parsed == HTTP_PARSE_DONE); /* it was before */
+    (void)parsed;
+    request->body = (struct slice){NULL, 0};
+    conn_body_release(conn);
 }
 
 void

@@ -8,9 +8,9 @@
 #include "mem.h"
 #include "push_request.h"
 #include "sdk.h"
+#include "seek.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,20 +67,6 @@ refuse(struct conn *conn, const struct http_request *request, const struct subsc
 
 /* ---- the body ---- */
 
-/* The request as it was, for whoever answers it now; its slices point into asking. */
-static void
-resume_request(struct asking *asking, struct http_request *request)
-{
-    int status;
-    const char *reason;
-    enum http_parse parsed =
-        http_parse(request, asking->head.bytes, asking->head.len, &status, &reason);
-    assert(parsed == HTTP_PARSE_DONE); /* it was before */
-    (void)parsed;
-    request->body = (struct slice){NULL, 0};
-    conn_body_release(asking->conn);
-}
-
 static size_t
 take(void *self, const char *bytes, size_t len)
 {
@@ -92,7 +78,7 @@ take(void *self, const char *bytes, size_t len)
     struct http_request request;
     char text[96];
     snprintf(text, sizeof text, "the body is larger than %zu bytes", asking->most_bytes);
-    resume_request(asking, &request);
+    conn_body_again(asking->conn, &asking->head, &request);
     refuse(asking->conn, &request, &asking->what, 413, asking->cors, text);
     asking_free(asking);
     return len;
@@ -103,7 +89,7 @@ end(void *self)
 {
     struct asking *asking = self;
     struct http_request request;
-    resume_request(asking, &request);
+    conn_body_again(asking->conn, &asking->head, &request);
     request.body =
         (struct slice){asking->body.len == 0 ? "" : asking->body.bytes, asking->body.len};
     asking->what.body = request.body;
@@ -117,7 +103,7 @@ fault(void *self, int status, const char *text)
 {
     struct asking *asking = self;
     struct http_request request;
-    resume_request(asking, &request);
+    conn_body_again(asking->conn, &asking->head, &request);
     refuse(asking->conn, &request, &asking->what, status, asking->cors, text);
     asking_free(asking);
 }
@@ -202,8 +188,7 @@ begin(struct server *server, struct conn *conn, const struct http_request *reque
     asking->what.generation = generation;
     buf_init(&asking->body);
     buf_init(&asking->head);
-    size_t before = (size_t)(request->method_name.at - conn->in.bytes); /* an empty line */
-    buf_add(&asking->head, request->method_name.at, request->head_len - before);
+    conn_body_keep(conn, request, &asking->head);
     conn_take_body(conn, request, &sink, asking);
 }
 
@@ -231,17 +216,18 @@ generate(struct server *server, struct conn *conn, const struct http_request *re
 
 /* ---- one that is there ---- */
 
-struct generation *
-generate_find(struct server *server, struct conn *conn, const struct http_request *request,
-    size_t stream, const char *id, const char *cors)
+static void
+cancel_found(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct subscription *what, const char *cors)
 {
-    struct generation *found = generations_find(server->generations, stream, id);
-    if (found == NULL) {
-        refuse(conn, request, &(struct subscription){.stream = stream}, 404, cors,
-            "there is no such answer: it never was, or it ended longer ago than "
-            "generations.retain, or the gateway that made it is gone");
+    (void)server;
+    if (generation_stop(what->generation)) {
+        conn_reply(conn, request, &(struct reply){.status = 204, .headers = cors});
+    } else {
+        refuse(conn, request, what, 503, cors,
+            "another gateway makes this answer, and does not hear what is said to it now; try "
+            "again, or there");
     }
-    return found;
 }
 
 void
@@ -252,10 +238,5 @@ generate_delete(struct server *server, struct conn *conn, const struct http_requ
         refuse(conn, request, what, 403, "", "this Origin may not cancel here; see cors.origins");
         return;
     }
-    struct generation *generation = generate_find(server, conn, request, what->stream, id, cors);
-    if (generation != NULL) {
-        generation_cancel(generation, GENERATION_CANCELLED);
-        conn_reply(conn, request, &(struct reply){.status = 204, .headers = cors});
-        generation_unref(generation);
-    }
+    seek(server, conn, request, what, &(struct seek_options){id, cancel_found, cors});
 }

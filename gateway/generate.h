@@ -14,11 +14,6 @@ bool generate_takes(const struct server *server, size_t stream);
 void generate(struct server *server, struct conn *conn, const struct http_request *request,
     const struct subscription *what, bool same_origin, const char *cors);
 
-/* generate_find: the answer with that id of the stream, with a reference; NULL: the request has
- * been answered with 404. */
-struct generation *generate_find(struct server *server, struct conn *conn,
-    const struct http_request *request, size_t stream, const char *id, const char *cors);
-
 /* generate_delete: answer a DELETE of one: it is cancelled, if it has not ended. */
 void generate_delete(struct server *server, struct conn *conn, const struct http_request *request,
     const struct subscription *what, const char *id, bool same_origin, const char *cors);

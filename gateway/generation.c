@@ -1,7 +1,6 @@
 /* generation: one answer: from its start to its end, and who sees it. */
 #include "generations_internal.h"
 
-#include "connector.h"
 #include "mem.h"
 #include "private.h"
 #include "stream.h"
@@ -50,7 +49,14 @@ generation_notice_end(struct generation *generation)
     if (!outcome.ended) {
         return;
     }
+    if (generation->mirror) {
+        generation_notice_read(generation, outcome.code);
+        return;
+    }
     enum generation_end end = outcome.code == NULL ? GENERATION_DONE : GENERATION_FAILED;
+    if (outcome.code != NULL && strcmp(outcome.code, STREAM_CANCELLED) == 0) {
+        end = GENERATION_CANCELLED; /* at another gateway, or upstream */
+    }
     if (outcome.code != NULL && generation->condemned &&
         strcmp(outcome.code, verdicts[generation->why].code) == 0) {
         end = generation->why;
@@ -103,19 +109,10 @@ list(struct generation *generation)
 }
 
 int
-generation_start(struct generation *generation, const struct generation_ask *ask, struct err *err)
+generation_open(struct generation *generation, const struct replay *replay, struct err *err)
 {
     const struct generations_options *options = &generation->all->options;
     struct stream *home = options->streams[generation->index];
-    const struct replay replay = {.kind = REPLAY_EARLIEST,
-        .name = generation->id,
-        .body = ask->body,
-        .body_len = ask->len,
-        .dialect = ask->dialect,
-        .whole = ask->whole,
-        .keeps_raw = ask->keeps_raw,
-        .headers = ask->headers,
-        .n_headers = ask->n_headers};
     assert(generation->stream == NULL);
     generation_config(&generation->config, stream_config(home));
     struct stream *stream = stream_new(&generation->config, options->n_shards);
@@ -126,11 +123,29 @@ generation_start(struct generation *generation, const struct generation_ask *ask
         here->shard = options->shards[i];
         stream_set_waker(stream, i, (struct stream_waker){private_news, here});
     }
-    if (stream_start_at(stream, &replay, err) != 0) {
+    if (stream_start_at(stream, replay, err) != 0) {
         stream_free(stream);
         return -1;
     }
     generation->stream = stream;
+    return 0;
+}
+
+int
+generation_start(struct generation *generation, const struct generation_ask *ask, struct err *err)
+{
+    const struct replay replay = {.kind = REPLAY_EARLIEST,
+        .name = generation->id,
+        .body = ask->body,
+        .body_len = ask->len,
+        .dialect = ask->dialect,
+        .whole = ask->whole,
+        .keeps_raw = ask->keeps_raw,
+        .headers = ask->headers,
+        .n_headers = ask->n_headers};
+    if (generation_open(generation, &replay, err) != 0) {
+        return -1;
+    }
     generation->dialect = ask->dialect;
     generation->whole = ask->whole;
     generation->keeps_raw = ask->keeps_raw;
@@ -178,7 +193,7 @@ generation_unref(struct generation *generation)
     if (generation == NULL || atomic_fetch_sub(&generation->refs, 1) > 1) {
         return;
     }
-    if (generation->stream == NULL) {
+    if (generation->stream == NULL && !generation->mirror) {
         release_place(generation);
     }
     stream_free(generation->stream);
@@ -222,6 +237,18 @@ generation_cancel(struct generation *generation, enum generation_end why)
     }
 }
 
+bool
+generation_stop(struct generation *generation)
+{
+    struct stream_outcome outcome;
+    if (!generation->mirror) {
+        generation_cancel(generation, GENERATION_CANCELLED);
+        return true;
+    }
+    stream_outcome(generation->stream, &outcome);
+    return outcome.ended || stream_tell_cancel(generation->stream);
+}
+
 struct generation_here *
 generation_here(struct generation *generation, size_t shard)
 {
@@ -250,7 +277,8 @@ generation_leave(struct generation *generation)
     generation_counts(generation)->viewers--;
     generation->alone_ms = generations_now_ms();
     pthread_mutex_unlock(&generation->all->lock);
-    if (last && bounds->left == GENERATIONS_CANCEL && bounds->grace_ms == 0) {
+    if (last && bounds->left == GENERATIONS_CANCEL && bounds->grace_ms == 0 &&
+        !generation_is_logged(generation)) {
         generation_cancel(generation, GENERATION_LEFT);
     }
 }

@@ -3,7 +3,6 @@
 #include "generations_internal.h"
 
 #include "base64.h"
-#include "connector.h"
 #include "mem.h"
 #include "private.h"
 #include "stream.h"
@@ -53,6 +52,7 @@ generations_new(const struct generations_options *options, struct err *err)
     generations->states = mem_calloc(options->n_streams + 1, sizeof *generations->states);
     TAILQ_INIT(&generations->reserved);
     TAILQ_INIT(&generations->known);
+    pthread_mutex_init(&generations->seek_lock, NULL);
     pthread_mutex_init(&generations->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -84,7 +84,11 @@ generations_halt(struct generations *generations)
     struct generation *generation;
     TAILQ_FOREACH(generation, &generations->known, link)
     {
-        stream_cancel(generation->stream);
+        if (generation->state == GENERATION_RUNNING && !generation->mirror) {
+            generation_cancel_stream(generation, GENERATION_SHUTDOWN);
+        } else {
+            stream_cancel(generation->stream);
+        }
     }
     TAILQ_FOREACH(generation, &generations->known, link)
     {
@@ -106,6 +110,7 @@ generations_free(struct generations *generations)
     }
     assert(TAILQ_EMPTY(&generations->reserved));
     pthread_cond_destroy(&generations->changed);
+    pthread_mutex_destroy(&generations->seek_lock);
     pthread_mutex_destroy(&generations->lock);
     free(generations->states);
     free(generations);
@@ -121,7 +126,7 @@ count_of_caller(const struct generations *generations, size_t stream, const char
         TAILQ_FOREACH(generation, lists[i], link)
         {
             n += generation->index == stream && generation->state != GENERATION_ENDED &&
-                 strcmp(generation->caller, caller) == 0;
+                 !generation->mirror && strcmp(generation->caller, caller) == 0;
         }
     }
     return n;
@@ -166,6 +171,23 @@ take_place(struct generation *generation, struct err *err)
     return true;
 }
 
+static bool
+has_log(const struct generations *generations, size_t stream)
+{
+    const struct config_stream *config = stream_config(generations->options.streams[stream]);
+    return (config->connector->capabilities & CONNECTOR_LOGS) != 0;
+}
+
+/* As generations_seek.c reads it: 48 bits, the highest first. */
+static void
+put_time(unsigned char bytes[ID_BYTES])
+{
+    uint64_t ms = (uint64_t)clock_wall_ms();
+    for (int i = 0; i < 6; i++) {
+        bytes[i] = (unsigned char)(ms >> (40 - 8 * i));
+    }
+}
+
 struct generation *
 generations_reserve(
     struct generations *generations, size_t stream, const char *caller, struct err *err)
@@ -177,6 +199,9 @@ generations_reserve(
     atomic_store(&generation->refs, 1);
     snprintf(generation->caller, sizeof generation->caller, "%s", caller);
     arc4random_buf(chance, sizeof chance);
+    if (has_log(generations, stream)) {
+        put_time(chance);
+    }
     generation->id[base64_url_encode(generation->id, chance, sizeof chance)] = '\0';
     pthread_mutex_lock(&generations->lock);
     bool taken = take_place(generation, err);
@@ -229,7 +254,8 @@ generations_cancel_all(struct generations *generations, enum generation_end why)
     pthread_mutex_lock(&generations->lock);
     TAILQ_FOREACH(generation, &generations->known, link)
     {
-        if (generation_condemn(generation, why)) {
+        /* A mirror is read on elsewhere. */
+        if (!generation->mirror && generation_condemn(generation, why)) {
             generation_cancel_stream(generation, why);
         }
     }

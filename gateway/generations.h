@@ -39,7 +39,8 @@ struct request_param;
 struct shard;
 struct stream;
 
-/* Of an id: 128 bits of chance, RFC 4648 section 5. */
+/* Of an id: 128 bits of chance, RFC 4648 section 5; with a log, the first 48 are the Unix time in
+ * milliseconds, which says where in the log it begins. */
 #define GENERATION_ID_LEN 22
 /* Of a caller's name: an address. */
 #define GENERATION_CALLER_MAX 47
@@ -56,6 +57,19 @@ struct stream;
 enum generation_end { GENERATION_ENDS(GENERATION_ENUM) GENERATION_END_COUNT };
 #undef GENERATION_ENUM
 extern const char *const generation_end_names[GENERATION_END_COUNT];
+
+/* How reading one from the log ended: a label value of headgate_generation_log_reads_total. */
+#define GENERATION_READS(X)                                                                        \
+    X(WHOLE, "whole") /* to the end that the log has */                                            \
+    X(ABSENT, "not_found")                                                                         \
+    X(UNREAD, "log_unreadable")                                                                    \
+    X(LOST, "gateway_lost")                                                                        \
+    X(INCOMPLETE, "log_incomplete")                                                                \
+    X(LEFT, "left") /* nobody sees it here any more */
+#define GENERATION_READ_ENUM(name, text) GENERATION_READ_##name,
+enum generation_read { GENERATION_READS(GENERATION_READ_ENUM) GENERATION_READ_COUNT };
+#undef GENERATION_READ_ENUM
+extern const char *const generation_read_names[GENERATION_READ_COUNT];
 
 struct generations_options {
     struct stream *const *streams; /* the configured ones, whose counters are used */
@@ -104,6 +118,18 @@ bool generation_keeps_raw(const struct generation *generation);
  * NULL: there is none. */
 struct generation *generations_find(struct generations *generations, size_t stream, const char *id);
 
+/* generations_seek: the same of one that another gateway has made, as the log has it: it is sought,
+ * or found here already. A mirror is read here as any other, once generation_look says that it is
+ * ready. Owns: a reference. Blocks for some milliseconds. Errors NULL and err: ERR_MISSING, there
+ * is no log, or it cannot be an id; ERR_LIMIT, log.readers are at work; else the connector's. */
+struct generation *generations_seek(
+    struct generations *generations, size_t stream, const char *id, struct err *err);
+
+/* generation_look: what is known of one that is sought; of any other, that it is ready. */
+enum generation_sight { GENERATION_SOUGHT, GENERATION_READY, GENERATION_ABSENT, GENERATION_UNREAD };
+enum generation_sight generation_look(struct generation *generation);
+bool generation_is_mirror(const struct generation *generation);
+
 /* generations_find_alias: the same by what its upstream calls it (stream_source_alias).
  * Cost O(those that are known). */
 struct generation *generations_find_alias(
@@ -122,6 +148,10 @@ bool generation_is_started(const struct generation *generation);
  * has ended. Blocks no. generations_cancel_all: of all that are running. */
 void generation_cancel(struct generation *generation, enum generation_end why);
 void generations_cancel_all(struct generations *generations, enum generation_end why);
+
+/* generation_stop: somebody asks for its end: it is cancelled here, or its gateway is told to.
+ * False: that cannot be told. */
+bool generation_stop(struct generation *generation);
 
 /* What one shard has of a generation. */
 struct generation_here {
@@ -143,6 +173,8 @@ struct generations_state {
     uint64_t kept, viewers;
     uint64_t started, joined, resumed, refused;
     uint64_t ended[GENERATION_END_COUNT];
+    uint64_t reading; /* mirrors whose log is read; mirrors count in kept and viewers too */
+    uint64_t reads[GENERATION_READ_COUNT];
 };
 void generations_state(
     struct generations *generations, size_t stream, struct generations_state *state);

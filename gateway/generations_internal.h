@@ -4,6 +4,7 @@
 #define HEADGATE_GENERATIONS_INTERNAL_H
 
 #include "clock.h"
+#include "connector.h"
 #include "generations.h"
 
 #include <pthread.h>
@@ -27,6 +28,7 @@ struct generation {
     struct stream *stream;
     const char *dialect;          /* as it was asked for; NULL: in none of an SDK's */
     bool whole, keeps_raw;        /* with that */
+    bool mirror;                  /* read from the log; the two before are known once it is told */
     struct generation_here *here; /* one a shard */
     /* Under the table's lock. */
     TAILQ_ENTRY(generation) link;   /* while RESERVED in reserved, then in known */
@@ -34,6 +36,8 @@ struct generation {
     STAILQ_ENTRY(generation) leave; /* while the keeper has taken it out, or stops its source */
     enum generation_state state;
     bool stopped; /* its source is no more */
+    bool told;    /* of a mirror: it was found */
+    bool forgets; /* once it is stopped: what is known of it here is not all, or nothing */
     bool condemned;
     enum generation_end why; /* if condemned */
     bool seen;
@@ -45,6 +49,7 @@ STAILQ_HEAD(generation_queue, generation);
 
 struct generations {
     struct generations_options options;
+    pthread_mutex_t seek_lock; /* taken before lock: one seeks at a time */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t keeper;
@@ -64,6 +69,20 @@ bool generation_condemn(struct generation *generation, enum generation_end why);
 void generation_cancel_stream(struct generation *generation, enum generation_end why);
 
 struct generation_bucket *generations_bucket(struct generations *generations, const char *id);
+
+/* generation_notice_read: the same of a mirror whose stream has ended with that code. */
+void generation_notice_read(struct generation *generation, const char *code);
+
+/* generation_is_logged: others may see it elsewhere, and need time to say so (STREAM_SEEN_MS). */
+static inline bool
+generation_is_logged(const struct generation *generation)
+{
+    return (generation->config.connector->capabilities & CONNECTOR_LOGS) != 0;
+}
+
+/* generation_open: its stream, with the source that replay says. Errors -1 and err. */
+struct replay;
+int generation_open(struct generation *generation, const struct replay *replay, struct err *err);
 
 /* generations_keep: the keeper's thread. */
 void *generations_keep(void *generations);

@@ -3,6 +3,7 @@
 #include "generations_internal.h"
 
 #include "stream.h"
+#include "stream_answers.h"
 
 #include <malloc.h>
 #include <time.h>
@@ -20,11 +21,16 @@ is_left(const struct generation *generation, int64_t now)
 {
     const struct config_generations *bounds = &generation->config.generations;
     int64_t grace_ms = (int64_t)bounds->grace_ms;
+    int64_t seen_ms = stream_seen_ms(generation->stream);
+    int64_t since_ms = seen_ms > generation->alone_ms ? seen_ms : generation->alone_ms;
     if (!generation->seen && grace_ms < UNSEEN_GRACE_MS) {
         grace_ms = UNSEEN_GRACE_MS;
     }
-    return bounds->left == GENERATIONS_CANCEL && generation->viewers == 0 &&
-           now - generation->alone_ms >= grace_ms;
+    if (generation_is_logged(generation) && grace_ms < STREAM_SEEN_MS) {
+        grace_ms = STREAM_SEEN_MS;
+    }
+    return (bounds->left == GENERATIONS_CANCEL || generation->mirror) && generation->viewers == 0 &&
+           now - since_ms >= grace_ms;
 }
 
 static void
@@ -46,7 +52,7 @@ is_to_forget(const struct generation *generation, int64_t now)
 {
     const struct config_generations *bounds = &generation->config.generations;
     return generation->state == GENERATION_ENDED && generation->stopped &&
-           (now - generation->ended_ms >= (int64_t)bounds->retain_ms ||
+           (generation->forgets || now - generation->ended_ms >= (int64_t)bounds->retain_ms ||
                generation_counts(generation)->kept > bounds->kept);
 }
 

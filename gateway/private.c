@@ -16,6 +16,7 @@ struct privates {
     struct private_list streams;            /* their own ones, all looked at on each wake */
     struct private_list shared;             /* of generations: there may be thousands */
     _Atomic(struct generation_here *) news; /* of those; the newest first */
+    TAILQ_HEAD(, private_waiter) waiters;
 };
 
 struct privates *
@@ -26,6 +27,7 @@ privates_new(struct shard *shard, struct reaper *reaper)
     privates->reaper = reaper;
     TAILQ_INIT(&privates->streams);
     TAILQ_INIT(&privates->shared);
+    TAILQ_INIT(&privates->waiters);
     return privates;
 }
 
@@ -224,6 +226,28 @@ serve_news(struct privates *privates)
     }
 }
 
+void
+private_wait(struct privates *privates, struct private_waiter *waiter)
+{
+    TAILQ_INSERT_TAIL(&privates->waiters, waiter, link);
+}
+
+void
+private_wait_end(struct privates *privates, struct private_waiter *waiter)
+{
+    TAILQ_REMOVE(&privates->waiters, waiter, link);
+}
+
+static void
+serve_waiters(struct privates *privates)
+{
+    struct private_waiter *waiter, *next;
+    for (waiter = TAILQ_FIRST(&privates->waiters); waiter != NULL; waiter = next) {
+        next = TAILQ_NEXT(waiter, link);
+        waiter->look(waiter);
+    }
+}
+
 bool
 privates_serve(struct privates *privates)
 {
@@ -237,6 +261,7 @@ privates_serve(struct privates *privates)
             retire(stream);
         }
     }
+    serve_waiters(privates);
     serve_news(privates);
     return more;
 }

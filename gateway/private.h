@@ -95,6 +95,15 @@ struct private_stream *private_share(
  * that sees to it that the generation lives for the length of the call. */
 void private_news(void *here);
 
+/* Who waits for what a stream says: looked at on each wake of the shard, until it is ended. Its
+ * callback may end it, and no other one. */
+struct private_waiter {
+    TAILQ_ENTRY(private_waiter) link;
+    void (*look)(struct private_waiter *waiter);
+};
+void private_wait(struct privates *privates, struct private_waiter *waiter);
+void private_wait_end(struct privates *privates, struct private_waiter *waiter);
+
 /* private_config: the configuration of a private stream of config, with a ring and a queue of fixed
  * size; memory is bounded by them. */
 void private_config(struct config_stream *private_config, const struct config_stream *config,

@@ -8,6 +8,7 @@
 #include "mem.h"
 #include "reaper.h"
 #include "server.h"
+#include "stream_answers.h"
 #include "watch.h"
 
 #include <errno.h>
@@ -200,7 +201,9 @@ end_all(struct running *running)
 {
     struct server *server = &running->server;
     for (size_t i = 0; i < server->n_streams; i++) {
-        stream_stop(server->streams[i]);
+        if (stream_answers(server->streams[i]) == NULL) { /* their log outlives them */
+            stream_stop(server->streams[i]);
+        }
     }
     if (running->admin != NULL) { /* it reads the shards and streams: it goes first */
         shard_free(running->admin);
@@ -212,6 +215,9 @@ end_all(struct running *running)
     }
     if (server->generations != NULL) { /* their sources wake shards, too */
         generations_halt(server->generations);
+    }
+    for (size_t i = 0; i < server->n_streams; i++) {
+        stream_stop(server->streams[i]);
     }
     reaper_free(running->reaper); /* what it stops may wake a shard until it is stopped */
     for (size_t i = 0; i < server->n_shards; i++) {

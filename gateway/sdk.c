@@ -8,8 +8,10 @@
 #include "json.h"
 #include "llm_in.h"
 #include "mem.h"
+#include "seek.h"
 #include "session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,20 +233,12 @@ sdk_begin(struct server *server, struct conn *conn, const struct http_request *r
 
 /* ---- answers that are there ---- */
 
-static struct generation *
-find_answer(struct server *server, size_t stream, struct slice id)
+/* The id as this gateway gives it, without its prefix. */
+static size_t
+prefix_of(struct slice id)
 {
-    size_t skip =
-        id.len > sizeof ID_PREFIX - 1 && memcmp(id.at, ID_PREFIX, sizeof ID_PREFIX - 1) == 0
-            ? sizeof ID_PREFIX - 1
-            : 0;
-    char *text = mem_strndup(id.at, id.len);
-    struct generation *found = generations_find(server->generations, stream, text + skip);
-    if (found == NULL) { /* as the upstream calls it */
-        found = generations_find_alias(server->generations, stream, text);
-    }
-    free(text);
-    return found;
+    size_t len = sizeof ID_PREFIX - 1;
+    return id.len > len && memcmp(id.at, ID_PREFIX, len) == 0 ? len : 0;
 }
 
 /* The value of a parameter, which is passed over where it is of no use here. */
@@ -303,15 +297,19 @@ resume(struct server *server, struct conn *conn, const struct http_request *requ
     }
 }
 
-/* POST responses/ID/cancel: what is told of it is its state. */
+/* POST responses/ID/cancel: what is told of it is its state. id: as the client calls it. */
 static void
-cancel(struct conn *conn, const struct http_request *request, const struct sdk_target *target,
+cancel(struct conn *conn, const struct http_request *request, struct slice id,
     struct generation *generation, const char *cors)
 {
     struct stream_outcome outcome;
     struct buf body;
     stream_outcome(generation_stream(generation), &outcome);
-    generation_cancel(generation, GENERATION_CANCELLED);
+    if (!generation_stop(generation)) {
+        sdk_refuse(conn, request, SDK_RESPONSES, 503, "Retry-After: 2\r\n",
+            "another gateway makes this response, and does not hear what is said to it now");
+        return;
+    }
     const char *status =
         !outcome.ended || (outcome.code != NULL && strcmp(outcome.code, STREAM_CANCELLED) == 0)
             ? "cancelled"
@@ -319,7 +317,7 @@ cancel(struct conn *conn, const struct http_request *request, const struct sdk_t
                                : "completed";
     buf_init(&body);
     BUF_LITERAL(&body, "{\"id\":");
-    json_add_lossy(&body, target->id.at, target->id.len);
+    json_add_lossy(&body, id.at, id.len);
     buf_addf(&body,
         ",\"object\":\"response\",\"created_at\":%lld,\"status\":\"%s\",\"error\":null,"
         "\"incomplete_details\":null,\"instructions\":null,\"metadata\":{},\"model\":\"\","
@@ -358,21 +356,37 @@ list_models(const struct server *server, struct conn *conn, const struct http_re
 }
 
 static void
+cancel_found(struct server *server, struct conn *conn, const struct http_request *request,
+    const struct subscription *what, const char *cors)
+{
+    char id[sizeof ID_PREFIX + GENERATION_ID_LEN];
+    (void)server;
+    int len = snprintf(id, sizeof id, ID_PREFIX "%s", generation_id(what->generation));
+    cancel(conn, request, (struct slice){id, (size_t)len}, what->generation, cors);
+}
+
+static void
 serve_response(struct server *server, struct conn *conn, const struct http_request *request,
     const struct sdk_target *target, const struct subscription *what, const char *cors)
 {
+    bool cancels = target->endpoint == SDK_CANCEL;
     struct subscription found = *what;
-    found.generation = find_answer(server, what->stream, target->id);
+    char *text = mem_strndup(target->id.at, target->id.len);
+    found.is_sdk = true;
+    found.sdk_dialect = SDK_RESPONSES;
+    /* As the upstream calls it: that only the gateway which made it knows. */
+    found.generation = generations_find_alias(server->generations, what->stream, text);
     if (found.generation == NULL) {
-        sdk_refuse(conn, request, SDK_RESPONSES, 404, cors,
-            "there is no such response: it never was, or it ended longer ago than "
-            "generations.retain");
-    } else if (target->endpoint == SDK_CANCEL) {
-        cancel(conn, request, target, found.generation, cors);
+        seek(server, conn, request, &found,
+            &(struct seek_options){
+                text + prefix_of(target->id), cancels ? cancel_found : resume, cors});
+    } else if (cancels) {
+        cancel(conn, request, target->id, found.generation, cors);
     } else {
         resume(server, conn, request, &found, cors);
     }
     generation_unref(found.generation);
+    free(text);
 }
 
 void

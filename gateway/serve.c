@@ -5,12 +5,12 @@
 #include "connector.h"
 #include "download.h"
 #include "generate.h"
-#include "generations.h"
 #include "json.h"
 #include "mem.h"
 #include "page.h"
 #include "push_serve.h"
 #include "sdk.h"
+#include "seek.h"
 #include "watch.h"
 #include "ws.h"
 
@@ -329,12 +329,8 @@ static void
 join_answer(struct server *server, struct conn *conn, const struct http_request *request,
     const struct target *target, const char *cors)
 {
-    struct subscription what = target->stream;
-    what.generation = generate_find(server, conn, request, what.stream, target->id, cors);
-    if (what.generation != NULL) {
-        subscribe(server, conn, request, &what, cors);
-        generation_unref(what.generation);
-    }
+    seek(server, conn, request, &target->stream,
+        &(struct seek_options){target->id, subscribe, cors});
 }
 
 static void

@@ -61,7 +61,7 @@ on_text(struct session *session)
         end_by_protocol(
             session, 1008, "ack is for durable consumers: this subscription is not one");
     } else if (strcmp(op, "cancel") == 0 && generation != NULL) {
-        generation_cancel(generation, GENERATION_CANCELLED);
+        (void)generation_stop(generation); /* its end will be seen here, or it goes on */
     } else if (strcmp(op, "cancel") == 0) {
         end_by_protocol(session, 1008, "cancel is for answers: this stream is none");
     } else {

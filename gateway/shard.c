@@ -6,6 +6,7 @@
 #include "clock.h"
 #include "coding.h"
 #include "feed.h"
+#include "generations.h"
 #include "listener.h"
 #include "log.h"
 #include "lws_log.h"
@@ -172,8 +173,11 @@ drain(struct shard *shard)
     struct conn *conn, *next;
     for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, link);
-        if (conn->state == CONN_STREAM && conn->session->feed->outlet->generation != NULL) {
-            continue; /* no other replica has that answer: it may still end by itself, see run.c */
+        const struct generation *answer =
+            conn->state == CONN_STREAM ? conn->session->feed->outlet->generation : NULL;
+        if (answer != NULL && !generation_is_mirror(answer)) {
+            continue; /* no other replica makes that answer: it may still end by itself, see run.c
+                       */
         }
         if (conn->state == CONN_STREAM) {
             session_end(conn->session, &(struct ending){.why = DISCONNECT_SHUTDOWN,

@@ -101,7 +101,8 @@ stream_start(struct stream *stream, struct err *err)
         if ((connector->capabilities & CONNECTOR_ANSWERS) != 0) {
             stream->answers = mem_calloc(1, sizeof *stream->answers);
         }
-        return 0;
+        return (connector->capabilities & CONNECTOR_LOGS) != 0 ? stream_start_at(stream, NULL, err)
+                                                               : 0;
     }
     struct push_options pushes;
     if (connector->takes_posts != NULL) {
@@ -132,6 +133,19 @@ stream_cancel_as(struct stream *stream, const char *code, const char *message)
     }
     pthread_mutex_unlock(&stream->health_lock);
     stream_cancel(stream);
+}
+
+bool
+stream_tell_cancel(struct stream *stream)
+{
+    const struct connector *connector = stream->config->connector;
+    bool told = false;
+    pthread_mutex_lock(&stream->source_lock);
+    if (stream->source != NULL && connector->tell_cancel != NULL) {
+        told = connector->tell_cancel(stream->source);
+    }
+    pthread_mutex_unlock(&stream->source_lock);
+    return told;
 }
 
 void

@@ -101,6 +101,9 @@ void stream_sift(struct stream *stream, struct filter *filter);
  * (copied); the first one counts. Thread any. */
 void stream_cancel(struct stream *stream);
 void stream_cancel_as(struct stream *stream, const char *code, const char *message);
+/* stream_tell_cancel: of an answer that is read from the log: have the gateway that makes it cancel
+ * it. False: that cannot be told. Thread any. */
+bool stream_tell_cancel(struct stream *stream);
 void stream_stop(struct stream *stream); /* the source ends; the ring stays. Thread init. */
 void stream_free(struct stream *stream); /* NULL-safe. Thread init. */
 

@@ -1,9 +1,14 @@
 /* stream_answers: rows are found by name and taken by the first who needs one. Any thread. */
 #include "stream_answers.h"
 
+#include "clock.h"
 #include "stream_state.h"
 
 #include <string.h>
+
+#define RESULT_NAME(name, text) text,
+const char *const stream_log_result_names[STREAM_LOG_RESULT_COUNT] = {
+    STREAM_LOG_RESULTS(RESULT_NAME)};
 
 struct stream_answers *
 stream_answers(struct stream *stream)
@@ -62,4 +67,53 @@ stream_answer_status(struct stream *stream, int status)
             return;
         }
     }
+}
+
+void
+stream_answer_logged(struct stream *stream, enum stream_log_result result)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        atomic_fetch_add_explicit(&answers->logged[result], 1, memory_order_relaxed);
+    }
+}
+
+void
+stream_answer_hears(struct stream *stream, bool hears)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        atomic_store(&answers->log_hears, hears);
+    }
+}
+
+void
+stream_answer_told(struct stream *stream, const struct stream_told *told)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    stream->told = *told;
+    stream->is_told = true;
+    pthread_mutex_unlock(&stream->health_lock);
+}
+
+bool
+stream_told(struct stream *stream, struct stream_told *told)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    bool is_told = stream->is_told;
+    *told = stream->told;
+    pthread_mutex_unlock(&stream->health_lock);
+    return is_told;
+}
+
+void
+stream_answer_seen(struct stream *stream)
+{
+    atomic_store(&stream->seen_ms, clock_mono_ns() / 1000000);
+}
+
+int64_t
+stream_seen_ms(const struct stream *stream)
+{
+    return atomic_load(&stream->seen_ms);
 }

@@ -27,7 +27,20 @@ struct answer_status {
     atomic_uint_fast64_t count;
 };
 
+/* What became of the records of the log of answers: a row, a label value of
+ * headgate_generation_log_records_total. */
+#define STREAM_LOG_RESULTS(X)                                                                      \
+    X(WRITTEN, "written")                                                                          \
+    X(FAILED, "failed")   /* no broker took it in log.kafka.timeout */                             \
+    X(DROPPED, "dropped") /* log.memory was full, or one before it of its answer is missing */
+#define STREAM_LOG_ENUM(name, text) STREAM_LOG_##name,
+enum stream_log_result { STREAM_LOG_RESULTS(STREAM_LOG_ENUM) STREAM_LOG_RESULT_COUNT };
+#undef STREAM_LOG_ENUM
+extern const char *const stream_log_result_names[STREAM_LOG_RESULT_COUNT];
+
 struct stream_answers {
+    atomic_uint_fast64_t logged[STREAM_LOG_RESULT_COUNT];
+    atomic_bool log_hears;  /* what other gateways say of answers that are made here */
     struct histogram first; /* from the request to the first of the text, of thinking or a call */
     struct answer_model models[STREAM_ANSWER_MODELS + 1];
     struct answer_status statuses[STREAM_ANSWER_STATUSES];
@@ -43,5 +56,24 @@ void stream_answer_first(struct stream *stream, int64_t ns);
 void stream_answer_tokens(
     struct stream *stream, const char *model, uint64_t input, uint64_t output);
 void stream_answer_status(struct stream *stream, int status);
+
+void stream_answer_logged(struct stream *stream, enum stream_log_result result);
+void stream_answer_hears(struct stream *stream, bool hears);
+
+/* stream_answer_told: the source reads an answer of another gateway, and has found how that was
+ * asked for; dialect is a literal. Before stream_source_up. stream_told: false: not yet. */
+struct stream_told {
+    const char *dialect; /* NULL: in none of an SDK's */
+    bool whole, keeps_raw;
+};
+void stream_answer_told(struct stream *stream, const struct stream_told *told);
+bool stream_told(struct stream *stream, struct stream_told *told);
+
+/* stream_answer_seen: somebody reads the answer at another gateway, which says so again within
+ * STREAM_SEEN_MS while that is so. stream_seen_ms: when that was last, on clock_mono_ns; 0: never.
+ */
+#define STREAM_SEEN_MS 8000
+void stream_answer_seen(struct stream *stream);
+int64_t stream_seen_ms(const struct stream *stream);
 
 #endif

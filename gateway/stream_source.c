@@ -362,6 +362,12 @@ stream_source_alive(struct stream *stream)
     atomic_store_explicit(&stream->alive_ns, clock_mono_ns(), memory_order_relaxed);
 }
 
+struct source *
+stream_home_source(const struct stream *stream)
+{
+    return stream->tally->source;
+}
+
 void
 stream_source_alias(struct stream *stream, const char *alias)
 {

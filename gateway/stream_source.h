@@ -34,6 +34,12 @@ bool stream_is_private(const struct stream *stream);
  * empty text is none; of a long one the beginning counts. */
 void stream_source_alias(struct stream *stream, const char *alias);
 
+/* stream_home_source: of a request's stream, the configured stream's source; NULL: it has none.
+ * any.
+ */
+struct source;
+struct source *stream_home_source(const struct stream *stream);
+
 /* stream_room: how many records may be staged now; 0 while a pause subscriber holds the source
  * back. Once 0, it stays 0 until the slow one is half way down (hysteresis); then the connector's
  * wake() is called. Cheap: one lock. */

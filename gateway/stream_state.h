@@ -6,11 +6,11 @@
 
 #include "buf.h"
 #include "connector.h"
+#include "stream_answers.h"
 #include "stream_internal.h"
 
 #include <pthread.h>
 
-struct stream_answers;
 struct track;
 
 #define STREAM_STAGE_MAX 1024
@@ -85,10 +85,13 @@ struct stream {
     struct stream_outcome outcome;    /* under health_lock, like the three below */
     char alias[STREAM_ALIAS_MAX + 1]; /* under health_lock; "": none */
     struct stream_outcome verdict;    /* of stream_cancel_as; code NULL: there was none */
+    struct stream_told told;          /* under health_lock, with is_told */
+    bool is_told;
     const char *anew;
     uint64_t done, total;
     atomic_bool has_progress, has_ended;
     atomic_int_fast64_t alive_ns;
+    atomic_int_fast64_t seen_ms; /* of an answer: at another gateway */
 };
 
 /* stream_source_counters: those that the source thread writes. */

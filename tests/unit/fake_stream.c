@@ -5,6 +5,7 @@
 #include "../../gateway/clock.h"
 #include "../../gateway/log.h"
 #include "../../gateway/mem.h"
+#include "../../gateway/stream.h"
 #include "../../gateway/stream_answers.h"
 #include "../../gateway/stream_source.h"
 
@@ -428,6 +429,57 @@ stream_answer_status(struct stream *stream, int status)
 {
     (void)stream;
     (void)status;
+}
+
+/* It is no answer with a log. */
+struct source *
+stream_home_source(const struct stream *stream)
+{
+    (void)stream;
+    return NULL;
+}
+
+void
+stream_answer_logged(struct stream *stream, enum stream_log_result result)
+{
+    (void)stream;
+    (void)result;
+}
+
+void
+stream_answer_hears(struct stream *stream, bool hears)
+{
+    (void)stream;
+    (void)hears;
+}
+
+void
+stream_answer_told(struct stream *stream, const struct stream_told *told)
+{
+    (void)stream;
+    (void)told;
+}
+
+void
+stream_answer_seen(struct stream *stream)
+{
+    (void)stream;
+}
+
+void
+stream_cancel_as(struct stream *stream, const char *code, const char *message)
+{
+    (void)stream;
+    (void)code;
+    (void)message;
+}
+
+void
+stream_outcome(struct stream *stream, struct stream_outcome *outcome)
+{
+    pthread_mutex_lock(&stream->lock);
+    *outcome = (struct stream_outcome){.ended = stream->ended, .code = stream->failure};
+    pthread_mutex_unlock(&stream->lock);
 }
 
 bool
