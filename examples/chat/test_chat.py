@@ -120,6 +120,8 @@ def terminal(example, upstream):
     process = subprocess.Popen(
         [sys.executable, os.path.join(HERE, "client.py"), "http://127.0.0.1:%d" % gateway.port, "m", "Why?"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A background job ignores it, and so would Python then.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     visit = upstream.accept()
     visit.send(SSE)

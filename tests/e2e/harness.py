@@ -93,11 +93,15 @@ class Program:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
-    def sockets(self):
-        found, directory = 0, f"/proc/{self.pid}/fd"
+    def connections(self):
+        """How many TCP sockets it has beside those that listen."""
+        with open("/proc/net/tcp", encoding="ascii") as file:
+            rows = [line.split() for line in list(file)[1:]]
+        found, inodes = 0, {f"socket:[{row[9]}]" for row in rows if row[3] != "0A"}
+        directory = f"/proc/{self.pid}/fd"
         for name in os.listdir(directory):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                found += os.readlink(os.path.join(directory, name)).startswith("socket:")
+                found += os.readlink(os.path.join(directory, name)) in inodes
         return found
 
 

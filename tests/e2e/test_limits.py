@@ -88,7 +88,7 @@ def test_with_no_descriptor_left_to_give_up_nothing_spins_and_service_comes_back
     gateway = served()
     before = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
     # poll(2) fails of more descriptors than the limit allows: those that asked for metrics must be gone.
-    wait_for(lambda: gateway.sockets() == 2, "only the two listeners are left")
+    wait_for(lambda: gateway.connections() == 0, "only the listeners are left")
     # Below all that are open, so that not even closing one helps; not below what poll(2) watches.
     resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (3, before[1]))
     held = [Connection(gateway.port) for _ in range(20)]
