@@ -183,6 +183,17 @@ llm_in_copy(struct buf *common, struct llm_value root, const char *name, const c
 }
 
 void
+llm_in_array(struct buf *common, const char *name, struct buf *items)
+{
+    if (items->len > 1) {
+        buf_addf(common, ",\"%s\":", name);
+        buf_add(common, items->bytes, items->len);
+        buf_addc(common, ']');
+        items->len = 1;
+    }
+}
+
+void
 llm_in_budget(struct buf *common, struct llm_value effort, uint64_t max_tokens)
 {
     static const char *const words[] = {"low", "medium", "high", "minimal", "xhigh", "none", NULL};

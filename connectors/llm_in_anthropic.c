@@ -156,16 +156,6 @@ take_block(struct said *said, struct llm_value block, struct err *err)
     return result == 1 ? refuse_block(err) : result;
 }
 
-static void
-add_array(struct buf *common, const char *name, const struct buf *items)
-{
-    if (items->len > 1) {
-        buf_addf(common, ",\"%s\":", name);
-        buf_add(common, items->bytes, items->len);
-        buf_addc(common, ']');
-    }
-}
-
 static int
 add_assistant(struct buf *common, struct llm_value content, struct err *err)
 {
@@ -184,9 +174,9 @@ add_assistant(struct buf *common, struct llm_value content, struct err *err)
     }
     llm_next_item(common);
     BUF_LITERAL(common, "{\"role\":\"assistant\"");
-    add_array(common, "thinking", &said.thinking);
-    add_array(common, "content", &said.parts);
-    add_array(common, "tool_calls", &said.calls);
+    llm_in_array(common, "thinking", &said.thinking);
+    llm_in_array(common, "content", &said.parts);
+    llm_in_array(common, "tool_calls", &said.calls);
     buf_addc(common, '}');
     buf_fini(&said.parts);
     buf_fini(&said.thinking);

@@ -21,6 +21,10 @@ int llm_in_word(struct llm_value value, const char *const *words);
 /* llm_in_copy: ,"as":value where the member name is there and not null. */
 void llm_in_copy(struct buf *common, struct llm_value root, const char *name, const char *as);
 
+/* llm_in_array: ,"name":items where there are any; items begins with a bracket, which alone is left
+ * of it. */
+void llm_in_array(struct buf *common, const char *name, struct buf *items);
+
 /* llm_in_budget, llm_in_effort: what a word for effort, and a budget of thinking, are to those who
  * have the other: append "thinking", or "reasoning_effort". max_tokens: of the request; 0: none. */
 void llm_in_budget(struct buf *common, struct llm_value effort, uint64_t max_tokens);

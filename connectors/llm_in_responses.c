@@ -29,25 +29,14 @@ turn_fini(struct turn *turn)
 }
 
 static void
-add_array(struct buf *common, const char *name, struct buf *items)
-{
-    if (items->len > 1) {
-        buf_addf(common, ",\"%s\":", name);
-        buf_add(common, items->bytes, items->len);
-        buf_addc(common, ']');
-        items->len = 1;
-    }
-}
-
-static void
 turn_write(struct turn *turn, struct buf *common)
 {
     if (turn->parts.len + turn->thinking.len + turn->calls.len > 3) {
         llm_next_item(common);
         BUF_LITERAL(common, "{\"role\":\"assistant\"");
-        add_array(common, "thinking", &turn->thinking);
-        add_array(common, "content", &turn->parts);
-        add_array(common, "tool_calls", &turn->calls);
+        llm_in_array(common, "thinking", &turn->thinking);
+        llm_in_array(common, "content", &turn->parts);
+        llm_in_array(common, "tool_calls", &turn->calls);
         buf_addc(common, '}');
     }
 }
