@@ -47,9 +47,9 @@ asking_free(void *self)
     free(asking);
 }
 
-static void
-refuse(struct conn *conn, const struct http_request *request, const struct subscription *what,
-    int status, const char *cors, const char *text)
+void
+generate_refuse(struct conn *conn, const struct http_request *request,
+    const struct subscription *what, int status, const char *cors, const char *text)
 {
     struct buf headers;
     buf_init(&headers);
@@ -79,7 +79,7 @@ take(void *self, const char *bytes, size_t len)
     char text[96];
     snprintf(text, sizeof text, "the body is larger than %zu bytes", asking->most_bytes);
     conn_body_again(asking->conn, &asking->head, &request);
-    refuse(asking->conn, &request, &asking->what, 413, asking->cors, text);
+    generate_refuse(asking->conn, &request, &asking->what, 413, asking->cors, text);
     asking_free(asking);
     return len;
 }
@@ -104,7 +104,7 @@ fault(void *self, int status, const char *text)
     struct asking *asking = self;
     struct http_request request;
     conn_body_again(asking->conn, &asking->head, &request);
-    refuse(asking->conn, &request, &asking->what, status, asking->cors, text);
+    generate_refuse(asking->conn, &request, &asking->what, status, asking->cors, text);
     asking_free(asking);
 }
 
@@ -208,7 +208,7 @@ generate(struct server *server, struct conn *conn, const struct http_request *re
         status = generation == NULL ? 429 : 0;
     }
     if (status != 0) {
-        refuse(conn, request, what, status, same_origin ? cors : "", err.text);
+        generate_refuse(conn, request, what, status, same_origin ? cors : "", err.text);
         return;
     }
     begin(server, conn, request, what, generation, cors);
@@ -224,7 +224,7 @@ cancel_found(struct server *server, struct conn *conn, const struct http_request
     if (generation_stop(what->generation)) {
         conn_reply(conn, request, &(struct reply){.status = 204, .headers = cors});
     } else {
-        refuse(conn, request, what, 503, cors,
+        generate_refuse(conn, request, what, 503, cors,
             "another gateway makes this answer, and does not hear what is said to it now; try "
             "again, or there");
     }
@@ -235,7 +235,8 @@ generate_delete(struct server *server, struct conn *conn, const struct http_requ
     const struct subscription *what, const char *id, bool same_origin, const char *cors)
 {
     if (!same_origin) {
-        refuse(conn, request, what, 403, "", "this Origin may not cancel here; see cors.origins");
+        generate_refuse(
+            conn, request, what, 403, "", "this Origin may not cancel here; see cors.origins");
         return;
     }
     seek(server, conn, request, what, &(struct seek_options){id, cancel_found, cors});

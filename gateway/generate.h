@@ -18,4 +18,9 @@ void generate(struct server *server, struct conn *conn, const struct http_reques
 void generate_delete(struct server *server, struct conn *conn, const struct http_request *request,
     const struct subscription *what, const char *id, bool same_origin, const char *cors);
 
+/* generate_refuse: answer with a problem, or, to an SDK, with an error of its dialect; 429 and 503
+ * say when to come again. */
+void generate_refuse(struct conn *conn, const struct http_request *request,
+    const struct subscription *what, int status, const char *cors, const char *text);
+
 #endif

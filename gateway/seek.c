@@ -2,10 +2,10 @@
  * yet. Shard thread. */
 #include "seek.h"
 
+#include "generate.h"
 #include "generations.h"
 #include "mem.h"
 #include "private.h"
-#include "sdk.h"
 
 #include <stdlib.h>
 
@@ -23,28 +23,10 @@ struct seeking {
 };
 
 static void
-refuse(struct conn *conn, const struct http_request *request, const struct subscription *what,
-    int status, const char *cors, const char *text)
-{
-    struct buf headers;
-    buf_init(&headers);
-    buf_adds(&headers, cors);
-    buf_adds(&headers, status == 503 ? "Retry-After: 2\r\n" : "");
-    buf_adds(&headers, what->is_sdk ? "" : "Cache-Control: no-store\r\n");
-    buf_addc(&headers, '\0');
-    if (what->is_sdk) {
-        sdk_refuse(conn, request, (enum sdk_dialect)what->sdk_dialect, status, headers.bytes, text);
-    } else {
-        conn_problem(conn, request, status, headers.bytes, text);
-    }
-    buf_fini(&headers);
-}
-
-static void
 refuse_absent(struct conn *conn, const struct http_request *request,
     const struct subscription *what, const char *cors)
 {
-    refuse(conn, request, what, 404, cors,
+    generate_refuse(conn, request, what, 404, cors,
         "there is no such answer: it never was, or it ended longer ago than generations.retain, "
         "or the gateway that made it is gone");
 }
@@ -85,7 +67,7 @@ answer(struct seeking *seeking)
         refuse_absent(seeking->conn, &request, &seeking->what, seeking->cors);
         break;
     case GENERATION_UNREAD:
-        refuse(seeking->conn, &request, &seeking->what, 503, seeking->cors,
+        generate_refuse(seeking->conn, &request, &seeking->what, 503, seeking->cors,
             "the answer is not known here, and the log of answers cannot be read now");
         break;
     }
@@ -119,7 +101,7 @@ fault(void *self, int status, const char *text)
     struct seeking *seeking = self;
     struct http_request request;
     conn_body_again(seeking->conn, &seeking->head, &request);
-    refuse(seeking->conn, &request, &seeking->what, status, seeking->cors, text);
+    generate_refuse(seeking->conn, &request, &seeking->what, status, seeking->cors, text);
     seeking_free(seeking);
 }
 
@@ -176,7 +158,7 @@ seek(struct server *server, struct conn *conn, const struct http_request *reques
     if (found.generation == NULL && err.code == ERR_MISSING) {
         refuse_absent(conn, request, what, options->cors);
     } else if (found.generation == NULL) {
-        refuse(conn, request, what, 503, options->cors, err.text);
+        generate_refuse(conn, request, what, 503, options->cors, err.text);
     } else if (generation_look(found.generation) == GENERATION_READY) {
         options->then(server, conn, request, &found, options->cors);
         generation_unref(found.generation);
