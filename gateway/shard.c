@@ -14,6 +14,7 @@
 #include "private.h"
 #include "push_queue.h"
 #include "push_serve.h"
+#include "sleeper.h"
 
 #include <assert.h>
 #include <libwebsockets.h>
@@ -27,9 +28,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_US (250 * LWS_US_PER_MS)
+#define TICK_NS INT64_C(250000000)
 /* The grain of max_rate. */
-#define PACE_US (5 * LWS_US_PER_MS)
+#define PACE_NS INT64_C(5000000)
+/* LWS_TO_KILL_ASYNC is a time-out of a microsecond. */
+#define KILL_NS 2000
 /* Connections accepted in one go before others get a turn. */
 #define ACCEPT_BUDGET 64
 /* With clients waiting that can be neither accepted nor refused the listening socket stays
@@ -62,13 +65,15 @@ struct shard {
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
     SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
-    lws_sorted_usec_list_t tick;
     struct port *ports;
     size_t n_ports;
     struct conn_list conns;
     struct session_list paced;
     uint64_t n_filters; /* filtered feeds of all outlets */
-    lws_sorted_usec_list_t pace;
+    struct sleeper sleeper;
+    bool owes_service;  /* libwebsockets is to look at its descriptors and timers now */
+    int64_t kill_at_ns; /* when it ends what was killed last */
+    int64_t tick_at_ns, pace_at_ns;
     uint64_t max_connections;
     int spare;
     uint64_t refused_local;
@@ -76,7 +81,7 @@ struct shard {
     bool draining;
     pthread_t thread;
     bool running, halted;
-    atomic_bool wake_pending, drain_asked, stop_asked;
+    atomic_bool drain_asked, stop_asked;
     atomic_uint_fast64_t connections, refused;
     atomic_int_fast64_t alive_ns;
 };
@@ -127,6 +132,10 @@ refuse_full(struct shard *shard, const struct port *port, int fd)
 static void
 adopt(struct shard *shard, const struct port *port, int fd)
 {
+    if (sleeper_watch(&shard->sleeper, fd) != 0) {
+        close(fd);
+        return;
+    }
     lws_adoption_type type = port->tls ? LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL : LWS_ADOPT_SOCKET;
     lws_sock_file_fd_type descriptor = {.sockfd = fd};
     struct lws *wsi =
@@ -165,6 +174,7 @@ static void
 drain(struct shard *shard)
 {
     shard->draining = true;
+    shard_owe_kill(shard);
     for (size_t i = 0; i < shard->n_ports; i++) {
         if (shard->ports[i].wsi != NULL) {
             lws_set_timeout(shard->ports[i].wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
@@ -193,7 +203,7 @@ drain(struct shard *shard)
 static void
 serve_wake(struct shard *shard)
 {
-    if (atomic_exchange(&shard->wake_pending, false)) {
+    if (sleeper_take_call(&shard->sleeper)) {
         bool more = false;
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
@@ -231,10 +241,9 @@ settle(struct shard *shard, int result)
 }
 
 static void
-on_tick(lws_sorted_usec_list_t *tick)
+tick(struct shard *shard)
 {
-    struct shard *shard = lws_container_of(tick, struct shard, tick);
-    update_now(shard);
+    shard->tick_at_ns = clock_mono_ns() + TICK_NS;
     atomic_store_explicit(&shard->alive_ns, clock_mono_ns(), memory_order_relaxed);
     struct conn *conn, *next;
     for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
@@ -242,7 +251,22 @@ on_tick(lws_sorted_usec_list_t *tick)
         conn_tick(conn, shard->now_ms);
     }
     (void)settle(shard, 0);
-    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, TICK_US);
+    shard_owe_service(shard); /* of time-outs of its own */
+}
+
+static void
+pace(struct shard *shard)
+{
+    shard->pace_at_ns = INT64_MAX;
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, pace_link);
+        session_pump(session);
+    }
+    (void)settle(shard, 0);
+    if (!TAILQ_EMPTY(&shard->paced)) {
+        shard->pace_at_ns = clock_mono_ns() + PACE_NS;
+    }
 }
 
 static int
@@ -293,19 +317,15 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     case LWS_CALLBACK_RAW_RX:
     case LWS_CALLBACK_RAW_WRITEABLE:
     case LWS_CALLBACK_RAW_CLOSE:
+        shard_owe_service(shard); /* there may be more than it has taken */
         return on_raw_event(shard, lws_get_opaque_user_data(wsi), reason, in, len);
     case LWS_CALLBACK_RAW_RX_FILE:
+        shard_owe_service(shard);
         update_now(shard);
         accept_some(shard, lws_get_opaque_user_data(wsi));
         return 0;
     case LWS_CALLBACK_RAW_CLOSE_FILE:
         on_listener_closed(shard, wsi);
-        return 0;
-    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        if (shard->running) {
-            update_now(shard);
-            serve_wake(shard);
-        }
         return 0;
     default:
         return 0;
@@ -330,8 +350,13 @@ shard_new(const struct shard_options *options, struct err *err)
         .least_bytes = options->config->compression_least_bytes,
     });
     shard->spare = listener_spare();
+    shard->pace_at_ns = INT64_MAX;
     shard->pushes = push_home_new(shard_wake, shard);
     update_now(shard);
+    if (sleeper_init(&shard->sleeper, err) != 0) {
+        shard_free(shard);
+        return NULL;
+    }
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = protocols,
@@ -420,7 +445,7 @@ watch_ports(struct shard *shard, struct err *err)
         lws_sock_file_fd_type descriptor = {.filefd = port->fd};
         port->wsi = lws_adopt_descriptor_vhost(
             shard->vhost, LWS_ADOPT_RAW_FILE_DESC, descriptor, protocols[0].name, NULL);
-        if (port->wsi == NULL) {
+        if (port->wsi == NULL || sleeper_watch(&shard->sleeper, port->fd) != 0) {
             err_set(err, ERR_SYSTEM, "%s: cannot watch a listening socket", shard->name);
             return -1;
         }
@@ -429,12 +454,48 @@ watch_ports(struct shard *shard, struct err *err)
     return 0;
 }
 
+static int
+rest_ms(const struct shard *shard)
+{
+    int64_t due = shard->tick_at_ns < shard->pace_at_ns ? shard->tick_at_ns : shard->pace_at_ns;
+    int64_t left = due - clock_mono_ns();
+    return left <= 0 ? 0 : (int)(left / 1000000) + 1;
+}
+
+static void
+run_timers(struct shard *shard)
+{
+    int64_t now = clock_mono_ns();
+    if (now >= shard->tick_at_ns) {
+        tick(shard);
+    }
+    if (now >= shard->pace_at_ns) {
+        pace(shard);
+    }
+}
+
+/* One turn of the loop. Errors -1, as of lws_service. */
+static int
+turn(struct shard *shard)
+{
+    bool news = !shard->owes_service && sleeper_rest(&shard->sleeper, rest_ms(shard));
+    update_now(shard);
+    serve_wake(shard);
+    run_timers(shard);
+    if (!news && !shard->owes_service) {
+        return 0;
+    }
+    /* A handshake that is done tells us nothing, and what came behind it may be there already. */
+    shard->owes_service =
+        (news && shard->client_tls != NULL) || clock_mono_ns() < shard->kill_at_ns;
+    return lws_service(shard->context, -1); /* without waiting */
+}
+
 static void *
 run(void *arg)
 {
     struct shard *shard = arg;
-    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, 1);
-    while (!atomic_load(&shard->stop_asked) && lws_service(shard->context, 0) >= 0) {
+    while (!atomic_load(&shard->stop_asked) && turn(shard) >= 0) {
     }
     return NULL;
 }
@@ -461,7 +522,7 @@ void
 shard_drain(struct shard *shard)
 {
     atomic_store(&shard->drain_asked, true);
-    lws_cancel_service(shard->context);
+    sleeper_wake(&shard->sleeper);
 }
 
 void
@@ -469,7 +530,7 @@ shard_halt(struct shard *shard)
 {
     if (shard->running && !shard->halted) {
         atomic_store(&shard->stop_asked, true);
-        lws_cancel_service(shard->context);
+        sleeper_wake(&shard->sleeper);
         pthread_join(shard->thread, NULL);
         shard->halted = true;
         if (shard->privates != NULL) {
@@ -507,6 +568,7 @@ shard_free(struct shard *shard)
     }
     SSL_CTX_free(shard->client_tls);
     coder_free(shard->coder);
+    sleeper_fini(&shard->sleeper);
     free(shard->outlets);
     free(shard->ports);
     lws_log_free(shard->lws_log);
@@ -517,9 +579,20 @@ void
 shard_wake(void *arg)
 {
     struct shard *shard = arg;
-    if (!atomic_exchange(&shard->wake_pending, true)) {
-        lws_cancel_service(shard->context);
-    }
+    sleeper_wake(&shard->sleeper);
+}
+
+void
+shard_owe_service(struct shard *shard)
+{
+    shard->owes_service = true;
+}
+
+void
+shard_owe_kill(struct shard *shard)
+{
+    shard->owes_service = true;
+    shard->kill_at_ns = clock_mono_ns() + KILL_NS;
 }
 
 void
@@ -550,27 +623,11 @@ shard_filter_release(struct shard *shard)
     shard->n_filters--;
 }
 
-static void
-on_pace(lws_sorted_usec_list_t *pace)
-{
-    struct shard *shard = lws_container_of(pace, struct shard, pace);
-    update_now(shard);
-    struct session *session, *next;
-    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
-        next = TAILQ_NEXT(session, pace_link);
-        session_pump(session);
-    }
-    (void)settle(shard, 0);
-    if (!TAILQ_EMPTY(&shard->paced)) {
-        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
-    }
-}
-
 void
 shard_pace(struct shard *shard, struct session *session)
 {
     if (TAILQ_EMPTY(&shard->paced)) {
-        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
+        shard->pace_at_ns = clock_mono_ns() + PACE_NS;
     }
     TAILQ_INSERT_TAIL(&shard->paced, session, pace_link);
 }
