@@ -40,6 +40,12 @@ skip_string(struct llm_value in, size_t i)
     return in.len;
 }
 
+static bool
+ends_word(char c)
+{
+    return c == ',' || c == ']' || c == '}' || is_space(c);
+}
+
 /* Behind the value that begins at i. */
 static size_t
 skip_value(struct llm_value in, size_t i)
@@ -56,7 +62,7 @@ skip_value(struct llm_value in, size_t i)
             depth -= c == '}' || c == ']';
             i++;
         } else { /* a number or a word */
-            while (i < in.len && strchr(",]} \t\r\n", in.at[i]) == NULL) {
+            while (i < in.len && !ends_word(in.at[i])) {
                 i++;
             }
         }
@@ -177,8 +183,9 @@ llm_json_pick(struct llm_value object, const char *const *names, struct llm_valu
         values[i] = (struct llm_value){NULL, 0};
     }
     while (llm_json_member(object, &iter, &one, &value)) {
+        char first = one.at[1]; /* if only of its closing quote */
         for (size_t i = 0; i < n; i++) {
-            if (llm_json_is(one, names[i])) {
+            if ((first == names[i][0] || first == '\\') && llm_json_is(one, names[i])) {
                 values[i] = value;
                 break;
             }
