@@ -2,7 +2,7 @@
  * elsewhere, and whoever wakes it.
  *
  * libwebsockets waits in poll(2), which looks at every connection each time: with two thousand of
- * them that is some hundred microseconds, and with answers of models a shard is woken for every
+ * them that is a millisecond where it waits, and with answers of models a shard is woken for every
  * few tokens. So a shard waits here, in epoll(7), and calls the library only where a descriptor has
  * news, something was asked of it, or time has passed.
  *
