@@ -179,6 +179,7 @@ FAKES_test_sql_rows := $(FAKE_STREAM)
 FAKES_test_llm := $(FAKE_STREAM) llm_server
 FAKES_test_llm_http := llm_server
 FAKES_test_session := gateway_fixture subscriber
+FAKES_test_session_slow := gateway_fixture subscriber
 FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
 FAKES_test_cursor := gateway_fixture subscriber
