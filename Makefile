@@ -183,12 +183,16 @@ FAKES_test_session_slow := gateway_fixture subscriber
 FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
 FAKES_test_cursor := gateway_fixture subscriber
+FAKES_test_catchup := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
+# Wraps: functions whose calls between units a unit test takes for itself (ld's --wrap).
+WRAPS_test_catchup := ring_place
+wraps = $(WRAPS_$(1):%=-Wl,--wrap=%)
 
 .SECONDEXPANSION:
 $(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(call fakes,$*) $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(call fakes,$*) $(LIB) $(ALL_LDFLAGS) $(call wraps,$*) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
 
 # UNIT narrows the run: make unit UNIT="ring stream".
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
