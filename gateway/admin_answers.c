@@ -95,6 +95,25 @@ log_hears(const struct server *server, struct buf *out)
 }
 
 static void
+log_clients(const struct server *server, struct buf *out)
+{
+    struct buf labels;
+    buf_init(&labels);
+    metrics_family(out, "headgate_generation_log_clients", "gauge",
+        "Kafka clients that read answers of other gateways from the log: two for any number of "
+        "answers, none while there are none.");
+    for (size_t i = 0; i < server->n_streams; i++) {
+        const struct stream_answers *answers = stream_answers(server->streams[i]);
+        if (answers != NULL) {
+            metrics_sample_u64(out, "headgate_generation_log_clients",
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
+                atomic_load(&answers->log_clients));
+        }
+    }
+    buf_fini(&labels);
+}
+
+static void
 log_reads(const struct server *server, struct buf *out)
 {
     struct buf labels;
@@ -208,6 +227,7 @@ admin_answers(const struct server *server, struct buf *out)
         "Answers of other gateways that are read from the log now.",
         offsetof(struct generations_state, reading));
     log_hears(server, out);
+    log_clients(server, out);
     log_records(server, out);
     log_reads(server, out);
     first_tokens(server, out);
