@@ -289,9 +289,10 @@ void
 llm_log_track_end_all(struct llm_log_hub *hub)
 {
     for (size_t i = 0; i < LLM_LOG_HUB_CLIENTS; i++) {
-        struct llm_log_reel *reel = &hub->reels[i];
-        while (!LIST_EMPTY(&reel->tracks)) {
-            track_free(LIST_FIRST(&reel->tracks));
+        struct llm_log_track *track, *next;
+        for (track = LIST_FIRST(&hub->reels[i].tracks); track != NULL; track = next) {
+            next = LIST_NEXT(track, link);
+            track_free(track);
         }
     }
 }
