@@ -99,6 +99,7 @@ static bool
 take_place(struct llm_log_hub *hub, const struct llm_log_ask *ask)
 {
     struct llm_log_reader *reader = find_serial(hub, ask->id, ask->serial);
+    hub->placed_ms = ask->known ? llm_log_hub_now_ms() : hub->placed_ms;
     if (reader != NULL && ask->known) {
         reader->partition = ask->partition;
         reader->from = ask->place.from;
@@ -177,6 +178,7 @@ look_at(struct llm_log_hub *hub, struct llm_log_reader *reader)
             .end = track->end,
             .end_asked_ms = track->end_asked_ms};
     }
+    reader->moved_ms = hub->placed_ms;
     bool asks = llm_log_read_look(reader, track == NULL ? NULL : &sight);
     if (reader->ended) {
         llm_log_hub_drop(hub, reader);

@@ -81,7 +81,8 @@ struct llm_log_hub {
     struct llm_log_reel reels[LLM_LOG_HUB_CLIENTS]; /* live, past */
     uint64_t serial;
     int64_t looked_ms;
-    int64_t used_ms; /* when there was a reader */
+    int64_t used_ms;   /* when there was a reader */
+    int64_t placed_ms; /* when brokers told where one begins */
 };
 
 static inline struct llm_log_reel *

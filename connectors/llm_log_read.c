@@ -241,7 +241,8 @@ look_for_begin(struct llm_log_reader *reader, const struct llm_log_sight *sight)
 {
     int64_t looked_ms = now_ms() - reader->started_ms;
     if (sight == NULL) {
-        if (looked_ms >= (reader->waits ? TURN_MS : FIND_MS)) {
+        bool stands = !reader->waits && now_ms() - reader->moved_ms >= FIND_MS;
+        if (looked_ms >= TURN_MS || (looked_ms >= FIND_MS && stands)) {
             unreadable(reader);
         }
     } else if (sight->next >= reader->end) {

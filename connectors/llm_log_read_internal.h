@@ -40,6 +40,7 @@ struct llm_log_reader {
     uint64_t next; /* n of the next event */
     size_t room;
     int64_t started_ms; /* looking for its begin */
+    int64_t moved_ms;   /* before it is read: when brokers told where another begins */
     int64_t heard_ms;   /* when something of it was read last */
     int64_t said_ms;    /* when that was written, Unix milliseconds */
     int64_t silent_end; /* it was silent up to there; negative: not asked */

@@ -226,7 +226,7 @@ def threads(gateway):
 
 def test_fifty_answers_are_read_by_as_many_clients_as_one(replicas, upstream):  # noqa: F811
     """Each late-comer has a past to read, and those who come together have different ones."""
-    owner, other = replicas(generations={"per_caller": 0}, readers=50)
+    owner, other = replicas(generations={"per_caller": 0}, readers=50, silence="60s")
     hears(owner, other)
     asked, visits, first = [], [], []
     for n in range(50):
@@ -256,8 +256,8 @@ def test_fifty_answers_are_read_by_as_many_clients_as_one(replicas, upstream):  
 
 
 def test_a_long_past_is_read_beside_what_comes(replicas, upstream):  # noqa: F811
-    owner, other = replicas(partitions=1)
-    long, short = Asked(owner, "long"), None
+    owner, other = replicas(partitions=1, silence="60s")
+    long = Asked(owner, "long")
     visit = answering(upstream, *(f"{n} " for n in range(3000)))
     whole = objects(long.records(3001))
     short = Asked(owner, "short")
@@ -280,7 +280,7 @@ def test_a_long_past_is_read_beside_what_comes(replicas, upstream):  # noqa: F81
 
 
 def test_who_holds_an_answer_back_holds_no_other(replicas, upstream):  # noqa: F811
-    owner, other = replicas(partitions=1, slow={"allow": ["pause"]})
+    owner, other = replicas(partitions=1, slow={"allow": ["pause"]}, silence="60s")
     held, free = Asked(owner, "held"), Asked(owner, "free")
     visits = [answering(upstream, name) for name in ("held", "free")]
     stuck = Subscription(other.port, held.url, "ndjson", rcvbuf=4096, slow="pause", queue="4")
