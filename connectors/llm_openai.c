@@ -138,7 +138,10 @@ take_choice(struct llm_decoder *decoder, struct llm_value choice)
     if (index != 0) {
         return; /* one answer was asked for */
     }
+    struct llm_value logprobs = llm_json_get(choice, "logprobs");
     take_delta(decoder, llm_json_get(choice, "delta"));
+    llm_emit_logprobs(decoder, false, llm_json_get(logprobs, "content"));
+    llm_emit_logprobs(decoder, true, llm_json_get(logprobs, "refusal"));
     struct llm_value word = llm_json_get(choice, "finish_reason");
     if (llm_json_is(word, "error") || llm_json_is(word, "abort")) {
         llm_decoder_fail(decoder, LLM_UPSTREAM_ERROR, "the upstream broke the answer off");
