@@ -26,6 +26,7 @@
 #define SEEN_EVERY_MS 2000 /* see STREAM_SEEN_MS */
 #define UNREADABLE_TIMES 4 /* log.silence, in which brokers do not answer */
 #define ROOM_REST_NS INT64_C(20000000)
+#define MANY_RECORDS (UINT64_MAX / 4) /* as llm_log_record takes them */
 
 struct llm_log_reader {
     struct llm_log *log;
@@ -99,6 +100,8 @@ take_begin(struct llm_log_reader *reader, const struct llm_log_record *record)
     reader->begun = true;
     atomic_store(&reader->tell, record->tell);
     reader->lane = stream_lane_add(reader->stream, reader->id, 0, 0);
+    /* Who comes with a token may have seen more elsewhere than has been read here yet. */
+    stream_lane_end(reader->stream, reader->lane, MANY_RECORDS);
     stream_answer_told(reader->stream,
         &(struct stream_told){
             .dialect = dialect_of(record->word), .whole = record->whole, .keeps_raw = record->raw});

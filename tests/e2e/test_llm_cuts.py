@@ -168,7 +168,7 @@ def follow(replicas, url, rng):
                 found.append(one.data)
             elif one.control != "hello":
                 assert all(json.loads(data)["resumed"] is (asked is not None)
-                           for asked, _, _, data in hellos), f"BAD {url} {hellos}"
+                           for asked, _, _, data in hellos), (url, hellos)
                 return found, one.control
 
 
@@ -225,7 +225,8 @@ def test_a_response_goes_on_behind_each_sequence_number(replicas):
 
 
 def test_the_sdk_itself_goes_on_behind_each_event_at_both(replicas):
-    shapes = [shape for shape in SHAPES if golden(shape)[-1]["type"] == "done"]
+    shapes = [shape for shape in SHAPES if golden(shape)[-1]["type"] == "done"] if SCALE_FULL else [
+        "responses/text", "responses/tools_in_parallel", "anthropic/tool", "openai/tool", "ollama/tools"]
     at = [url_of(gateway) + "/v1" for gateway in replicas]
     jobs = [job("openai", url_of(replicas[0]), "responses_resume", shape, at=at) for shape in shapes]
     for shape, result in zip(shapes, run(jobs)):
