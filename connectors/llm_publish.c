@@ -115,17 +115,28 @@ stage_wires(struct llm_http_user *user)
     return true;
 }
 
-/* What the events so far mean to who does not read them as they are. */
+/* The answer is whole: of the two objects the one that has all of it. */
+static void
+choose_object(struct llm_http_user *user)
+{
+    if (llm_whole_says(user->whole) || user->tokens == 0) {
+        llm_whole_add(user->whole, &user->object);
+        llm_out_free(user->out);
+        user->out = NULL;
+    }
+}
+
+/* What an event means to who does not read it as it is. */
 static void
 take_for_client(struct llm_http_user *user, const struct llm_event *event)
 {
-    if (user->out != NULL) {
-        llm_out_event(user->out, event);
-    }
     if (user->whole != NULL && event->kind == LLM_RAW) {
         llm_whole_event(user->whole, event);
     } else if (user->whole != NULL && event->kind == LLM_DONE) {
-        llm_whole_add(user->whole, &user->object);
+        choose_object(user);
+    }
+    if (user->out != NULL) {
+        llm_out_event(user->out, event);
     }
 }
 
@@ -262,7 +273,9 @@ llm_publish_begin(struct llm_http_user *user, bool same)
     if (user->raw_views != 0 || user->whole != NULL) {
         llm_decoder_keep_raw(user->decoder);
     }
-    if (reader->dialect != NULL && !passes && user->whole == NULL) {
+    /* Of a response both: its last event may not have what was written (llm_whole_says). */
+    bool made = user->whole == NULL || reader->dialect == &llm_out_responses;
+    if (reader->dialect != NULL && !passes && made) {
         user->out =
             llm_out_new(reader->dialect, &(struct llm_out_options){.whole = reader->whole,
                                              .usage_chunk = reader->usage_chunk,

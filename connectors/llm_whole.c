@@ -351,6 +351,14 @@ put_block(struct buf *out, const struct block *block)
     buf_addc(out, '}');
 }
 
+bool
+llm_whole_says(const struct llm_whole *whole)
+{
+    struct llm_value output = llm_json_get(value_of(&whole->object), "output");
+    return whole->dialect == &llm_anthropic ||
+           (llm_json_is_array(output) && output.len > strlen("[]"));
+}
+
 void
 llm_whole_add(const struct llm_whole *whole, struct buf *out)
 {

@@ -22,6 +22,10 @@ void llm_whole_event(struct llm_whole *whole, const struct llm_event *event);
 /* llm_whole_is_over: it is over max_bytes; nothing more is kept. */
 bool llm_whole_is_over(const struct llm_whole *whole);
 
+/* llm_whole_says: what was written is in the object; some servers of Responses leave it out of
+ * their last event. */
+bool llm_whole_says(const struct llm_whole *whole);
+
 /* llm_whole_add: append the object, behind the answer's last event. */
 void llm_whole_add(const struct llm_whole *whole, struct buf *out);
 

@@ -1,5 +1,5 @@
 """Recorded answers, cut and gone on with: behind every event, after any byte, at the gateway that makes
-them and at another one. `make accept` cuts each of them at 500 bytes; every day it is 500 in all."""
+them and at another one. `make accept-answers` cuts each of them at 500 bytes; every day it is 500 in all, or a few more."""
 
 import json
 import os
