@@ -94,7 +94,7 @@ $(B)/gateway/version.o: CPPFLAGS += -DHEADGATE_VERSION='"$(VERSION)"' -DHEADGATE
 # openjdk-17-jre-headless); accept is the acceptance run in full size. They need python3-pytest,
 # python3-websockets, python3-confluent-kafka, kcat, prometheus; node, npm and chromium for some.
 
-.PHONY: kafka e2e e2e-kafka smoke accept accept-files e2e-tools
+.PHONY: kafka e2e e2e-kafka smoke accept accept-files accept-answers e2e-tools
 E2E_TOOLS := build/e2e/mockbroker build/e2e/sub build/e2e/lws_naive
 E2E_TESTS := tests/e2e
 E2E = HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(RUN_$(VARIANT)) $(PYTHON) -m pytest -q $(E2E_TESTS) $(E2E_ARGS)
@@ -136,6 +136,10 @@ accept: $(B)/headgate $(E2E_TOOLS) tests/node_modules kafka
 accept-files: $(B)/headgate $(E2E_TOOLS) ## files as they were accepted: 200 rotations, 1,000 resumes
 	E2E_SCALE=full HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(PYTHON) -m pytest -q \
 	  tests/e2e/test_file_rotation.py tests/e2e/test_file_alike.py
+
+accept-answers: $(B)/headgate $(E2E_TOOLS) tests/node_modules ## answers: each cut at 500 bytes, three upstreams at each
+	E2E_SCALE=full HEADGATE=$(B)/headgate E2E_TOOLS=build/e2e $(PYTHON) -m pytest -q tests/e2e/test_llm_cuts.py \
+	  tests/e2e/test_llm_sdk.py -k "cuts or part" --backend mock
 
 # --- chaos: two replicas, a real Apache Kafka and a swarm of subscribers that check every record by its
 # place, while replicas are killed and the broker is restarted. chaos-short is what every change must

@@ -232,6 +232,8 @@ source_free(struct source *source)
     llm_log_leave(user->log);
     llm_decoder_free(user->decoder);
     llm_out_free(user->out);
+    llm_whole_free(user->whole);
+    buf_fini(&user->object);
     for (size_t i = 0; i < user->n_routes; i++) {
         free(user->routes[i].url);
         free((void *)(uintptr_t)user->routes[i].headers); /* ours, whatever it points to */

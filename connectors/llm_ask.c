@@ -63,11 +63,27 @@ cross(struct llm_ask *ask, struct err *err)
                : parse_common(ask, ask->common.bytes, ask->common.len, err);
 }
 
+/* What is answered as one object is put together of the first choice. */
+static int
+check_choices(const struct llm_ask *ask, struct err *err)
+{
+    uint64_t n = 1;
+    bool many = llm_json_u64(llm_json_get(ask->in.root, "n"), &n) && n > 1;
+    if (ask->dialect == &llm_in_openai && many && !ask->in.stream) {
+        err_set(err, ERR_INVALID, "n: must be 1 where the answer is not streamed");
+        return -1;
+    }
+    return 0;
+}
+
 int
 llm_ask_build(
     struct llm_ask *ask, const struct llm_dialect *upstream, struct buf *body, struct err *err)
 {
     if (llm_ask_is_same(ask, upstream)) {
+        if (check_choices(ask, err) != 0) {
+            return -1;
+        }
         llm_in_pass(ask->dialect, &ask->in, body);
         return 0;
     }

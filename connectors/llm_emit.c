@@ -192,6 +192,19 @@ llm_emit_citation(struct llm_decoder *decoder, struct llm_value object)
 }
 
 void
+llm_emit_logprobs(struct llm_decoder *decoder, bool refusal, struct llm_value array)
+{
+    if (!llm_json_is_array(array) || array.len <= strlen("[]") || !may_emit(decoder, array.len)) {
+        return;
+    }
+    struct buf *out = begin(decoder, LLM_TEXT);
+    BUF_LITERAL(out, ",\"text\":\"\",\"logprobs\":");
+    llm_json_add(out, array);
+    buf_adds(out, refusal ? ",\"refusal\":true" : "");
+    end(decoder);
+}
+
+void
 llm_emit_thinking_mark(
     struct llm_decoder *decoder, const char *name, struct llm_value string, struct llm_value id)
 {

@@ -13,6 +13,8 @@ void llm_emit_start(struct llm_decoder *decoder, struct llm_value model, struct 
 void llm_emit_text(struct llm_decoder *decoder, struct llm_value text);
 void llm_emit_refusal(struct llm_decoder *decoder, struct llm_value text);
 void llm_emit_citation(struct llm_decoder *decoder, struct llm_value object);
+/* llm_emit_logprobs: array is the upstream's; an empty one is no event. */
+void llm_emit_logprobs(struct llm_decoder *decoder, bool refusal, struct llm_value array);
 void llm_emit_thinking(struct llm_decoder *decoder, struct llm_value text);
 
 /* A member beside an empty thinking text: "signature", "redacted". id: of the item; may be absent.

@@ -5,6 +5,8 @@
  *   {"type":"text","text":T}                           T's behind each other are the answer
  *   {"type":"text","text":T,"refusal":true}            the model declines
  *   {"type":"text","text":"","citation":{...}}         of the text before; the upstream's object
+ *   {"type":"text","text":"","logprobs":[...]}         of the text before, or with "refusal":true
+ *                                                      of the refusal; the upstream's items
  *   {"type":"thinking","text":T}
  *   {"type":"thinking","text":"","signature":S}        of the thinking before: give it back with it
  *   {"type":"thinking","text":"","redacted":S}

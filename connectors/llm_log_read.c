@@ -22,6 +22,7 @@
 #define TURN_MS 30000 /* until those that are read from elsewhere in its partition are through */
 #define SEEN_EVERY_MS 2000 /* see STREAM_SEEN_MS */
 #define UNREADABLE_TIMES 4 /* log.silence, in which brokers do not answer */
+#define MANY_RECORDS (UINT64_MAX / 4) /* as llm_log_record takes them */
 
 static int64_t
 now_ms(void)
@@ -74,6 +75,8 @@ take_begin(struct llm_log_reader *reader, const struct llm_log_record *record)
     reader->begun = true;
     atomic_store(&reader->tell, record->tell);
     reader->lane = stream_lane_add(reader->stream, reader->id, 0, 0);
+    /* Who comes with a token may have seen more elsewhere than has been read here yet. */
+    stream_lane_end(reader->stream, reader->lane, MANY_RECORDS);
     stream_answer_told(reader->stream,
         &(struct stream_told){
             .dialect = dialect_of(record->word), .whole = record->whole, .keeps_raw = record->raw});

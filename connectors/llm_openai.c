@@ -141,8 +141,8 @@ reason_of(const struct llm_decoder *decoder, struct llm_value word)
 static void
 take_choice(struct llm_decoder *decoder, struct llm_value choice)
 {
-    enum { INDEX, DELTA, REASON, COUNT };
-    static const char *const names[COUNT] = {"index", "delta", "finish_reason"};
+    enum { INDEX, DELTA, LOGPROBS, REASON, COUNT };
+    static const char *const names[COUNT] = {"index", "delta", "logprobs", "finish_reason"};
     struct llm_value of[COUNT];
     uint64_t index = 0;
     PICK(choice, of, names);
@@ -151,6 +151,8 @@ take_choice(struct llm_decoder *decoder, struct llm_value choice)
         return; /* one answer was asked for */
     }
     take_delta(decoder, of[DELTA]);
+    llm_emit_logprobs(decoder, false, llm_json_get(of[LOGPROBS], "content"));
+    llm_emit_logprobs(decoder, true, llm_json_get(of[LOGPROBS], "refusal"));
     struct llm_value word = of[REASON];
     if (llm_json_is(word, "error") || llm_json_is(word, "abort")) {
         llm_decoder_fail(decoder, LLM_UPSTREAM_ERROR, "the upstream broke the answer off");

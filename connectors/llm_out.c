@@ -37,6 +37,7 @@ block_free(struct llm_block *block)
     buf_fini(&block->name);
     buf_fini(&block->signature);
     buf_fini(&block->citations);
+    buf_fini(&block->logprobs);
     free(block);
 }
 
@@ -217,14 +218,32 @@ take_citation(struct llm_out *out, struct llm_value citation)
     block->n_citations++;
 }
 
+/* Only a whole object has them: who streams is refused where they would have to be translated. */
+static void
+take_logprobs(struct llm_out *out, struct llm_value array, enum llm_block_kind kind)
+{
+    struct llm_block *block = out->keeps ? words_of(out, kind) : NULL;
+    struct llm_iter iter = {0};
+    struct llm_value item;
+    while (block != NULL && llm_json_item(array, &iter, &item)) {
+        struct llm_value comma = {",", block->logprobs.len > 0 ? 1 : 0};
+        if (!keep(out, &block->logprobs, comma) || !keep(out, &block->logprobs, item)) {
+            return;
+        }
+    }
+}
+
 static void
 take_text(struct llm_out *out, struct llm_value event)
 {
     struct llm_value citation = llm_json_get(event, "citation");
+    struct llm_value logprobs = llm_json_get(event, "logprobs");
     bool refusal = llm_json_is_true(llm_json_get(event, "refusal"));
     out->refused |= refusal;
     if (llm_json_is_object(citation)) {
         take_citation(out, citation);
+    } else if (llm_json_is_array(logprobs)) {
+        take_logprobs(out, logprobs, refusal ? LLM_BLOCK_REFUSAL : LLM_BLOCK_TEXT);
     } else {
         add_words(out, refusal ? LLM_BLOCK_REFUSAL : LLM_BLOCK_TEXT,
             llm_json_inside(llm_json_get(event, "text")));

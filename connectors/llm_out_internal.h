@@ -25,6 +25,7 @@ struct llm_block {
     struct buf id, name;  /* of a call */
     struct buf signature; /* of thinking */
     struct buf citations; /* items of an array */
+    struct buf logprobs;  /* too, of who keeps */
     uint64_t n_citations;
 };
 

@@ -270,6 +270,38 @@ put_calls(const struct llm_out *out, struct buf *text)
     buf_adds(text, before[2] == '\0' ? "]" : "");
 }
 
+/* Of all blocks of a kind, as an array; null where there are none. */
+static bool
+put_logprobs_of(const struct llm_out *out, struct buf *text, enum llm_block_kind kind)
+{
+    bool any = false;
+    for (size_t i = 0; i < out->n_kept; i++) {
+        const struct llm_block *block = out->kept[i];
+        if (block->kind == kind && block->logprobs.len > 0) {
+            buf_adds(text, any ? "," : "[");
+            buf_add(text, block->logprobs.bytes, block->logprobs.len);
+            any = true;
+        }
+    }
+    buf_adds(text, any ? "]" : "null");
+    return any;
+}
+
+static void
+put_logprobs(const struct llm_out *out, struct buf *text)
+{
+    size_t start = text->len;
+    BUF_LITERAL(text, "{\"content\":");
+    bool content = put_logprobs_of(out, text, LLM_BLOCK_TEXT);
+    BUF_LITERAL(text, ",\"refusal\":");
+    if (put_logprobs_of(out, text, LLM_BLOCK_REFUSAL) || content) {
+        buf_addc(text, '}');
+    } else {
+        text->len = start;
+        BUF_LITERAL(text, "null");
+    }
+}
+
 static void
 openai_whole(struct llm_out *out, struct buf *text)
 {
@@ -284,7 +316,9 @@ openai_whole(struct llm_out *out, struct buf *text)
     }
     put_annotations(out, text);
     put_calls(out, text);
-    buf_addf(text, "},\"logprobs\":null,\"finish_reason\":\"%s\"}]", finish_reason(out));
+    BUF_LITERAL(text, "},\"logprobs\":");
+    put_logprobs(out, text);
+    buf_addf(text, ",\"finish_reason\":\"%s\"}]", finish_reason(out));
     put_usage(&out->usage, text);
     buf_addc(text, '}');
 }

@@ -9,6 +9,18 @@
 
 #include <string.h>
 
+#define OVER_TOKENS "the answer has more tokens than generations.max_tokens"
+
+/* Does the model write something with it? Not where a call is said once more, whole. */
+static bool
+is_piece(const struct llm_event *event)
+{
+    bool call = event->kind == LLM_TOOL_CALL;
+    struct llm_value object = {event->json, event->len};
+    return (call || event->kind == LLM_TEXT || event->kind == LLM_THINKING) &&
+           llm_json_inside(llm_json_get(object, call ? "delta" : "text")).len > 0;
+}
+
 static void
 count(struct llm_http_user *user, const struct llm_event *event)
 {
@@ -18,6 +30,7 @@ count(struct llm_http_user *user, const struct llm_event *event)
         user->begun = true;
         stream_answer_first(user->stream, clock_mono_ns() - user->asked_ns);
     }
+    user->tokens += is_piece(event);
     if (event->kind == LLM_USAGE) {
         const struct llm_usage *usage = llm_usage_of(user->decoder);
         stream_answer_tokens(user->stream, user->routes[user->target].label,
@@ -29,7 +42,7 @@ count(struct llm_http_user *user, const struct llm_event *event)
 static bool
 stage(struct llm_http_user *user, unsigned views, const char *type, const char *data, size_t len)
 {
-    bool several = user->out != NULL || user->raw_views != 0;
+    bool several = user->out != NULL || user->whole != NULL || user->raw_views != 0;
     struct record_input in = {.lane = user->lane,
         .offset = user->offset,
         .time_ms = user->log == NULL ? -1 : clock_wall_ms(), /* the same at every gateway */
@@ -74,7 +87,16 @@ stage_raw(struct llm_http_user *user, const struct llm_event *event)
     return views == 0 || stage(user, views, type[0] == '\0' ? NULL : type, event->json, event->len);
 }
 
-/* What is left to be told of the events so far to who reads another dialect. */
+/* What the client is to be given is larger than a record may be. */
+static bool
+is_over(const struct llm_http_user *user)
+{
+    return (user->out != NULL && llm_out_is_over(user->out)) ||
+           (user->whole != NULL && (llm_whole_is_over(user->whole) ||
+                                       user->object.len > stream_max_record_bytes(user->stream)));
+}
+
+/* What is left to be told of the events so far to who does not read them as they came. */
 static bool
 stage_wires(struct llm_http_user *user)
 {
@@ -85,7 +107,38 @@ stage_wires(struct llm_http_user *user)
         }
         llm_out_take(user->out);
     }
+    if (user->object.len > 0 && !is_over(user)) {
+        if (!stage(user, RECORD_VIEW_CLIENT, NULL, user->object.bytes, user->object.len)) {
+            return false;
+        }
+        user->object.len = 0;
+    }
     return true;
+}
+
+/* The answer is whole: of the two objects the one that has all of it. */
+static void
+choose_object(struct llm_http_user *user)
+{
+    if (llm_whole_says(user->whole) || user->tokens == 0) {
+        llm_whole_add(user->whole, &user->object);
+        llm_out_free(user->out);
+        user->out = NULL;
+    }
+}
+
+/* What an event means to who does not read it as it is. */
+static void
+take_for_client(struct llm_http_user *user, const struct llm_event *event)
+{
+    if (user->whole != NULL && event->kind == LLM_RAW) {
+        llm_whole_event(user->whole, event);
+    } else if (user->whole != NULL && event->kind == LLM_DONE) {
+        choose_object(user);
+    }
+    if (user->out != NULL) {
+        llm_out_event(user->out, event);
+    }
 }
 
 /* The upstream's own id for the answer, by which the SDK asks for it again. */
@@ -105,22 +158,17 @@ tell_alias(struct llm_http_user *user, const struct llm_event *event)
 static bool
 stage_event(struct llm_http_user *user, const struct llm_event *event)
 {
-    if (event->kind == LLM_RAW) {
-        return stage_raw(user, event);
+    bool staged = event->kind == LLM_RAW ? stage_raw(user, event)
+                  : event->kind == LLM_FAILED /* that is how the stream ends, not what is in it */
+                      ? true
+                      : stage(user, RECORD_VIEW_EVENTS, NULL, event->json, event->len);
+    if (staged) {
+        if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses) {
+            tell_alias(user, event);
+        }
+        take_for_client(user, event);
     }
-    if (event->kind == LLM_FAILED) { /* that is how the stream ends, not what is in it */
-        return true;
-    }
-    if (!stage(user, RECORD_VIEW_EVENTS, NULL, event->json, event->len)) {
-        return false;
-    }
-    if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses) {
-        tell_alias(user, event);
-    }
-    if (user->out != NULL) {
-        llm_out_event(user->out, event);
-    }
-    return true;
+    return staged;
 }
 
 /* To the stream, and to the log as the stream then has it. */
@@ -139,8 +187,8 @@ end(struct llm_http_user *user, const char *code, const char *message)
 static void
 tell_end(struct llm_http_user *user)
 {
-    enum llm_code code = llm_decoder_code(user->decoder);
-    const char *message = llm_decoder_message(user->decoder);
+    enum llm_code code = user->over ? LLM_TOO_LARGE : llm_decoder_code(user->decoder);
+    const char *message = user->over ? OVER_TOKENS : llm_decoder_message(user->decoder);
     bool good = message[0] == '\0';
     end(user, good ? NULL : llm_code_name(code), good ? NULL : message);
 }
@@ -151,13 +199,41 @@ llm_publish_failure(struct llm_http_user *user, enum llm_code code, const char *
     end(user, llm_code_name(code), message);
 }
 
+/* Would there be too many tokens with it? What an upstream has told of them at its end changes
+ * nothing any more. */
+static bool
+goes_over(struct llm_http_user *user, const struct llm_event *event)
+{
+    const struct llm_usage *usage = llm_usage_of(user->decoder);
+    uint64_t told = usage->has_output && !llm_decoder_ended(user->decoder) ? usage->output : 0;
+    uint64_t counted = user->tokens + 1;
+    return is_piece(event) && (counted > told ? counted : told) > stream_max_tokens(user->stream);
+}
+
+/* The next event that is to be told. */
+static bool
+peek(struct llm_http_user *user, struct llm_event *event)
+{
+    while (llm_decoder_peek(user->decoder, event)) {
+        if (!user->over && goes_over(user, event)) {
+            user->over = true;
+            llm_decoder_fail(user->decoder, LLM_TOO_LARGE, OVER_TOKENS);
+        } else if (!user->over || event->kind == LLM_USAGE) {
+            return true;
+        } else {
+            llm_decoder_take(user->decoder);
+        }
+    }
+    return false;
+}
+
 enum llm_http_more
 llm_publish(struct llm_http_user *user)
 {
     struct llm_event event;
     user->room = stream_room(user->stream);
     bool full = !stage_wires(user);
-    while (!full && llm_decoder_peek(user->decoder, &event)) {
+    while (!full && peek(user, &event)) {
         full = !stage_event(user, &event);
         if (!full) {
             count(user, &event);
@@ -173,7 +249,7 @@ llm_publish(struct llm_http_user *user)
     if (full && !user->ended) {
         llm_publish_failure(user, LLM_TOO_LARGE, "the answer is larger than generations.bytes");
     }
-    if (user->out != NULL && llm_out_is_over(user->out) && !user->ended) {
+    if (is_over(user) && !user->ended) {
         llm_publish_failure(user, LLM_TOO_LARGE, "the answer is larger than max_record");
     }
     if (llm_decoder_ended(user->decoder) && !user->ended) {
@@ -191,10 +267,16 @@ llm_publish_begin(struct llm_http_user *user, bool same)
     user->raw_views =
         (user->keeps_raw ? RECORD_VIEW_UPSTREAM : 0) | (passes ? RECORD_VIEW_CLIENT : 0);
     user->drops_usage = passes && reader->dialect == &llm_out_openai && !reader->usage_chunk;
-    if (user->raw_views != 0) {
+    if (same && reader->whole) {
+        user->whole = llm_whole_new(llm_dialects[user->routes[user->target].upstream->dialect],
+            stream_max_record_bytes(user->stream));
+    }
+    if (user->raw_views != 0 || user->whole != NULL) {
         llm_decoder_keep_raw(user->decoder);
     }
-    if (reader->dialect != NULL && !passes) {
+    /* Of a response both: its last event may not have what was written (llm_whole_says). */
+    bool made = user->whole == NULL || reader->dialect == &llm_out_responses;
+    if (reader->dialect != NULL && !passes && made) {
         user->out =
             llm_out_new(reader->dialect, &(struct llm_out_options){.whole = reader->whole,
                                              .usage_chunk = reader->usage_chunk,

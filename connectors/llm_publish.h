@@ -12,6 +12,7 @@
 #include "llm_log.h"
 #include "llm_out.h"
 #include "llm_settings.h"
+#include "llm_whole.h"
 
 #define LLM_ID_MAX 80 /* of an answer's name, with what is before it */
 
@@ -47,12 +48,16 @@ struct llm_http_user {
     struct llm_log_answer *log; /* NULL: there is none */
     /* Of the client's thread. */
     struct llm_decoder *decoder;
-    size_t target;       /* whose answer it decodes */
-    bool begun;          /* something of the model's own was published */
-    struct llm_out *out; /* what the SDK reads, where that is not what comes; NULL: it is */
-    unsigned raw_views;  /* of what comes; 0: it is not kept */
-    bool drops_usage;    /* of what comes: the chunk that the client did not ask for */
-    size_t room;         /* records that may be staged before the next commit */
+    size_t target;           /* whose answer it decodes */
+    bool begun;              /* something of the model's own was published */
+    uint64_t tokens;         /* pieces of it */
+    bool over;               /* more than there may be: but the usage nothing follows */
+    struct llm_out *out;     /* what the SDK reads, where that is not what comes; NULL: it is */
+    struct llm_whole *whole; /* what comes as one object; NULL: it is not wanted so */
+    struct buf object;       /* that, once it is whole, until it is staged */
+    unsigned raw_views;      /* of what comes; 0: it is not kept */
+    bool drops_usage;        /* of what comes: the chunk that the client did not ask for */
+    size_t room;             /* records that may be staged before the next commit */
     uint64_t offset;
     uint32_t lane;
     bool ended; /* the stream has been told */

@@ -122,6 +122,7 @@ static void
 text_delta(struct llm_decoder *decoder, struct llm_value event)
 {
     llm_emit_text(decoder, llm_json_get(event, "delta"));
+    llm_emit_logprobs(decoder, false, llm_json_get(event, "logprobs"));
 }
 
 static void

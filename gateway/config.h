@@ -65,6 +65,7 @@ struct config_generations {
     enum generations_left left; /* once nobody sees it any more */
     uint64_t grace_ms;          /* with GENERATIONS_CANCEL: after so long */
     uint64_t max_time_ms;
+    uint64_t max_tokens; /* of one, counted as they come */
 };
 
 struct config_stream {

@@ -73,6 +73,18 @@ static const struct config_key generations_keys[] = {
         .most = 24 * HOUR,
         .fallback = "15m",
         .prose = "How long an answer may take in all, seen or not; then it fails as timeout."},
+    {.name = "max_tokens",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct config_stream, generations.max_tokens),
+        .least = 1,
+        .most = 1000000000,
+        .fallback = "131072",
+        .prose =
+            "How many tokens a model may write in one answer, seen or not; then it is left, "
+            "and the answer fails as too_large. Upstreams tell their exact count only at the "
+            "end, so what is counted as it comes is the pieces of text, thinking and arguments, "
+            "a token or a few each; where an upstream tells its count on the way and that is "
+            "larger, that."},
 };
 
 const struct config_section config_keys_generations = {"streams.NAME.generations",

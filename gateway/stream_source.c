@@ -29,6 +29,12 @@ stream_keeps_all(const struct stream *stream)
     return stream->config->keeps_all;
 }
 
+uint64_t
+stream_max_tokens(const struct stream *stream)
+{
+    return stream->config->keeps_all ? stream->config->generations.max_tokens : UINT64_MAX;
+}
+
 static uint64_t
 least(uint64_t a, uint64_t b)
 {

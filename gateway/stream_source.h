@@ -166,11 +166,15 @@ void stream_source_error(struct stream *stream, const char *reason);
  * nothing. stream_is_full: of such a one: its ring has no place any more, and never will: the
  * source ends it as failed. Thread any.
  *
+ * stream_max_tokens: of such a one: beyond so many the source ends it as failed; of any other
+ * UINT64_MAX. Thread any.
+ *
  * stream_source_anew: the place that the request asked for cannot be honoured, and the stream
  * starts from its beginning; reason, a literal, is told to the subscriber. Before stream_source_up.
  */
 bool stream_keeps_all(const struct stream *stream);
 bool stream_is_full(struct stream *stream);
+uint64_t stream_max_tokens(const struct stream *stream);
 void stream_source_anew(struct stream *stream, const char *reason);
 
 /* stream_source_progress: done of total are read, in whatever unit. The subscriber is told a few

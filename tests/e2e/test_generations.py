@@ -3,6 +3,7 @@
 import json
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -245,6 +246,22 @@ def test_when_the_last_viewer_leaves_the_policy_decides(chat, upstream):  # noqa
     assert texts(late.until_end()[0]) == "ab" and last_control(late)["event"] == "cancelled"
 
 
+def test_delete_stops_the_upstream_within_100_ms(chat, upstream):  # noqa: F811
+    """By the upstream's own log. Of a few, since the machine may be at something else."""
+    gateway = chat({"base_url": upstream.url})
+    taken_s = []
+    while min(taken_s, default=1) > 0.1 and len(taken_s) < 3:
+        asked = Asked(gateway)
+        visit = answering(upstream, "a")
+        asked.records(2)
+        visit.watch()
+        since_s = time.monotonic()
+        assert Http(gateway.port).request("DELETE", asked.url).status == 204
+        taken_s.append(visit.closed_s() - since_s)
+    assert min(taken_s) <= 0.1, taken_s
+    assert [what for _, _, what in upstream.log] == ["asked", "closed"] * len(taken_s)
+
+
 def test_who_comes_back_within_the_grace_finds_it_running(chat, upstream):  # noqa: F811
     gateway = chat({"base_url": upstream.url}, generations={"grace": "1h"})
     asked = Asked(gateway)
@@ -260,13 +277,20 @@ def test_who_comes_back_within_the_grace_finds_it_running(chat, upstream):  # no
 
 
 def test_an_answer_that_nobody_sees_is_cancelled_after_the_grace(chat, upstream):  # noqa: F811
-    gateway = chat({"base_url": upstream.url}, generations={"grace": "300ms"})
-    asked = Asked(gateway)
-    visit = answering(upstream, "a")
-    asked.records(2)
-    asked.close()
-    visit.wait_closed()
-    gateway.wait_metric("generations_ended_total", 1, stream="chat", reason="left")
+    """By the upstream's own log: never before, and soon after."""
+    grace_s, taken_s = 0.6, []
+    gateway = chat({"base_url": upstream.url}, generations={"grace": "600ms"})
+    while min(taken_s, default=9) > grace_s + 0.5 and len(taken_s) < 3:
+        asked = Asked(gateway)
+        visit = answering(upstream, "a")
+        asked.records(2)
+        visit.watch()
+        since_s = time.monotonic()
+        asked.close()
+        taken_s.append(visit.closed_s() - since_s)
+        assert taken_s[-1] >= grace_s - 0.002  # milliseconds, cut off
+    assert min(taken_s) <= grace_s + 0.5, taken_s
+    gateway.wait_metric("generations_ended_total", len(taken_s), stream="chat", reason="left")
 
 
 def test_with_finish_it_goes_on_unseen(chat, upstream):  # noqa: F811
@@ -440,6 +464,29 @@ def test_an_answer_over_its_time_fails(chat, upstream):  # noqa: F811
     assert last_control(asked)["event"] == "failed" and last_control(asked)["code"] == "timeout"
     visit.wait_closed()
     gateway.wait_metric("generations_ended_total", 1, stream="chat", reason="max_time")
+
+
+def test_an_answer_beyond_its_tokens_fails_and_leaves_the_upstream(chat, upstream):  # noqa: F811
+    """Counted as they come, or as the upstream counts them on the way; what it counts at its end is late."""
+    gateway = chat({"base_url": upstream.url}, generations={"max_tokens": 3})
+    counting = json.loads(delta("b").removeprefix("data: "))
+    counting["usage"] = {"prompt_tokens": 7, "completion_tokens": 4}
+    for words, over in (("abc", delta("d")), ("a", f"data: {json.dumps(counting)}\n\n")):
+        asked = Asked(gateway)
+        visit = answering(upstream, *words)
+        assert texts(asked.records(1 + len(words))) == words
+        visit.chunk(over)
+        messages, _ = asked.until_end()
+        visit.wait_closed()
+        assert [(one["type"], one["exact"]) for one in data_of(messages)] == [("usage", False)]
+        assert last_control(asked)["code"] == "too_large"
+        assert "generations.max_tokens" in last_control(asked)["message"]
+        late = join(gateway, asked.url, "ws")
+        assert texts(late.until_end()[0]) == words and last_control(late)["code"] == "too_large"
+    asked = Asked(gateway)
+    finish(answering(upstream, *"abc"))
+    messages, ended = asked.until_end()
+    assert texts(messages) == "abc" and ended.clean
 
 
 def test_a_viewer_that_stalls_holds_nobody_up(chat, upstream):  # noqa: F811

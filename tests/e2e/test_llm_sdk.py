@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -9,8 +10,9 @@ import sys
 import pytest
 
 from conftest import missing
-from harness import ROOT
-from wire import Ended, Http, Subscription
+from cuts import Viewer, body_bytes, parse
+from harness import ROOT, SCALE_FULL
+from wire import TRANSPORTS, Ended, Http, Subscription
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "llm"))
 from corpus_server import CorpusServer, names, recorded  # noqa: E402
@@ -125,6 +127,45 @@ def test_an_sdk_sees_what_it_sees_at_the_upstream(sdk_gateway, upstream, sdk, di
     assert compared >= 15
 
 
+def without(value, names):
+    """But for what the helpers add by themselves."""
+    if isinstance(value, dict):
+        return {name: without(one, names) for name, one in value.items() if name not in names}
+    return [without(one, names) for one in value] if isinstance(value, list) else value
+
+
+@each_call
+def test_one_object_is_what_the_streams_events_add_up_to(sdk_gateway, upstream, sdk, dialect, call):
+    """Of the same dialect, as the SDK's own helper adds them up at the upstream: the server's own tools
+    and logprobs are in it. Chat completions, which servers write each in its way, are said anew."""
+    gateway = sdk_gateway()
+    shapes = [shape for shape in names(dialect) if not has_failed(shape)]
+    jobs = [job(sdk, base, call + kind, shape) for shape in shapes
+            for base, kind in ((upstream.url, "_helper"), (url_of(gateway), ""))]
+    results, same = iter(run(jobs)), []
+    for shape in shapes:
+        added, whole = next(results), next(results)
+        assert not whole["error"], (shape, whole["error"])
+        assert said(call, whole["final"])[0] == paired(expected(golden(shape))[0]), shape
+        told = [without(one["final"], ("parsed", "parsed_output", "output_parsed"))
+                for one in (added, whole)]
+        if told[0] == told[1]:
+            same.append(shape)
+        if shape == "openai/logprobs":
+            assert told[0]["choices"] == told[1]["choices"]
+    assert dialect != "anthropic" or len(same) >= 20
+    assert {"anthropic": "anthropic/server_tool", "responses": "responses/web_search"}.get(
+        dialect, None) in (None, *same)
+
+
+def test_one_object_has_one_choice(sdk_gateway):
+    gateway = sdk_gateway()
+    one = job("openai", url_of(gateway), "chat", "openai/two_choices")
+    one["body"]["n"] = 2
+    [result] = run([one])
+    assert result["error"]["status"] == 400 and result["error"]["message"].startswith("400 n:")
+
+
 # ---- from one dialect to another ----
 
 
@@ -191,21 +232,68 @@ def test_an_sdk_reads_the_answers_of_other_providers(sdk_gateway, sdk, dialect, 
                 (one[0], one[1], loads(one[2])) for one in calls], (shape, kind)
 
 
+# ---- an upstream that ends too early ----
+
+CUT = {"anthropic": "anthropic/stop_sequence", "openai": "openai/usage_absent",
+       "responses": "responses/brief"}
+STRIDE = 1 if SCALE_FULL else 41
+
+
+def is_whole(data, cut):
+    """None: all is said, but for the end of the last event, without which it may count or not."""
+    if data[cut:].strip():
+        return False
+    return True if cut == len(data) or data[:cut].endswith(b"\n\n") else None
+
+
 @each_call
 def test_no_sdk_takes_a_part_for_the_whole(sdk_gateway, sdk, dialect, call):
-    """Three recorded answers, that of its own provider among them, end at many of their bytes."""
+    """Three recorded answers end after each of their bytes, those of other providers, every day, after
+    many: the body well, or the connection; streamed and not. `make accept-answers`: all of these, after each."""
     gateway = sdk_gateway()
     jobs, wanted = [], []
-    for shape in ("anthropic/text", "openai/tool", "responses/text"):
+    for other, shape in CUT.items():
         data = recorded(shape)
-        cuts = list(range(0, len(data), 41)) + [len(data) - 4, len(data) - 3, len(data)]
+        own = other == {"chat": "openai", "messages": "anthropic"}.get(call, call)
+        cuts = range(len(data) + 1) if own else [*range(random.randrange(STRIDE), len(data), STRIDE),
+                                                 len(data) - 4, len(data) - 3, len(data)]
         for cut in cuts:
-            jobs.append(job(sdk, url_of(gateway), call + ("_stream", "")[cut % 2],
-                            f"{shape}@{cut}"))
-            wanted.append(cut == len(data) or data[cut:].strip() == b"" and
-                          data[:cut].endswith((b"\n\n", b"[DONE]")))
+            ways = [(how, kind) for how in "@!" for kind in ("_stream", "")]
+            for how, kind in ways if SCALE_FULL else [random.choice(ways)]:
+                jobs.append(job(sdk, url_of(gateway), call + kind, f"{shape}{how}{cut}"))
+                wanted.append(is_whole(data, cut))
     for one, whole, result in zip(jobs, wanted, run(jobs)):
-        assert result["error"] or whole, (one, result["events"][-1:])
+        error = result["error"]
+        assert whole is None or bool(error) != whole, (one, result)
+        # Where nothing came yet, and of what is not streamed, as an HTTP error.
+        assert not error or error["name"] in ("APIError", "InternalServerError"), (one, error)
+
+
+def test_every_viewer_sees_that_an_answer_is_a_part(sdk_gateway):
+    """At each byte of the same: who asked, and one who comes later."""
+    gateway = sdk_gateway()
+    viewers = {transport: Viewer(gateway, transport) for transport in TRANSPORTS}
+    http, n = Http(gateway.port), 0
+    for shape in CUT.values():
+        data = recorded(shape)
+        for cut in range(len(data) + 1):
+            n += 1
+            endings = {True: ["end"], False: ["failed"], None: ["end", "failed"]}[is_whole(data, cut)]
+            transport = TRANSPORTS[n % len(TRANSPORTS)]
+            body = json.dumps(body_of("chat", f"{shape}{'@!'[n % 2]}{cut}")).encode()
+            try:
+                http.request("POST", "/streams/chat", {"Content-Length": str(len(body))}, body=body)
+            except (Ended, OSError):  # a failure ended it
+                http.close()
+                http = Http(gateway.port)
+                http.request("POST", "/streams/chat", {"Content-Length": str(len(body))}, body=body)
+            told = parse("ndjson", body_bytes(http))
+            ending = told[-1].control
+            assert ending in endings, (shape, cut, told)
+            later = parse(transport, viewers[transport].read(http.headers["location"]))
+            assert ending in (later[-1].control, later[-2].control), (shape, cut, later)
+            for one in (told, later):
+                assert ending == "end" or b'"done"' not in one[-2].data, (shape, cut)
 
 
 # ---- those for Python ----

@@ -1,10 +1,12 @@
 /* fuzz: the dialects' decoders. The first byte chooses the dialect, the second says where the rest,
  * an answer, is cut into two chunks. The events are those of the answer in one chunk: each is one
  * line of JSON, there is one end, it is the last, and all of them are within the bound. What the
- * events are in each client's dialect is lines of JSON too, and none is longer than its bound. */
+ * events are in each client's dialect is lines of JSON too, and none is longer than its bound; so
+ * is the object that a client of the same dialect gets. */
 #include "json.h"
 #include "llm_dialect.h"
 #include "llm_out.h"
+#include "llm_whole.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -63,6 +65,32 @@ say(const struct llm_out_dialect *dialect, bool whole, const struct llm_dialect 
 }
 
 static void
+put_together(const struct llm_dialect *dialect, const char *bytes, size_t len)
+{
+    struct llm_whole *whole = llm_whole_new(dialect, 3000);
+    struct llm_decoder *decoder = llm_decoder_new(dialect, &limits);
+    struct llm_event event;
+    struct buf object;
+    size_t start, end;
+    buf_init(&object);
+    llm_decoder_keep_raw(decoder);
+    llm_decoder_feed(decoder, bytes, len);
+    llm_decoder_finish(decoder);
+    for (; whole != NULL && llm_decoder_peek(decoder, &event); llm_decoder_take(decoder)) {
+        if (event.kind == LLM_RAW) {
+            llm_whole_event(whole, &event);
+        }
+    }
+    if (whole != NULL && !llm_whole_is_over(whole)) {
+        llm_whole_add(whole, &object);
+        must(json_scan(object.bytes, object.len, &start, &end) == JSON_ONE_LINE);
+    }
+    buf_fini(&object);
+    llm_whole_free(whole);
+    llm_decoder_free(decoder);
+}
+
+static void
 events_of(
     struct buf *out, const struct llm_dialect *dialect, const char *bytes, size_t len, size_t cut)
 {
@@ -99,5 +127,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; llm_out_dialects[i] != NULL; i++) {
         say(llm_out_dialects[i], (data[1] & 1) != 0, dialect, bytes, len);
     }
+    put_together(dialect, bytes, len);
     return 0;
 }

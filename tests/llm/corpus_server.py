@@ -1,14 +1,17 @@
 """An upstream that answers with the recorded shapes of tests/llm/corpus.
 
 A request's model names what it gets: DIALECT/NAME, all of it; DIALECT/NAME@N, its first N bytes and
-then a clean end of the body; DIALECT/NAME%N, N bytes and then nothing until the client has gone;
-status/N, an error with that status.
+then a clean end of the body; DIALECT/NAME!N, N bytes and then the connection's end; DIALECT/NAME%N, N
+bytes and then nothing until the client has gone; DIALECT/NAME~N, all of it with N milliseconds between
+its pieces; status/N, an error with that status.
 """
 
 import http.server
 import json
 import os
+import re
 import threading
+import time
 
 CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 ERROR = {"type": "error", "error": {"type": "invalid_request_error", "message": "as it was asked"}}
@@ -33,8 +36,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, _, what = body["model"].partition("/")
         if kind == "status":
             return self.refuse(int(what))
-        name, _, count = body["model"].replace("%", "@").partition("@")
+        name, how, count = re.fullmatch(r"([^@!%~]+)([@!%~]?)(\d*)", body["model"]).groups()
         data = recorded(name)
+        data = data[:int(count)] if how and how in "@!%" else data
         self.send_response(200)
         ndjson = kind == "ollama"
         self.send_header(
@@ -42,14 +46,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Connection", "close")
         self.end_headers()
-        data = data[:int(count)] if count else data
         for at in range(0, len(data), 97):
             piece = data[at:at + 97]
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-        if "%" in body["model"]:
+            if how == "~":
+                time.sleep(int(count) / 1000)
+        if how == "%":
             self.connection.settimeout(60)
             self.server.gone.append(self.rfile.read(1))
-        else:
+        elif how != "!":
             self.wfile.write(b"0\r\n\r\n")
         self.close_connection = True
 

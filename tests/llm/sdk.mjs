@@ -39,19 +39,24 @@ const calls = {
   responses_helper: async (client, job) => ({
     final: await client.responses.stream(job.body).finalResponse(),
   }),
-  // Leave after so many events, and come back for the rest; at each of them.
+  // Leave after so many events, and come back for the rest; at each of them, and at each base_url of
+  // job.at: with the gateway's own name for the answer, which all of its replicas know.
   responses_resume: async (client, job) => {
-    const whole = [];
-    for await (const event of await client.responses.create({ ...job.body, stream: true }))
-      whole.push(event);
-    const id = whole[0].response.id;
+    const asked = client.responses.create({ ...job.body, stream: true });
+    const { data: stream, response } = await asked.withResponse();
+    const whole = (await all(stream)).events;
+    const named = "resp_" + response.headers.get("headgate-stream").split("/").pop();
+    const id = job.at ? named : whole[0].response.id;
     const differing = [];
-    for (let cut = 0; cut < whole.length; cut++) {
-      const after = whole[cut].sequence_number;
-      const rest = [];
-      for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: after }))
-        rest.push(event);
-      if (JSON.stringify(rest) !== JSON.stringify(whole.slice(cut + 1))) differing.push(after);
+    for (const baseURL of job.at ?? [job.baseURL]) {
+      const there = client.withOptions({ baseURL });
+      for (let cut = 0; cut < whole.length; cut++) {
+        const after = whole[cut].sequence_number;
+        const rest = await all(
+          await there.responses.retrieve(id, { stream: true, starting_after: after }));
+        if (JSON.stringify(rest.events) !== JSON.stringify(whole.slice(cut + 1)))
+          differing.push([baseURL, after]);
+      }
     }
     return { events: whole, final: differing };
   },

@@ -1,6 +1,8 @@
 """An upstream of models whose every byte a test writes, while it runs."""
 
 import socket
+import threading
+import time
 
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -8,8 +10,9 @@ SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding:
 class Visit:
     """One request, and the connection that is to answer it."""
 
-    def __init__(self, connection, head, body):
-        self.connection, self.head, self.body = connection, head, body
+    def __init__(self, connection, head, body, log):
+        self.connection, self.head, self.body, self._log = connection, head, body, log
+        log.append((time.monotonic(), self, "asked"))
 
     def send(self, data):
         self.connection.sendall(data)
@@ -30,17 +33,32 @@ class Visit:
         except ConnectionError:
             pass
 
+    def watch(self):
+        """From now on the gateway's close goes to the log when it comes: closed_s waits for it."""
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def _watch(self):
+        self.wait_closed()
+        self._log.append((time.monotonic(), self, "closed"))
+
+    def closed_s(self):
+        """When that was, monotonic."""
+        self._watcher.join()
+        return next(at_s for at_s, visit, what in self._log if (visit, what) == (self, "closed"))
+
     def close(self):
         self.connection.close()
 
 
 class Upstream:
-    """Listens on a free port. Requests are taken one after another with accept()."""
+    """Listens on a free port. Requests are taken one after another with accept(). Its log has when each
+    was asked, and when one that is watched was closed by the gateway."""
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self._visits = []
+        self._visits, self.log = [], []
 
     def accept(self, timeout_s=30):
         self.listener.settimeout(timeout_s)
@@ -57,7 +75,7 @@ class Upstream:
                 length = int(value)
         while len(body) < length:
             body += self._read(connection)
-        visit = Visit(connection, head.decode(), body.decode())
+        visit = Visit(connection, head.decode(), body.decode(), self.log)
         self._visits.append(visit)
         return visit
 

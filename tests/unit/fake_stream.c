@@ -135,6 +135,13 @@ stream_keeps_all(const struct stream *stream)
     return false;
 }
 
+uint64_t
+stream_max_tokens(const struct stream *stream)
+{
+    (void)stream;
+    return UINT64_MAX;
+}
+
 bool
 stream_is_full(struct stream *stream)
 {
