@@ -388,6 +388,11 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
                           : target.kind == TARGET_ANSWER ? allowed_of_answer
                           : target.kind == TARGET_SDK    ? allowed_of_sdk
                                                          : allowed_without;
+    if (target.kind == TARGET_NONE && request->method != HTTP_METHOD_OTHER &&
+        strcmp(path, "*") != 0) {
+        answer_target(server, conn, request, &target, cors); /* whatever is asked of it */
+        return;
+    }
     if (target.kind == TARGET_SDK && request->method != HTTP_OPTIONS) {
         sdk_serve(server, conn, request, &target.sdk, &target.stream, same_origin, cors);
         return;
@@ -398,11 +403,7 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
         answer_target(server, conn, request, &target, cors);
         break;
     case HTTP_OPTIONS:
-        if (target.kind == TARGET_NONE && strcmp(path, "*") != 0) {
-            answer_target(server, conn, request, &target, cors);
-        } else {
-            answer_options(conn, request, allowed, cors);
-        }
+        answer_options(conn, request, allowed, cors);
         break;
     case HTTP_METHOD_OTHER:
         conn_problem(conn, request, 501, cors, "this method is not known here");

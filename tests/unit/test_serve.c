@@ -85,6 +85,9 @@ START_TEST(each_path_method_and_parameter_has_its_answer)
         {"OPTIONS /streams/s", NULL, 204, "Allow: GET, HEAD, OPTIONS\r\n", NULL},
         {"OPTIONS *", NULL, 204, "Allow: ", NULL},
         {"OPTIONS /none", NULL, 404, NULL, NULL},
+        {"POST /streams/none", NULL, 404, NULL, "GET /streams"},
+        {"PUT /none", NULL, 404, NULL, NULL},
+        {"DELETE /streams/s/x", NULL, 404, NULL, NULL},
     };
     struct gateway *gateway = fixture_new();
     gateway->stream_config.slow_allow = 1u << SLOW_DROP_OLDEST;
