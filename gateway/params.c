@@ -14,13 +14,8 @@
 #define MAX_RATE 1000000
 #define NAME_MAX_LEN 16 /* of a known name; longer ones are far from all of them */
 
-/* Client text made safe to repeat: printable ASCII, cut. */
-struct shown {
-    char text[48];
-};
-
-static struct shown
-show(const char *text)
+struct shown
+params_show(const char *text)
 {
     struct shown shown;
     size_t len = 0;
@@ -36,7 +31,7 @@ show(const char *text)
 static int
 refuse(struct err *err, const char *name, const char *want, const char *value)
 {
-    err_set(err, ERR_INVALID, "%s: must be %s, not \"%s\"", name, want, show(value).text);
+    err_set(err, ERR_INVALID, "%s: must be %s, not \"%s\"", name, want, params_show(value).text);
     return -1;
 }
 
@@ -96,8 +91,8 @@ parse_ago(struct place *place, const char *text, int64_t now_ms, struct err *err
 {
     uint64_t ago;
     if (params_parse_duration_ms(text + 1, &ago) != 0) {
-        err_set(
-            err, ERR_INVALID, "\"%s\" is not a duration before now such as -10m", show(text).text);
+        err_set(err, ERR_INVALID, "\"%s\" is not a duration before now such as -10m",
+            params_show(text).text);
         return -1;
     }
     /* Before 1970 is before every record. */
@@ -124,7 +119,7 @@ parse_time(struct place *place, const char *text, struct err *err)
         }
     }
     err_set(err, ERR_INVALID, "\"%s\" is not an RFC 3339 time such as 2026-01-31T12:00:00Z",
-        show(text).text);
+        params_show(text).text);
     return -1;
 }
 
@@ -177,7 +172,7 @@ params_parse_place(struct place *place, const char *text, int64_t now_ms,
         err_set(err, ERR_INVALID,
             "\"%s\" is not latest, earliest, a duration such as -10m, an RFC 3339 time or a resume "
             "token",
-            show(text).text);
+            params_show(text).text);
         return -1;
     }
     return place_of_token(place, text, strlen(text), keys, err);
@@ -437,7 +432,7 @@ refuse_unknown(const char *name, const struct own_names *own, struct err *err)
 {
     const char *nearest = known[0].name;
     size_t best = SIZE_MAX;
-    struct shown shown = show(name);
+    struct shown shown = params_show(name);
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         size_t got = distance(shown.text, known[i].name);
         if (known[i].set != NULL && got < best) {
@@ -534,7 +529,7 @@ parse_pair(struct params *params, struct slice pair, uint32_t *seen, const struc
     name[name_len] = '\0';
     ptrdiff_t value_len = http_percent_decode(raw_value, value, true);
     if (value_len < 0) {
-        err_set(context->err, ERR_INVALID, "%s: broken percent-encoding", show(name).text);
+        err_set(context->err, ERR_INVALID, "%s: broken percent-encoding", params_show(name).text);
         return -1;
     }
     value[value_len] = '\0';

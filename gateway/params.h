@@ -104,4 +104,10 @@ int params_parse_place(struct place *place, const char *text, int64_t now_ms,
 /* params_parse_duration_ms: "250ms", "15s", "10m", "2h"; 0 or -1. */
 int params_parse_duration_ms(const char *text, uint64_t *ms);
 
+/* params_show: client text made safe to repeat in an error: printable ASCII, cut. */
+struct shown {
+    char text[48];
+};
+struct shown params_show(const char *text);
+
 #endif
