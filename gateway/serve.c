@@ -153,8 +153,9 @@ origin_headers(const struct config *config, const struct http_request *request, 
         } else {
             buf_addc(out, '*');
         }
-        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Headgate-Stream, Location, "
-                         "Retry-After\r\n");
+        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Accept-Ranges, Content-Disposition, "
+                         "Content-Range, ETag, Headgate-Stream, Location, Retry-After, "
+                         "x-request-id\r\n");
         return true;
     }
     struct slice host = http_header(request, "Host");
@@ -274,7 +275,9 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
 static struct slice
 allowed_headers(const struct http_request *request, const char *allowed)
 {
-    static const char ours[] = "Accept, Authorization, Cache-Control, Content-Type, Last-Event-ID";
+    static const char ours[] = "Accept, Authorization, Cache-Control, Content-Type, If-Match, "
+                               "If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, "
+                               "Last-Event-ID, Range";
     struct slice asked = http_header(request, "access-control-request-headers");
     bool names = allowed == allowed_of_sdk && asked.at != NULL;
     for (size_t i = 0; i < asked.len && names; i++) {

@@ -156,6 +156,8 @@ START_TEST(only_known_origins_get_cors_lines_and_websockets)
             "Access-Control-Allow-Origin: https://page.example\r\n", NULL},
         {"OPTIONS /streams/s", "Origin: https://page.example\r\n", 204,
             "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n", NULL},
+        {"OPTIONS /streams/s", "Origin: https://page.example\r\n", 204, "If-Range, ", NULL},
+        {"GET /streams", "Origin: https://page.example\r\n", 200, "Content-Range, ETag, ", NULL},
         {"GET /streams/s", "Origin: https://page.example\r\n", 200, "Access-Control-Allow", NULL},
         {"GET /streams/none", "Origin: https://page.example\r\n", 404, "Access-Control-Allow",
             NULL},
