@@ -89,7 +89,7 @@ struct session {
     uint64_t snapshot_seq;   /* it resumed: snapshot_end is due where it stands there; 0: not */
 
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
-    uint64_t told_done;            /* of a stream of a request: the progress that was told last */
+    struct progress_mark told;     /* of a stream of a request: the progress that was told last */
     int64_t told_ms;               /* and when */
     uint64_t told_seq;             /* filtered: the stand that the last position message told */
     int64_t sent_ms;               /* last time that bytes went out */
