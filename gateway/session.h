@@ -38,6 +38,7 @@ struct session {
     bool waiting;                   /* for a reader, or for the source to be up */
     enum session_late { LATE_NO, LATE_TO_BEGIN, LATE_TO_END } late; /* until then head is kept */
     struct buf head;       /* of the HTTP answer, while it is held back: session_late.c */
+    struct slice shared;   /* of head: the lines that an error in its place has too */
     bool alone;            /* it has held up those who shared its reader */
     bool told_unaccounted; /* of a file that is gone, see session_tell_unaccounted */
     bool hello_due;        /* where it begins is not known before the reader knows */
@@ -141,9 +142,10 @@ int session_received(struct session *session, const char *bytes, size_t len);
 void session_conflate_absorb(struct session *session);
 
 /* session_hold_head_take: right after it was made with an empty head: head waits until it is known
- * how the answer begins, or, whole, until it has ended; what fails before is an HTTP error. Owns:
- * head's bytes are consumed. */
-void session_hold_head_take(struct session *session, struct buf *head, bool whole);
+ * how the answer begins, or, whole, until it has ended; what fails before is an HTTP error, which
+ * has the lines shared of head too. Owns: head's bytes are consumed. */
+void session_hold_head_take(
+    struct session *session, struct buf *head, struct slice shared, bool whole);
 
 void session_tick(struct session *session, int64_t now_ms);
 
