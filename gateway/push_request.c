@@ -1,8 +1,8 @@
 /* push_request: see push_request.h. */
 #include "push_request.h"
 
+#include "client_text.h"
 #include "mem.h"
-#include "params.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,7 +119,7 @@ set_param(
         return set_key(push, value, len, err);
     }
     err_set(err, ERR_INVALID, "%s: unknown parameter; a post takes event and key",
-        params_show(name).text);
+        client_text_show(name).text);
     return -1;
 }
 
@@ -141,7 +141,8 @@ take_param(struct push_request *push, struct slice pair, struct err *err)
     if (name_len < 0) {
         err_set(err, ERR_INVALID, "query: a broken percent-escape in a parameter's name");
     } else if (len < 0) {
-        err_set(err, ERR_INVALID, "%s: has a broken percent-escape", params_show(name_text).text);
+        err_set(
+            err, ERR_INVALID, "%s: has a broken percent-escape", client_text_show(name_text).text);
     } else {
         result = set_param(push, name_text, text, (size_t)len, err);
     }
