@@ -379,6 +379,13 @@ refuse_method(
     buf_fini(&headers);
 }
 
+/* A method that no path has. */
+static bool
+is_served_nowhere(enum http_method method)
+{
+    return method == HTTP_CONNECT || method == HTTP_TRACE || method == HTTP_METHOD_OTHER;
+}
+
 static void
 dispatch(struct server *server, struct conn *conn, const struct http_request *request,
     const char *path, bool same_origin, const char *cors)
@@ -391,7 +398,7 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
                           : target.kind == TARGET_ANSWER ? allowed_of_answer
                           : target.kind == TARGET_SDK    ? allowed_of_sdk
                                                          : allowed_without;
-    if (target.kind == TARGET_NONE && request->method != HTTP_METHOD_OTHER &&
+    if (target.kind == TARGET_NONE && !is_served_nowhere(request->method) &&
         strcmp(path, "*") != 0) {
         answer_target(server, conn, request, &target, cors); /* whatever is asked of it */
         return;

@@ -87,6 +87,7 @@ START_TEST(each_path_method_and_parameter_has_its_answer)
         {"OPTIONS /none", NULL, 404, NULL, NULL},
         {"POST /streams/none", NULL, 404, NULL, "GET /streams"},
         {"PUT /none", NULL, 404, NULL, NULL},
+        {"TRACE /none", NULL, 405, "Allow: GET, HEAD, OPTIONS\r\n", NULL},
         {"DELETE /streams/s/x", NULL, 404, NULL, NULL},
     };
     struct gateway *gateway = fixture_new();
