@@ -357,7 +357,7 @@ fuzz-replay: $(REPLAY_BINS)
 # Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
 BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \
   $(B)/gateway/mem.o
-BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare $(B)/bench/lines
+BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare $(B)/bench/lines $(B)/bench/genserve $(B)/bench/genload
 
 .PHONY: bench bench-tools
 .SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)

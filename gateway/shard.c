@@ -18,9 +18,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TICK_US (250 * LWS_US_PER_MS)
+#define TICK_NS INT64_C(250000000)
 /* The grain of max_rate. */
-#define PACE_US (5 * LWS_US_PER_MS)
+#define PACE_NS INT64_C(5000000)
+/* LWS_TO_KILL_ASYNC is a time-out of a microsecond. */
+#define KILL_NS 2000
 /* Descriptors of a context that are not connections: its wake pipe, listeners, a spare. */
 #define OWN_DESCRIPTORS 32
 
@@ -46,6 +48,7 @@ static void
 drain(struct shard *shard)
 {
     shard->draining = true;
+    shard_owe_kill(shard);
     for (size_t i = 0; i < shard->n_ports; i++) {
         if (shard->ports[i].wsi != NULL) {
             lws_set_timeout(shard->ports[i].wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
@@ -74,7 +77,7 @@ drain(struct shard *shard)
 static void
 serve_wake(struct shard *shard)
 {
-    if (atomic_exchange(&shard->wake_pending, false)) {
+    if (sleeper_take_call(&shard->sleeper)) {
         bool more = false;
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
@@ -112,10 +115,9 @@ settle(struct shard *shard, int result)
 }
 
 static void
-on_tick(lws_sorted_usec_list_t *tick)
+tick(struct shard *shard)
 {
-    struct shard *shard = lws_container_of(tick, struct shard, tick);
-    update_now(shard);
+    shard->tick_at_ns = clock_mono_ns() + TICK_NS;
     atomic_store_explicit(&shard->alive_ns, clock_mono_ns(), memory_order_relaxed);
     struct conn *conn, *next;
     for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
@@ -123,7 +125,22 @@ on_tick(lws_sorted_usec_list_t *tick)
         conn_tick(conn, shard->now_ms);
     }
     (void)settle(shard, 0);
-    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, TICK_US);
+    shard_owe_service(shard); /* of time-outs of its own */
+}
+
+static void
+pace(struct shard *shard)
+{
+    shard->pace_at_ns = INT64_MAX;
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, pace_link);
+        session_pump(session);
+    }
+    (void)settle(shard, 0);
+    if (!TAILQ_EMPTY(&shard->paced)) {
+        shard->pace_at_ns = clock_mono_ns() + PACE_NS;
+    }
 }
 
 static int
@@ -164,19 +181,15 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     case LWS_CALLBACK_RAW_RX:
     case LWS_CALLBACK_RAW_WRITEABLE:
     case LWS_CALLBACK_RAW_CLOSE:
+        shard_owe_service(shard); /* there may be more than it has taken */
         return on_raw_event(shard, lws_get_opaque_user_data(wsi), reason, in, len);
     case LWS_CALLBACK_RAW_RX_FILE:
+        shard_owe_service(shard);
         update_now(shard);
         shard_accept(shard, lws_get_opaque_user_data(wsi));
         return 0;
     case LWS_CALLBACK_RAW_CLOSE_FILE:
         shard_forget_listener(shard, wsi);
-        return 0;
-    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        if (shard->running) {
-            update_now(shard);
-            serve_wake(shard);
-        }
         return 0;
     default:
         return 0;
@@ -201,8 +214,13 @@ shard_new(const struct shard_options *options, struct err *err)
         .least_bytes = options->config->compression_least_bytes,
     });
     shard->spare = listener_spare();
+    shard->pace_at_ns = INT64_MAX;
     shard->pushes = push_home_new(shard_wake, shard);
     update_now(shard);
+    if (sleeper_init(&shard->sleeper, err) != 0) {
+        shard_free(shard);
+        return NULL;
+    }
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .protocols = shard_protocols,
@@ -235,12 +253,48 @@ shard_new(const struct shard_options *options, struct err *err)
     return shard;
 }
 
+static int
+rest_ms(const struct shard *shard)
+{
+    int64_t due = shard->tick_at_ns < shard->pace_at_ns ? shard->tick_at_ns : shard->pace_at_ns;
+    int64_t left = due - clock_mono_ns();
+    return left <= 0 ? 0 : (int)(left / 1000000) + 1;
+}
+
+static void
+run_timers(struct shard *shard)
+{
+    int64_t now = clock_mono_ns();
+    if (now >= shard->tick_at_ns) {
+        tick(shard);
+    }
+    if (now >= shard->pace_at_ns) {
+        pace(shard);
+    }
+}
+
+/* One turn of the loop. Errors -1, as of lws_service. */
+static int
+turn(struct shard *shard)
+{
+    bool news = !shard->owes_service && sleeper_rest(&shard->sleeper, rest_ms(shard));
+    update_now(shard);
+    serve_wake(shard);
+    run_timers(shard);
+    if (!news && !shard->owes_service) {
+        return 0;
+    }
+    /* A handshake that is done tells us nothing, and what came behind it may be there already. */
+    shard->owes_service =
+        (news && shard->client_tls != NULL) || clock_mono_ns() < shard->kill_at_ns;
+    return lws_service(shard->context, -1); /* without waiting */
+}
+
 static void *
 run(void *arg)
 {
     struct shard *shard = arg;
-    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, 1);
-    while (!atomic_load(&shard->stop_asked) && lws_service(shard->context, 0) >= 0) {
+    while (!atomic_load(&shard->stop_asked) && turn(shard) >= 0) {
     }
     return NULL;
 }
@@ -267,7 +321,7 @@ void
 shard_drain(struct shard *shard)
 {
     atomic_store(&shard->drain_asked, true);
-    lws_cancel_service(shard->context);
+    sleeper_wake(&shard->sleeper);
 }
 
 void
@@ -275,7 +329,7 @@ shard_halt(struct shard *shard)
 {
     if (shard->running && !shard->halted) {
         atomic_store(&shard->stop_asked, true);
-        lws_cancel_service(shard->context);
+        sleeper_wake(&shard->sleeper);
         pthread_join(shard->thread, NULL);
         shard->halted = true;
         if (shard->privates != NULL) {
@@ -313,6 +367,7 @@ shard_free(struct shard *shard)
     }
     SSL_CTX_free(shard->client_tls);
     coder_free(shard->coder);
+    sleeper_fini(&shard->sleeper);
     free(shard->outlets);
     free(shard->ports);
     lws_log_free(shard->lws_log);
@@ -323,9 +378,20 @@ void
 shard_wake(void *arg)
 {
     struct shard *shard = arg;
-    if (!atomic_exchange(&shard->wake_pending, true)) {
-        lws_cancel_service(shard->context);
-    }
+    sleeper_wake(&shard->sleeper);
+}
+
+void
+shard_owe_service(struct shard *shard)
+{
+    shard->owes_service = true;
+}
+
+void
+shard_owe_kill(struct shard *shard)
+{
+    shard->owes_service = true;
+    shard->kill_at_ns = clock_mono_ns() + KILL_NS;
 }
 
 void
@@ -356,27 +422,11 @@ shard_filter_release(struct shard *shard)
     shard->n_filters--;
 }
 
-static void
-on_pace(lws_sorted_usec_list_t *pace)
-{
-    struct shard *shard = lws_container_of(pace, struct shard, pace);
-    update_now(shard);
-    struct session *session, *next;
-    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
-        next = TAILQ_NEXT(session, pace_link);
-        session_pump(session);
-    }
-    (void)settle(shard, 0);
-    if (!TAILQ_EMPTY(&shard->paced)) {
-        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
-    }
-}
-
 void
 shard_pace(struct shard *shard, struct session *session)
 {
     if (TAILQ_EMPTY(&shard->paced)) {
-        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
+        shard->pace_at_ns = clock_mono_ns() + PACE_NS;
     }
     TAILQ_INSERT_TAIL(&shard->paced, session, pace_link);
 }

@@ -46,6 +46,10 @@ refuse_full(struct shard *shard, const struct port *port, int fd)
 static void
 adopt(struct shard *shard, const struct port *port, int fd)
 {
+    if (sleeper_watch(&shard->sleeper, fd) != 0) {
+        close(fd);
+        return;
+    }
     lws_adoption_type type = port->tls ? LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL : LWS_ADOPT_SOCKET;
     lws_sock_file_fd_type descriptor = {.sockfd = fd};
     struct lws *wsi =
@@ -144,7 +148,7 @@ shard_watch_ports(struct shard *shard, struct err *err)
         lws_sock_file_fd_type descriptor = {.filefd = port->fd};
         port->wsi = lws_adopt_descriptor_vhost(
             shard->vhost, LWS_ADOPT_RAW_FILE_DESC, descriptor, shard_protocols[0].name, NULL);
-        if (port->wsi == NULL) {
+        if (port->wsi == NULL || sleeper_watch(&shard->sleeper, port->fd) != 0) {
             err_set(err, ERR_SYSTEM, "%s: cannot watch a listening socket", shard->name);
             return -1;
         }

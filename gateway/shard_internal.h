@@ -5,6 +5,7 @@
 
 #include "feed.h"
 #include "shard.h"
+#include "sleeper.h"
 
 #include <libwebsockets.h>
 #include <openssl/ssl.h>
@@ -35,13 +36,15 @@ struct shard {
     struct lws_context *context;
     struct lws_vhost *vhost; /* clear text */
     SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
-    lws_sorted_usec_list_t tick;
     struct port *ports;
     size_t n_ports;
     struct conn_list conns;
     struct session_list paced;
     uint64_t n_filters; /* filtered feeds of all outlets */
-    lws_sorted_usec_list_t pace;
+    struct sleeper sleeper;
+    bool owes_service;  /* libwebsockets is to look at its descriptors and timers now */
+    int64_t kill_at_ns; /* when it ends what was killed last */
+    int64_t tick_at_ns, pace_at_ns;
     uint64_t max_connections;
     int spare;
     uint64_t refused_local;
@@ -49,7 +52,7 @@ struct shard {
     bool draining;
     pthread_t thread;
     bool running, halted;
-    atomic_bool wake_pending, drain_asked, stop_asked;
+    atomic_bool drain_asked, stop_asked;
     atomic_uint_fast64_t connections, refused;
     atomic_int_fast64_t alive_ns;
 };
