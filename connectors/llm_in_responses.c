@@ -203,6 +203,7 @@ add_input(struct buf *common, struct llm_value input, struct err *err)
     struct llm_iter iter = {0};
     struct llm_value item;
     int result = 0;
+    bool any = false;
     BUF_LITERAL(common, ",\"messages\":[");
     if (llm_json_is_string(input)) {
         BUF_LITERAL(common, "{\"role\":\"user\"");
@@ -213,11 +214,13 @@ add_input(struct buf *common, struct llm_value input, struct err *err)
     turn_init(&turn);
     while (result == 0 && llm_json_item(input, &iter, &item)) {
         result = take_item(&turn, common, item, err);
+        any = true;
     }
     turn_write(&turn, common);
     turn_fini(&turn);
     buf_addc(common, ']');
-    return result;
+    return any ? result
+               : llm_in_refuse(err, "input: must be a string, or an array with one item at least");
 }
 
 /* ---- the rest ---- */

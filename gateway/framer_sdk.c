@@ -242,8 +242,8 @@ dialect_of(const struct framer *framer)
 
 /* The gateway has tried again already, as it was told to. */
 void
-framer_sdk_refuse(
-    const struct framer *framer, struct buf *out, const char *code, const char *message)
+framer_sdk_refuse(const struct framer *framer, struct buf *out, struct slice lines,
+    const char *code, const char *message)
 {
     struct buf body;
     enum llm_code meant = llm_code_of_name(code);
@@ -252,8 +252,10 @@ framer_sdk_refuse(
     llm_out_error(words_of(dialect_of(framer)), &body, meant, message);
     buf_addf(out,
         "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-        "Cache-Control: no-store\r\nx-should-retry: false\r\nConnection: close\r\n\r\n",
+        "Cache-Control: no-store\r\nx-should-retry: false\r\n",
         status, http_reason_phrase(status), body.len);
+    buf_add(out, lines.at, lines.len);
+    BUF_LITERAL(out, "Connection: close\r\n\r\n");
     buf_add(out, body.bytes, body.len);
     buf_fini(&body);
 }

@@ -114,17 +114,15 @@ range_counts(const struct http_request *request, const struct http_version *vers
     return http_date_parse(if_range, &date) == 0 && date == version->modified_s;
 }
 
-/* Digits at the start of text; false: none, or too many. */
+/* Digits at the start of text; false: none. A number beyond 64 bits is beyond every file. */
 static bool
 take_number(struct slice *text, uint64_t *number)
 {
     size_t n = 0;
     *number = 0;
     for (; n < text->len && text->at[n] >= '0' && text->at[n] <= '9'; n++) {
-        if (n == 18) {
-            return false;
-        }
-        *number = *number * 10 + (uint64_t)(text->at[n] - '0');
+        uint64_t digit = (uint64_t)(text->at[n] - '0');
+        *number = *number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *number * 10 + digit;
     }
     text->at += n;
     text->len -= n;

@@ -1,6 +1,7 @@
 /* push_request: see push_request.h. */
 #include "push_request.h"
 
+#include "client_text.h"
 #include "mem.h"
 
 #include <stdlib.h>
@@ -108,6 +109,21 @@ set_key(struct push_request *push, const char *text, size_t len, struct err *err
 }
 
 static int
+set_param(
+    struct push_request *push, const char *name, const char *value, size_t len, struct err *err)
+{
+    if (strcmp(name, "event") == 0) {
+        return set_type(push, value, len, err);
+    }
+    if (strcmp(name, "key") == 0) {
+        return set_key(push, value, len, err);
+    }
+    err_set(err, ERR_INVALID, "%s: unknown parameter; a post takes event and key",
+        client_text_show(name).text);
+    return -1;
+}
+
+static int
 take_param(struct push_request *push, struct slice pair, struct err *err)
 {
     const char *equals = memchr(pair.at, '=', pair.len);
@@ -116,20 +132,21 @@ take_param(struct push_request *push, struct slice pair, struct err *err)
     if (equals != NULL) {
         value = (struct slice){equals + 1, pair.len - name.len - 1};
     }
-    bool is_type = slice_eq(name, "event");
-    if (!is_type && !slice_eq(name, "key")) {
-        err_set(err, ERR_INVALID, "a post takes the parameters event and key alone");
-        return -1;
-    }
+    char *name_text = mem_alloc(name.len + 1);
     char *text = mem_alloc(value.len + 1);
+    ptrdiff_t name_len = http_percent_decode(name, name_text, true);
     ptrdiff_t len = http_percent_decode(value, text, true);
     int result = -1;
-    if (len < 0) {
-        err_set(err, ERR_INVALID, "%s: has a broken percent-escape", is_type ? "event" : "key");
+    name_text[name_len < 0 ? 0 : name_len] = '\0';
+    if (name_len < 0) {
+        err_set(err, ERR_INVALID, "query: a broken percent-escape in a parameter's name");
+    } else if (len < 0) {
+        err_set(
+            err, ERR_INVALID, "%s: has a broken percent-escape", client_text_show(name_text).text);
     } else {
-        result = is_type ? set_type(push, text, (size_t)len, err)
-                         : set_key(push, text, (size_t)len, err);
+        result = set_param(push, name_text, text, (size_t)len, err);
     }
+    free(name_text);
     free(text);
     return result;
 }

@@ -111,18 +111,25 @@ struct reading_options {
     const char *after; /* the sequence_number that it has; NULL: none */
 };
 
-static void
+/* Returns the lines of head that an error in its place has too. */
+static struct slice
 add_head(struct buf *head, const struct server *server, const struct http_request *request,
     const struct subscription *what, const struct framer *framer, const char *cors)
 {
     const char *id = generation_id(what->generation);
     buf_addf(head,
         "HTTP/1.1 200 OK\r\nContent-Type: %s\r\nCache-Control: no-cache, no-transform\r\n"
-        "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
+        "X-Accel-Buffering: no\r\n",
+        framer->content_type);
+    size_t from = head->len;
+    buf_addf(head,
+        "X-Content-Type-Options: nosniff\r\n"
         "request-id: %s\r\nx-request-id: %s\r\nHeadgate-Stream: /streams/%s/%s\r\n%s",
-        framer->content_type, id, id, server->config->streams[what->stream].name, id, cors);
+        id, id, server->config->streams[what->stream].name, id, cors);
+    size_t to = head->len;
     buf_adds(head, request->minor == 1 ? "Transfer-Encoding: chunked\r\n" : "");
     BUF_LITERAL(head, "Connection: close\r\n\r\n");
+    return (struct slice){head->bytes + from, to - from};
 }
 
 static struct filter *
@@ -168,9 +175,9 @@ read_answer(struct server *server, struct conn *conn, const struct http_request 
         struct buf head, none;
         buf_init(&head);
         buf_init(&none);
-        add_head(&head, server, request, what, framer, cors);
+        struct slice shared = add_head(&head, server, request, what, framer, cors);
         struct session *session = session_new_take(conn, feed, &params, &none);
-        session_hold_head_take(session, &head, options->whole);
+        session_hold_head_take(session, &head, shared, options->whole);
         session_pump(session);
     }
     params_fini(&params);

@@ -153,8 +153,9 @@ origin_headers(const struct config *config, const struct http_request *request, 
         } else {
             buf_addc(out, '*');
         }
-        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Headgate-Stream, Location, "
-                         "Retry-After\r\n");
+        BUF_LITERAL(out, "\r\nAccess-Control-Expose-Headers: Accept-Ranges, Content-Disposition, "
+                         "Content-Range, ETag, Headgate-Stream, Location, Retry-After, "
+                         "x-request-id\r\n");
         return true;
     }
     struct slice host = http_header(request, "Host");
@@ -274,7 +275,9 @@ send_page(struct conn *conn, const struct http_request *request, const struct pa
 static struct slice
 allowed_headers(const struct http_request *request, const char *allowed)
 {
-    static const char ours[] = "Accept, Authorization, Cache-Control, Content-Type, Last-Event-ID";
+    static const char ours[] = "Accept, Authorization, Cache-Control, Content-Type, If-Match, "
+                               "If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, "
+                               "Last-Event-ID, Range";
     struct slice asked = http_header(request, "access-control-request-headers");
     bool names = allowed == allowed_of_sdk && asked.at != NULL;
     for (size_t i = 0; i < asked.len && names; i++) {
@@ -376,6 +379,13 @@ refuse_method(
     buf_fini(&headers);
 }
 
+/* A method that no path has. */
+static bool
+is_served_nowhere(enum http_method method)
+{
+    return method == HTTP_CONNECT || method == HTTP_TRACE || method == HTTP_METHOD_OTHER;
+}
+
 static void
 dispatch(struct server *server, struct conn *conn, const struct http_request *request,
     const char *path, bool same_origin, const char *cors)
@@ -388,6 +398,11 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
                           : target.kind == TARGET_ANSWER ? allowed_of_answer
                           : target.kind == TARGET_SDK    ? allowed_of_sdk
                                                          : allowed_without;
+    if (target.kind == TARGET_NONE && !is_served_nowhere(request->method) &&
+        strcmp(path, "*") != 0) {
+        answer_target(server, conn, request, &target, cors); /* whatever is asked of it */
+        return;
+    }
     if (target.kind == TARGET_SDK && request->method != HTTP_OPTIONS) {
         sdk_serve(server, conn, request, &target.sdk, &target.stream, same_origin, cors);
         return;
@@ -398,11 +413,7 @@ dispatch(struct server *server, struct conn *conn, const struct http_request *re
         answer_target(server, conn, request, &target, cors);
         break;
     case HTTP_OPTIONS:
-        if (target.kind == TARGET_NONE && strcmp(path, "*") != 0) {
-            answer_target(server, conn, request, &target, cors);
-        } else {
-            answer_options(conn, request, allowed, cors);
-        }
+        answer_options(conn, request, allowed, cors);
         break;
     case HTTP_METHOD_OTHER:
         conn_problem(conn, request, 501, cors, "this method is not known here");

@@ -233,19 +233,20 @@ add_position(struct session *session)
 void
 session_tell_progress(struct session *session, bool last)
 {
-    uint64_t done, total;
+    struct progress_mark mark;
     int64_t now_ms = shard_now_ms(session->conn->shard);
-    if (!stream_progress(session->feed->outlet->stream, &done, &total) ||
-        done == session->told_done || (!last && now_ms - session->told_ms < PROGRESS_MS)) {
+    if (!stream_progress(session->feed->outlet->stream, session->stand.seq, &mark) ||
+        mark.seq < session->told.seq || mark.done == session->told.done ||
+        (!last && now_ms - session->told_ms < PROGRESS_MS)) {
         return;
     }
     struct buf json;
     buf_init(&json);
     buf_addf(&json, "{\"event\":\"progress\",\"done\":%llu,\"total\":%llu}",
-        (unsigned long long)done, (unsigned long long)total);
+        (unsigned long long)mark.done, (unsigned long long)mark.total);
     session_control(session, "progress", &json, NULL);
     buf_fini(&json);
-    session->told_done = done;
+    session->told = mark;
     session->told_ms = now_ms;
 }
 

@@ -38,6 +38,7 @@ struct session {
     bool waiting;                   /* for a reader, or for the source to be up */
     enum session_late { LATE_NO, LATE_TO_BEGIN, LATE_TO_END } late; /* until then head is kept */
     struct buf head;       /* of the HTTP answer, while it is held back: session_late.c */
+    struct slice shared;   /* of head: the lines that an error in its place has too */
     bool alone;            /* it has held up those who shared its reader */
     bool told_unaccounted; /* of a file that is gone, see session_tell_unaccounted */
     bool hello_due;        /* where it begins is not known before the reader knows */
@@ -89,7 +90,7 @@ struct session {
     uint64_t snapshot_seq;   /* it resumed: snapshot_end is due where it stands there; 0: not */
 
     struct conflation *conflation; /* conflate: what waits; NULL: it keeps up */
-    uint64_t told_done;            /* of a stream of a request: the progress that was told last */
+    struct progress_mark told;     /* of a stream of a request: the progress that was told last */
     int64_t told_ms;               /* and when */
     uint64_t told_seq;             /* filtered: the stand that the last position message told */
     int64_t sent_ms;               /* last time that bytes went out */
@@ -141,9 +142,10 @@ int session_received(struct session *session, const char *bytes, size_t len);
 void session_conflate_absorb(struct session *session);
 
 /* session_hold_head_take: right after it was made with an empty head: head waits until it is known
- * how the answer begins, or, whole, until it has ended; what fails before is an HTTP error. Owns:
- * head's bytes are consumed. */
-void session_hold_head_take(struct session *session, struct buf *head, bool whole);
+ * how the answer begins, or, whole, until it has ended; what fails before is an HTTP error, which
+ * has the lines shared of head too. Owns: head's bytes are consumed. */
+void session_hold_head_take(
+    struct session *session, struct buf *head, struct slice shared, bool whole);
 
 void session_tick(struct session *session, int64_t now_ms);
 

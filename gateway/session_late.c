@@ -7,11 +7,12 @@
 #include <assert.h>
 
 void
-session_hold_head_take(struct session *session, struct buf *head, bool whole)
+session_hold_head_take(struct session *session, struct buf *head, struct slice shared, bool whole)
 {
     assert(session->out.len == 0 && session->late == LATE_NO);
     session->late = whole ? LATE_TO_END : LATE_TO_BEGIN;
     session->head = *head;
+    session->shared = shared;
     buf_init(head);
 }
 
@@ -44,7 +45,7 @@ session_release_head(struct session *session)
 void
 session_refuse_late(struct session *session, const struct ending *ending)
 {
-    framer_sdk_refuse(session_framer(session), &session->out,
+    framer_sdk_refuse(session_framer(session), &session->out, session->shared,
         ending->failure != NULL ? ending->failure : "overloaded", ending->reason);
     buf_fini(&session->head);
     session->late = LATE_NO;

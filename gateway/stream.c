@@ -182,6 +182,7 @@ stream_free(struct stream *stream)
     buf_fini(&stream->token);
     free(stream->settled.lanes);
     free(stream->lines_to.lanes);
+    free(stream->progress);
     track_unref(stream->marks.track);
     pthread_mutex_destroy(&stream->source_lock);
     pthread_mutex_destroy(&stream->health_lock);
@@ -301,16 +302,21 @@ stream_outcome(struct stream *stream, struct stream_outcome *outcome)
 }
 
 bool
-stream_progress(struct stream *stream, uint64_t *done, uint64_t *total)
+stream_progress(struct stream *stream, uint64_t next_seq, struct progress_mark *mark)
 {
     if (!atomic_load(&stream->has_progress)) {
         return false;
     }
     pthread_mutex_lock(&stream->health_lock);
-    *done = stream->done;
-    *total = stream->total;
+    size_t n = stream->n_progress;
+    while (n > 0 && stream->progress[n - 1].seq >= next_seq) {
+        n--;
+    }
+    if (n > 0) {
+        *mark = stream->progress[n - 1];
+    }
     pthread_mutex_unlock(&stream->health_lock);
-    return true;
+    return n > 0;
 }
 
 const char *

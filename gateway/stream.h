@@ -211,8 +211,14 @@ struct stream_outcome {
 };
 /* stream_outcome: what is committed when it says ended is all there is. any. */
 void stream_outcome(struct stream *stream, struct stream_outcome *outcome);
-/* stream_progress: false when the source has not said any. any. */
-bool stream_progress(struct stream *stream, uint64_t *done, uint64_t *total);
+/* How far the source was when seq was its newest record. */
+struct progress_mark {
+    uint64_t seq;
+    uint64_t done, total;
+};
+/* stream_progress: the newest that is true of one who reads on at next_seq; false when there is
+ * none. any. */
+bool stream_progress(struct stream *stream, uint64_t next_seq, struct progress_mark *mark);
 /* stream_anew: why the place that was asked for was not honoured; NULL: it was. any. */
 const char *stream_anew(struct stream *stream);
 

@@ -311,12 +311,29 @@ stream_resumed(const struct stream *stream)
     return atomic_load(&stream->resumed);
 }
 
+/* A subscriber is told how far its own records are, not what waits for it in the ring. Of marks
+ * that are long past every other one is enough. */
 void
 stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
 {
+    struct ring_state ring;
+    ring_state(stream->ring, &ring);
     pthread_mutex_lock(&stream->health_lock);
-    stream->done = done;
-    stream->total = total;
+    if (stream->progress == NULL) {
+        stream->progress = mem_calloc(STREAM_PROGRESS_MARKS, sizeof *stream->progress);
+    }
+    struct progress_mark *marks = stream->progress;
+    size_t n = stream->n_progress;
+    if (n > 0 && marks[n - 1].seq == ring.head_seq) {
+        n--;
+    } else if (n == STREAM_PROGRESS_MARKS) {
+        n /= 2;
+        for (size_t i = 0; i < n; i++) {
+            marks[i] = marks[2 * i + 1];
+        }
+    }
+    marks[n] = (struct progress_mark){ring.head_seq, done, total};
+    stream->n_progress = n + 1;
     pthread_mutex_unlock(&stream->health_lock);
     atomic_store(&stream->has_progress, true);
 }

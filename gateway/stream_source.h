@@ -177,8 +177,9 @@ bool stream_is_full(struct stream *stream);
 uint64_t stream_max_tokens(const struct stream *stream);
 void stream_source_anew(struct stream *stream, const char *reason);
 
-/* stream_source_progress: done of total are read, in whatever unit. The subscriber is told a few
- * times a second at the most. Where the whole is not known, it is not called. Thread any. */
+/* stream_source_progress: done of total are read, in whatever unit, and committed. The subscriber
+ * is told once it was sent that, a few times a second at the most. Where the whole is not known, it
+ * is not called. Thread any. */
 void stream_source_progress(struct stream *stream, uint64_t done, uint64_t total);
 
 /* stream_source_end: nothing will follow what was committed. code NULL: the stream is complete;

@@ -15,6 +15,7 @@ struct track;
 
 #define STREAM_STAGE_MAX 1024
 #define STREAM_ERROR_REASONS_MAX 16
+#define STREAM_PROGRESS_MARKS 64
 
 struct error_count {
     _Atomic(const char *) reason;
@@ -88,7 +89,8 @@ struct stream {
     struct stream_told told;          /* under health_lock, with is_told */
     bool is_told;
     const char *anew;
-    uint64_t done, total;
+    struct progress_mark *progress; /* under health_lock, the oldest first; NULL: none yet */
+    size_t n_progress;
     atomic_bool has_progress, has_ended;
     atomic_int_fast64_t alive_ns;
     atomic_int_fast64_t seen_ms; /* of an answer: at another gateway */

@@ -259,6 +259,18 @@ parse_params(struct params *params, const struct server *server, struct conn *co
     return what->generation != NULL ? 0 : route_params(what->route, what->path, params, err);
 }
 
+/* HEAD: what GET would begin with. */
+static void
+probe(const struct server *server, struct conn *conn, const struct http_request *request,
+    const struct subscription *what, const struct format *format, const char *cors)
+{
+    struct buf lines;
+    buf_init(&lines);
+    add_lines(&lines, server, what, cors);
+    answer_head(conn, request, format, lines.bytes);
+    buf_fini(&lines);
+}
+
 void
 subscribe(struct server *server, struct conn *conn, const struct http_request *request,
     const struct subscription *what, const char *cors)
@@ -290,7 +302,7 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
         refuse(conn, request, &refusal, cors);
     } else if (request->method == HTTP_HEAD && chosen != FORMAT_WS) {
         struct format format = format_of(conn, request, chosen, coding);
-        answer_head(conn, request, &format, cors);
+        probe(server, conn, request, what, &format, cors);
     } else if (!subscribe_check_catchup(
                    server, shard_outlet(conn->shard, stream), &params, &refusal)) {
         refuse(conn, request, &refusal, cors);

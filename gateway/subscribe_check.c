@@ -30,16 +30,17 @@ static const struct offer offers[] = {
     {FORMAT_JSON, "application/json"},
 };
 
-/* The offer that Accept likes best; FORMAT_AUTO when it takes none. */
+/* The offer that Accept likes best; FORMAT_AUTO when it takes none. An array that would have no end
+ * is behind all others: a client's default may name JSON first, and take anything. */
 static enum stream_format
-negotiate(const struct http_request *request)
+negotiate(const struct http_request *request, bool has_end)
 {
     enum stream_format best = FORMAT_AUTO;
     int best_rank = 0;
     for (size_t i = 0; i < sizeof offers / sizeof *offers; i++) {
         int specificity = 0;
         int quality = http_accept_quality(request, offers[i].type, &specificity);
-        int rank = quality * 4 + specificity;
+        int rank = offers[i].format == FORMAT_JSON && !has_end ? 1 : quality * 4 + specificity;
         if (quality > 0 && rank > best_rank) {
             best = offers[i].format;
             best_rank = rank;
@@ -65,12 +66,13 @@ choose_format(const struct http_request *request, enum stream_format forced,
     struct refusal *refusal)
 {
     bool upgrade = ws_is_upgrade(request);
+    bool has_end = is_bounded(params) || subscribe_on_request(config);
     *format = forced != FORMAT_AUTO ? forced : params->format;
     if (forced != FORMAT_AUTO && params->format != FORMAT_AUTO && params->format != forced) {
         return subscribe_refuse(refusal, 406, "format: this route serves one format only");
     }
     if (*format == FORMAT_AUTO) {
-        *format = upgrade ? FORMAT_WS : negotiate(request);
+        *format = upgrade ? FORMAT_WS : negotiate(request, has_end);
     }
     if (*format == FORMAT_AUTO) {
         return subscribe_refuse(refusal, 406,
@@ -81,7 +83,7 @@ choose_format(const struct http_request *request, enum stream_format forced,
         refusal->headers = WS_UPGRADE_LINES;
         return subscribe_refuse(refusal, 426, "format=ws needs a WebSocket handshake");
     }
-    if (*format == FORMAT_JSON && !is_bounded(params) && !subscribe_on_request(config)) {
+    if (*format == FORMAT_JSON && !has_end) {
         return subscribe_refuse(refusal, 406,
             "a JSON array needs an end: give follow=false, limit or to, or accept "
             "application/x-ndjson");

@@ -13,7 +13,7 @@
 #define RING_RECORDS 16
 #define RING_BYTES 4096
 /* The stream, its outlet and its feed. */
-#define STREAM_BYTES UINT64_C(8192)
+#define STREAM_BYTES UINT64_C(10240)
 
 struct source {
     struct watch watch;

@@ -101,6 +101,7 @@ def test_one_request_is_seen_by_all_who_join_it(chat, upstream):  # noqa: F811
     assert asked.http.headers["headgate-stream"] == asked.url
     assert asked.url.startswith("/streams/chat/") and len(asked.url.rsplit("/", 1)[1]) >= 22
     assert asked.hello["generation"] == asked.url.rsplit("/", 1)[1]
+    assert Http(gateway.port).request("HEAD", asked.url).headers["headgate-stream"] == asked.url
     visit = answering(upstream, "one ", "two ")
     assert texts(asked.records(3)) == "one two "
     early = [join(gateway, asked.url, transport) for transport in TRANSPORTS * 2]

@@ -513,13 +513,17 @@ def test_a_failure_is_the_dialects_error_and_heartbeats_trip_nobody_over(sdk_gat
         assert "[DONE]" not in "".join(blocks) and "message_stop" not in "".join(blocks)
 
 
+ALLOWED = ("Accept, Authorization, Cache-Control, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, "
+           "If-Unmodified-Since, Last-Event-ID, Range")
+
+
 def test_a_page_may_send_what_its_sdk_sends(gateways, upstream):
     source = {"upstreams": [{"name": "a", "dialect": "anthropic", "base_url": upstream.url, "models": ["a"]}]}
     gateway = gateways({"cors": {"origins": ["https://app.example"]}, "routes": {"/": {"kind": "anthropic", "stream": "chat"}}},
                        chat={"source": {"llm": source}})
     asked = "anthropic-dangerous-direct-browser-access,anthropic-version,content-type,x-api-key,x-stainless-os"
     for path, wanted, allowed in (("/v1/messages", asked, asked), ("/v1/models", asked, asked),
-                                  ("/v1/messages", "a b:c", "Accept, Authorization, Cache-Control, Content-Type, Last-Event-ID")):
+                                  ("/v1/messages", "a b:c", ALLOWED)):
         http = Http(gateway.port).request("OPTIONS", path, {
             "Origin": "https://app.example", "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": wanted})
@@ -527,3 +531,18 @@ def test_a_page_may_send_what_its_sdk_sends(gateways, upstream):
         assert http.headers["access-control-allow-headers"] == allowed
         assert http.headers["access-control-allow-methods"] == "GET, OPTIONS, POST"
         http.close()
+
+
+def test_a_page_can_read_why_its_answer_did_not_begin(gateways, upstream):
+    source = {"upstreams": [{"name": "a", "dialect": "openai", "base_url": upstream.url}], "retries": {"most": 0}}
+    gateway = gateways({"cors": {"origins": ["https://app.example"]}, "routes": {"/v1": {"kind": "openai", "stream": "chat"}}},
+                       chat={"source": {"llm": source}})
+    body = b'{"model":"status/429","messages":[{"role":"user","content":"x"}]}'
+    http = Http(gateway.port).request("POST", "/v1/chat/completions", {
+        "Origin": "https://app.example", "Content-Length": str(len(body))}, body=body)
+    assert http.status == 429 and http.json()["error"]["code"] == "rate_limited"
+    assert http.headers["access-control-allow-origin"] == "https://app.example" and "origin" in http.headers["vary"].lower()
+    assert http.headers["x-content-type-options"] == "nosniff"
+    assert http.headers["headgate-stream"] == "/streams/chat/" + http.headers["x-request-id"]
+    http = Http(gateway.port).request("POST", "/v1/responses", {"Content-Length": "13"}, body=b'{"model":"a"}')
+    assert http.status == 400 and http.json()["error"]["message"].startswith("input: ")

@@ -90,16 +90,30 @@ def test_a_json_array_is_whole_or_cut(walk):
 def test_progress_ends_at_the_whole(walk):
     gateway = walk(rate=COUNT, batch=50)
     sub = gateway.subscribe("walk", "ndjson")
-    told = []
+    told, came = [], 0
     with pytest.raises(Ended):
         while True:
             message = sub.next()
+            came += message.event is None
             if message.event == "progress":
                 told.append(json.loads(message.text))
+                assert told[-1]["done"] <= came
     assert [one["total"] for one in told] == [COUNT] * len(told)
     done = [one["done"] for one in told]
     assert done == sorted(set(done)) and done[-1] == COUNT
     assert 2 <= len(told) <= 12  # once in 250 ms
+
+
+@each_transport
+def test_progress_is_of_what_was_sent(walk, transport):
+    gateway = walk(batch=100)
+    sub = gateway.subscribe("walk", transport, limit=5)
+    assert len(sub.until_end()[0]) == 5
+    assert all(one["done"] <= 5 for one in sub.controls if one["event"] == "progress")
+    sub = gateway.subscribe("walk", transport, max_rate=1000, limit=700)
+    came = sub.records(700)
+    told = [one["done"] for one in sub.controls if one["event"] == "progress"]
+    assert len(came) == 700 and told and told == sorted(set(told)) and told[-1] <= 700
 
 
 def test_parameters_come_from_the_query_and_from_the_path(walk):

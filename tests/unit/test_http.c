@@ -506,6 +506,7 @@ END_TEST
 
 START_TEST(reason_phrases_are_known)
 {
+    ck_assert_str_eq(http_reason_phrase(206), "Partial Content");
     ck_assert_str_eq(http_reason_phrase(404), "Not Found");
     ck_assert_str_eq(http_reason_phrase(431), "Request Header Fields Too Large");
     ck_assert_str_eq(http_reason_phrase(299), "");

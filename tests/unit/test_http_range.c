@@ -117,9 +117,12 @@ START_TEST(a_single_range_is_served_and_others_are_the_whole)
     check_range("bytes=-0", NULL, 10, "416");
     check_range("bytes=0-", NULL, 0, "416");
     check_range("bytes=-5", NULL, 0, "416");
+    check_range("bytes=3-99999999999999999999999", NULL, 10, "3-9");
+    check_range("bytes=-99999999999999999999999", NULL, 10, "0-9");
+    check_range("bytes=99999999999999999999999-", NULL, 10, "416");
     static const char *const whole[] = {"bytes=", "bytes=-", "bytes=5-3", "bytes=0-1,3-4",
         "lines=0-1", "bytes 0-1", "bytes=a-b", "bytes=1", "bytes=0x1-2", "bytes= 1-2",
-        "bytes=9999999999999999999-", "bytes=1-2-3", "bytes=--1"};
+        "bytes=1-2-3", "bytes=--1"};
     for (size_t i = 0; i < sizeof whole / sizeof *whole; i++) {
         check_range(whole[i], NULL, 10, "200");
     }

@@ -58,6 +58,21 @@ START_TEST(other_parameters_are_refused)
 }
 END_TEST
 
+START_TEST(names_are_decoded_and_what_is_unknown_is_named)
+{
+    struct push_request push;
+    struct err err;
+    ck_assert_int_eq(parse(&push, "?%65vent=a", "", &err), 0);
+    ck_assert_str_eq(push.type, "a");
+    push_request_fini(&push);
+    ck_assert_int_eq(parse(&push, "?c%0Aolour=red", "", &err), 400);
+    ck_assert_str_eq(err.text, "c?olour: unknown parameter; a post takes event and key");
+    push_request_fini(&push);
+    ck_assert_int_eq(parse(&push, "?%zz=red", "", &err), 400);
+    push_request_fini(&push);
+}
+END_TEST
+
 START_TEST(names_of_events)
 {
     char name[RECORD_TYPE_MAX + 2];
@@ -103,5 +118,6 @@ START_TEST(compressed_bodies_are_refused)
 }
 END_TEST
 
-UNIT_MAIN("push_request", event_and_key_are_taken, other_parameters_are_refused, names_of_events,
-    media_types, compressed_bodies_are_refused)
+UNIT_MAIN("push_request", event_and_key_are_taken, other_parameters_are_refused,
+    names_are_decoded_and_what_is_unknown_is_named, names_of_events, media_types,
+    compressed_bodies_are_refused)

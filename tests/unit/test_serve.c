@@ -85,6 +85,10 @@ START_TEST(each_path_method_and_parameter_has_its_answer)
         {"OPTIONS /streams/s", NULL, 204, "Allow: GET, HEAD, OPTIONS\r\n", NULL},
         {"OPTIONS *", NULL, 204, "Allow: ", NULL},
         {"OPTIONS /none", NULL, 404, NULL, NULL},
+        {"POST /streams/none", NULL, 404, NULL, "GET /streams"},
+        {"PUT /none", NULL, 404, NULL, NULL},
+        {"TRACE /none", NULL, 405, "Allow: GET, HEAD, OPTIONS\r\n", NULL},
+        {"DELETE /streams/s/x", NULL, 404, NULL, NULL},
     };
     struct gateway *gateway = fixture_new();
     gateway->stream_config.slow_allow = 1u << SLOW_DROP_OLDEST;
@@ -107,6 +111,10 @@ START_TEST(the_format_is_what_the_client_likes_best)
         {"GET /streams/s?follow=false", "Accept: application/json\r\n", 200, "application/json",
             NULL},
         {"GET /streams/s", "Accept: application/json\r\n", 406, NULL, NULL},
+        {"GET /streams/s", "Accept: application/json, text/plain, */*\r\n", 200,
+            "application/x-ndjson", NULL},
+        {"GET /streams/s?limit=1", "Accept: application/json, text/plain, */*\r\n", 200,
+            "application/json", NULL},
         {"GET /streams/s?format=sse", "Accept: text/html\r\n", 200, "text/event-stream", NULL},
         {"GET /lines", "Accept: text/event-stream\r\n", 200, "application/x-ndjson", NULL},
         {"GET /lines?format=sse", NULL, 406, NULL, "one format only"},
@@ -149,6 +157,8 @@ START_TEST(only_known_origins_get_cors_lines_and_websockets)
             "Access-Control-Allow-Origin: https://page.example\r\n", NULL},
         {"OPTIONS /streams/s", "Origin: https://page.example\r\n", 204,
             "Access-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n", NULL},
+        {"OPTIONS /streams/s", "Origin: https://page.example\r\n", 204, "If-Range, ", NULL},
+        {"GET /streams", "Origin: https://page.example\r\n", 200, "Content-Range, ETag, ", NULL},
         {"GET /streams/s", "Origin: https://page.example\r\n", 200, "Access-Control-Allow", NULL},
         {"GET /streams/none", "Origin: https://page.example\r\n", 404, "Access-Control-Allow",
             NULL},
