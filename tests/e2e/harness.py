@@ -6,7 +6,6 @@ The binary is $HEADGATE, the tools (mockbroker, sub) are in $E2E_TOOLS; both def
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -24,9 +23,11 @@ TOOLS = os.path.abspath(os.environ.get("E2E_TOOLS") or os.path.join(ROOT, "build
 SCALE_FULL = os.environ.get("E2E_SCALE") == "full"
 SANITIZED = "/asan/" in HEADGATE or "/tsan/" in HEADGATE
 
-sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
+sys.path[:0] = [os.path.join(ROOT, "tests", name) for name in ("kafka", "ports")]
+import ports  # noqa: E402
 from kafka_broker import KafkaBroker  # noqa: E402
 
+free_port = ports.GATEWAYS.free
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 
 
@@ -40,28 +41,6 @@ def wait_for(condition, what, timeout_s=20, every_s=0.05):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s} s for {what}")
         time.sleep(every_s)
-
-
-given_ports = set()
-
-
-def free_port():
-    """Below the ephemeral range, so that no client's own connection takes it in between; none of the last few."""
-    for _ in range(1000):
-        port = random.randint(12000, 19999)
-        if port in given_ports:
-            continue
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if len(given_ports) > 1000:
-            given_ports.clear()
-        given_ports.add(port)
-        return port
-    raise OSError("no free port")
 
 
 class Program:
@@ -85,6 +64,11 @@ class Program:
         before, start = self.cpu_s(), time.monotonic()
         time.sleep(seconds)
         return (self.cpu_s() - before) / (time.monotonic() - start)
+
+    def wait_rest(self, share=0.2, seconds=1.0):
+        """Until it has used less than this part of a core for so long. What spins never rests; what a flood left
+        to do, on a machine that does more, is done in a moment."""
+        wait_for(lambda: self.cpu_share(seconds) < share, f"less than {share} of a core", 60, 0)
 
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
