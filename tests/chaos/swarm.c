@@ -7,9 +7,9 @@
  *
  * Prints "ready" once each has had a hello. The line "finish N" on standard input ends the coming
  * and going: the topic holds N records and no more will come. When each subscriber has all of them,
- * or after --settle seconds, prints one JSON line. First faults go to standard error as they come.
- * Status 0: all complete, no fault. --sabotage changes what came before it is checked: such a run
- * must fail. */
+ * or nobody got a record for --settle seconds, prints one JSON line. First faults go to standard
+ * error as they come. Status 0: all complete, no fault. --sabotage changes what came before it is
+ * checked: such a run must fail. */
 #include "../e2e/sub_conn.h"
 #include "trace.h"
 
@@ -84,6 +84,8 @@ struct swarm {
     int epoll;
     bool finishing, over;
     uint64_t produced, refused, cut, clean, sabotaged, messages;
+    uint64_t settled_records; /* that came after the last was produced, in settled_ms */
+    int64_t settled_ms;
 };
 
 static struct swarm swarm = {
@@ -391,6 +393,34 @@ incomplete(void)
     return sum;
 }
 
+static uint64_t
+all_records(void)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < swarm.n; i++) {
+        sum += swarm.subscribers[i].trace.records;
+    }
+    return sum;
+}
+
+/* Until everyone has everything, or nobody got a record for settle_s. */
+static void
+settle(void)
+{
+    int64_t begun = now_ms(), deadline = in_ms(swarm.settle_s);
+    uint64_t before = all_records(), seen = before;
+    while (!swarm.over && incomplete() > 0 && now_ms() < deadline) {
+        turn();
+        uint64_t records = all_records();
+        if (records != seen) {
+            seen = records;
+            deadline = in_ms(swarm.settle_s);
+        }
+    }
+    swarm.settled_ms = now_ms() - begun;
+    swarm.settled_records = seen - before;
+}
+
 static void
 print_faults(void)
 {
@@ -411,14 +441,16 @@ print_kinds(void)
 {
     printf("\"kinds\":{");
     for (size_t k = 0; k < KINDS && k < swarm.n; k++) {
-        uint64_t records = 0, gaps = 0, told = 0;
+        uint64_t records = 0, gaps = 0, told = 0, left = 0;
         for (size_t i = k; i < swarm.n; i += KINDS) {
+            left += trace_left(&swarm.subscribers[i].trace, swarm.produced) > 0;
             records += swarm.subscribers[i].trace.records;
             gaps += swarm.subscribers[i].trace.gaps;
             told += swarm.subscribers[i].trace.told_records;
         }
-        printf("%s\"%s\":{\"records\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"told\":%" PRIu64 "}",
-            k == 0 ? "" : ",", kinds[k].name, records, gaps, told);
+        printf("%s\"%s\":{\"records\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"told\":%" PRIu64
+               ",\"incomplete\":%" PRIu64 "}",
+            k == 0 ? "" : ",", kinds[k].name, records, gaps, told, left);
     }
     printf("}");
 }
@@ -440,9 +472,9 @@ report(void)
     printf("{\"subscribers\":%zu,\"produced\":%" PRIu64 ",\"records\":%" PRIu64
            ",\"connections\":%" PRIu64 ",\"resumes\":%" PRIu64 ",\"refused\":%" PRIu64
            ",\"cut\":%" PRIu64 ",\"clean\":%" PRIu64 ",\"sabotaged\":%" PRIu64
-           ",\"incomplete\":%zu,",
+           ",\"incomplete\":%zu,\"settled_records\":%" PRIu64 ",\"settled_s\":%.1f,",
         swarm.n, swarm.produced, records, connections, resumes, swarm.refused, swarm.cut,
-        swarm.clean, swarm.sabotaged, left);
+        swarm.clean, swarm.sabotaged, left, swarm.settled_records, (double)swarm.settled_ms / 1000);
     print_faults();
     printf(",");
     print_kinds();
@@ -501,10 +533,7 @@ main(int argc, char **argv)
     while (!swarm.over && !swarm.finishing) {
         turn();
     }
-    int64_t deadline = in_ms(swarm.settle_s);
-    while (!swarm.over && incomplete() > 0 && now_ms() < deadline) {
-        turn();
-    }
+    settle();
     int failed = report();
     for (size_t i = 0; i < swarm.n; i++) {
         sub_conn_close(&swarm.subscribers[i].conn);

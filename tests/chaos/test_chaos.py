@@ -32,7 +32,7 @@ class Scale:
     subscribers = int(os.environ.get("CHAOS_SUBSCRIBERS") or 200) if MINUTES else 64
     rate = int(os.environ.get("CHAOS_RATE") or (5000 if MINUTES else 1200))
     life_s = 10 if MINUTES else 5
-    settle_s = 240 if MINUTES else 60
+    settle_s = 60  # without a record to anyone
     send_buffer, readers = ("64KiB", 16) if MINUTES else ("8KiB", 8)
     # A few seconds of records, so that some come back in the ring and some by the second lane.
     ring = {"records": 16384, "bytes": "16MiB"} if MINUTES else {"records": 4096, "bytes": "8MiB"}
