@@ -65,6 +65,23 @@ class Program:
         time.sleep(seconds)
         return (self.cpu_s() - before) / (time.monotonic() - start)
 
+    def wanted_share(self, seconds=1.0):
+        """Which part of a core it used over the next seconds, or waited for: what spins wants all, however little
+        it gets on a busy machine."""
+        before, start = self._wanted_ns(), time.monotonic()
+        time.sleep(seconds)
+        return (self._wanted_ns() - before) / 1e9 / (time.monotonic() - start)
+
+    def _wanted_ns(self):
+        wanted = 0
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(FileNotFoundError), open(  # it has ended meanwhile
+                f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii"
+            ) as file:
+                ran, waited, _ = file.read().split()
+            wanted += int(ran) + int(waited)
+        return wanted
+
     def wait_rest(self, share=0.2, seconds=1.0):
         """Until it has used less than this part of a core for so long. What spins never rests; what a flood left
         to do, on a machine that does more, is done in a moment."""
