@@ -167,26 +167,40 @@ page: $(B)/headgate tests/node_modules ## the demo page in Chromium
 
 # --- Unit tests -------------------------------------------------------------------------------------
 # Fakes: objects that a unit test links before the archive, so that they stand in for a unit of it.
-FAKES_test_downloads := fake_stream
-FAKES_test_file_tail := fake_stream
-FAKES_test_file_bulk := fake_stream
-FAKES_test_file_replay := fake_stream
-FAKES_test_kafka := fake_stream
-FAKES_test_kafka_group := fake_stream
-FAKES_test_synthetic := fake_stream
-FAKES_test_sql_rows := fake_stream
-FAKES_test_llm := fake_stream llm_server
-FAKES_test_llm_http := llm_server
+FAKE_STREAM := fake_stream fake_stream_probes
+FAKES_test_downloads := $(FAKE_STREAM)
+FAKES_test_file_tail := $(FAKE_STREAM)
+FAKES_test_file_bulk := $(FAKE_STREAM)
+FAKES_test_file_replay := $(FAKE_STREAM)
+FAKES_test_kafka := $(FAKE_STREAM) kafka_bed
+FAKES_test_kafka_faults := $(FAKE_STREAM) kafka_bed
+FAKES_test_kafka_group := $(FAKE_STREAM)
+FAKES_test_synthetic := $(FAKE_STREAM)
+FAKES_test_sql_rows := $(FAKE_STREAM)
+FAKES_test_llm := $(FAKE_STREAM) llm_server
+FAKES_test_llm_http := llm_server llm_caller
+FAKES_test_llm_http_limits := llm_server llm_caller
+FAKES_test_config := config_text
+FAKES_test_config_checks := config_text
+FAKES_test_json := plain_json
+FAKES_test_json_lines := plain_json
+FAKES_test_stream := played_stream
+FAKES_test_locate := played_stream
 FAKES_test_session := gateway_fixture subscriber
+FAKES_test_session_slow := gateway_fixture subscriber
 FAKES_test_resume := gateway_fixture subscriber
 FAKES_test_serve := gateway_fixture subscriber
 FAKES_test_cursor := gateway_fixture subscriber
+FAKES_test_catchup := gateway_fixture subscriber
 fakes = $(TSAN_OBJS) $(FAKES_$(1):%=$(B)/tests/unit/%.o)
+# Wraps: functions whose calls between units a unit test takes for itself (ld's --wrap).
+WRAPS_test_catchup := ring_place
+wraps = $(WRAPS_$(1):%=-Wl,--wrap=%)
 
 .SECONDEXPANSION:
 $(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(call fakes,$*) $(LIB) $(ALL_LDFLAGS) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -Igateway -Iconnectors -MMD -MP -o $@ $< $(call fakes,$*) $(LIB) $(ALL_LDFLAGS) $(call wraps,$*) $(PKG_LIBS) -lcheck -lsubunit -lrt -lm
 
 # UNIT narrows the run: make unit UNIT="ring stream".
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
@@ -349,7 +363,7 @@ replay: $(REPLAY_BINS)
 # Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
 BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \
   $(B)/gateway/mem.o
-BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare $(B)/bench/lines
+BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare $(B)/bench/lines $(B)/bench/genserve $(B)/bench/genload
 
 .PHONY: bench bench-tools
 .SECONDARY: $(BENCH_OBJS) $(BENCH_BINS:$(B)/bench/%=$(B)/tests/bench/%.o)
@@ -370,7 +384,7 @@ $(B)/bench/stage: tests/bench/stage.c $(LIB)
 
 # --- The Kafka source alone -------------------------------------------------------------------
 # Its measurements against kcat and its tests with a real broker; see tests/faults/kafka_probe.c.
-$(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(B)/tests/unit/fake_stream.o $(TSAN_OBJS) $(LIB)
+$(B)/faults/kafka_probe: tests/faults/kafka_probe.c $(FAKE_STREAM:%=$(B)/tests/unit/%.o) $(TSAN_OBJS) $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -o $@ $(filter-out %.h,$^) $(ALL_LDFLAGS) $(PKG_LIBS)
 

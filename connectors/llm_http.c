@@ -420,6 +420,7 @@ llm_http_new(struct err *err)
         client_free(client);
         return NULL;
     }
+    pthread_setname_np(client->thread, "models");
     return client;
 }
 

@@ -231,8 +231,9 @@ llm_in_effort(struct buf *common, struct llm_value thinking, struct llm_value ef
     buf_addf(common, ",\"reasoning_effort\":\"%s\"", words[word]);
 }
 
-void
-llm_in_tool(struct buf *common, const struct llm_tool *tool)
+/* Description, parameters and strict may be absent. */
+static void
+add_tool(struct buf *common, const struct llm_tool *tool)
 {
     llm_next_item(common);
     BUF_LITERAL(common, "{\"type\":\"function\",\"function\":{\"name\":");
@@ -243,6 +244,30 @@ llm_in_tool(struct buf *common, const struct llm_tool *tool)
         llm_add_value(common, "strict", tool->strict);
     }
     BUF_LITERAL(common, "}}");
+}
+
+int
+llm_in_tools(
+    struct buf *common, struct llm_value tools, const struct llm_in_tools *kind, struct err *err)
+{
+    struct llm_iter iter = {0};
+    struct llm_value tool;
+    if (llm_json_is_null(tools)) {
+        return 0;
+    }
+    BUF_LITERAL(common, ",\"tools\":[");
+    while (llm_json_item(tools, &iter, &tool)) {
+        if (!kind->takes_type(llm_json_get(tool, "type")) ||
+            !llm_json_is_string(llm_json_get(tool, "name"))) {
+            return llm_in_refuse(err, kind->refusal);
+        }
+        add_tool(common, &(struct llm_tool){.name = llm_json_get(tool, "name"),
+                             .description = llm_json_get(tool, "description"),
+                             .parameters = llm_json_get(tool, kind->parameters),
+                             .strict = llm_json_get(tool, "strict")});
+    }
+    buf_addc(common, ']');
+    return 0;
 }
 
 void

@@ -236,30 +236,16 @@ add_system(struct buf *common, struct llm_value system, struct err *err)
     return 0;
 }
 
-static int
-add_tools(struct buf *common, struct llm_value tools, struct err *err)
+static bool
+is_custom(struct llm_value type)
 {
-    struct llm_iter iter = {0};
-    struct llm_value tool;
-    if (llm_json_is_null(tools)) {
-        return 0;
-    }
-    BUF_LITERAL(common, ",\"tools\":[");
-    while (llm_json_item(tools, &iter, &tool)) {
-        struct llm_value type = llm_json_get(tool, "type");
-        if (!llm_json_is_string(llm_json_get(tool, "name")) ||
-            (!llm_json_is_null(type) && !llm_json_is(type, "custom"))) {
-            return llm_in_refuse(err, "tools: those that the provider runs itself cannot be said "
-                                      "to the upstream of this model");
-        }
-        llm_in_tool(common, &(struct llm_tool){.name = llm_json_get(tool, "name"),
-                                .description = llm_json_get(tool, "description"),
-                                .parameters = llm_json_get(tool, "input_schema"),
-                                .strict = llm_json_get(tool, "strict")});
-    }
-    buf_addc(common, ']');
-    return 0;
+    return llm_json_is_null(type) || llm_json_is(type, "custom");
 }
+
+static const struct llm_in_tools tools = {.takes_type = is_custom,
+    .parameters = "input_schema",
+    .refusal = "tools: those that the provider runs itself cannot be said to the upstream of this "
+               "model"};
 
 static int
 add_tool_choice(struct buf *common, struct llm_value choice, struct err *err)
@@ -297,7 +283,7 @@ anthropic_cross(struct llm_value root, struct buf *common, struct err *err)
     }
     if (add_system(common, llm_json_get(root, "system"), err) != 0 ||
         add_messages(common, llm_json_get(root, "messages"), err) != 0 ||
-        add_tools(common, llm_json_get(root, "tools"), err) != 0 ||
+        llm_in_tools(common, llm_json_get(root, "tools"), &tools, err) != 0 ||
         add_tool_choice(common, llm_json_get(root, "tool_choice"), err) != 0) {
         return -1;
     }

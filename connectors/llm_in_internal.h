@@ -30,9 +30,15 @@ void llm_in_array(struct buf *common, const char *name, struct buf *items);
 void llm_in_budget(struct buf *common, struct llm_value effort, uint64_t max_tokens);
 void llm_in_effort(struct buf *common, struct llm_value thinking, struct llm_value effort);
 
-/* llm_in_tool: append a tool in the common form; description, parameters and strict may be absent.
- */
-void llm_in_tool(struct buf *common, const struct llm_tool *tool);
+/* llm_in_tools: ,"tools":[...] of an array of tools where there is one. kind: what differs between
+ * dialects. Errors -1 and err: one is no function of the client's. */
+struct llm_in_tools {
+    bool (*takes_type)(struct llm_value type);
+    const char *parameters; /* the member of a tool that has them */
+    const char *refusal;    /* what is said of one that is not taken */
+};
+int llm_in_tools(
+    struct buf *common, struct llm_value tools, const struct llm_in_tools *kind, struct err *err);
 
 /* llm_in_call: append a tool call in the common form; arguments is a JSON string, or an object,
  * which is written into one. */

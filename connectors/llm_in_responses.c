@@ -222,29 +222,16 @@ add_input(struct buf *common, struct llm_value input, struct err *err)
 
 /* ---- the rest ---- */
 
-static int
-add_tools(struct buf *common, struct llm_value tools, struct err *err)
+static bool
+is_function(struct llm_value type)
 {
-    struct llm_iter iter = {0};
-    struct llm_value tool;
-    if (llm_json_is_null(tools)) {
-        return 0;
-    }
-    BUF_LITERAL(common, ",\"tools\":[");
-    while (llm_json_item(tools, &iter, &tool)) {
-        if (!llm_json_is(llm_json_get(tool, "type"), "function") ||
-            !llm_json_is_string(llm_json_get(tool, "name"))) {
-            return llm_in_refuse(err, "tools: only functions can be said to the upstream of this "
-                                      "model, which speaks another dialect");
-        }
-        llm_in_tool(common, &(struct llm_tool){.name = llm_json_get(tool, "name"),
-                                .description = llm_json_get(tool, "description"),
-                                .parameters = llm_json_get(tool, "parameters"),
-                                .strict = llm_json_get(tool, "strict")});
-    }
-    buf_addc(common, ']');
-    return 0;
+    return llm_json_is(type, "function");
 }
+
+static const struct llm_in_tools tools = {.takes_type = is_function,
+    .parameters = "parameters",
+    .refusal = "tools: only functions can be said to the upstream of this model, which speaks "
+               "another dialect"};
 
 static int
 add_tool_choice(struct buf *common, struct llm_value choice, struct err *err)
@@ -310,7 +297,7 @@ responses_cross(struct llm_value root, struct buf *common, struct err *err)
     struct llm_value effort = llm_json_get(llm_json_get(root, "reasoning"), "effort");
     uint64_t most = 0;
     if (check_neutral(root, err) != 0 || add_input(common, llm_json_get(root, "input"), err) != 0 ||
-        add_tools(common, llm_json_get(root, "tools"), err) != 0 ||
+        llm_in_tools(common, llm_json_get(root, "tools"), &tools, err) != 0 ||
         add_tool_choice(common, llm_json_get(root, "tool_choice"), err) != 0) {
         return -1;
     }

@@ -20,14 +20,30 @@ skip_space(struct llm_value in, size_t i)
     return i;
 }
 
-/* Behind the string whose opening quote is at i. */
+/* Behind the string whose opening quote is at i. Its end is the first quote behind an even number
+ * of backslashes. */
 static size_t
 skip_string(struct llm_value in, size_t i)
 {
-    for (i++; i < in.len && in.at[i] != '"'; i++) {
-        i += in.at[i] == '\\';
+    const char *begin = in.at + i + 1, *end = in.at + in.len;
+    const char *quote = begin;
+    while (quote < end && (quote = memchr(quote, '"', (size_t)(end - quote))) != NULL) {
+        const char *back = quote;
+        while (back > begin && back[-1] == '\\') {
+            back--;
+        }
+        quote++;
+        if ((quote - 1 - back) % 2 == 0) {
+            return (size_t)(quote - in.at);
+        }
     }
-    return i < in.len ? i + 1 : in.len;
+    return in.len;
+}
+
+static bool
+ends_word(char c)
+{
+    return c == ',' || c == ']' || c == '}' || is_space(c);
 }
 
 /* Behind the value that begins at i. */
@@ -46,7 +62,7 @@ skip_value(struct llm_value in, size_t i)
             depth -= c == '}' || c == ']';
             i++;
         } else { /* a number or a word */
-            while (i < in.len && strchr(",]} \t\r\n", in.at[i]) == NULL) {
+            while (i < in.len && !ends_word(in.at[i])) {
                 i++;
             }
         }
@@ -158,17 +174,30 @@ llm_json_is(struct llm_value value, const char *text)
     return same;
 }
 
+void
+llm_json_pick(struct llm_value object, const char *const *names, struct llm_value *values, size_t n)
+{
+    struct llm_iter iter = {0};
+    struct llm_value one, value;
+    for (size_t i = 0; i < n; i++) {
+        values[i] = (struct llm_value){NULL, 0};
+    }
+    while (llm_json_member(object, &iter, &one, &value)) {
+        char first = one.at[1]; /* if only of its closing quote */
+        for (size_t i = 0; i < n; i++) {
+            if ((first == names[i][0] || first == '\\') && llm_json_is(one, names[i])) {
+                values[i] = value;
+                break;
+            }
+        }
+    }
+}
+
 struct llm_value
 llm_json_get(struct llm_value object, const char *name)
 {
-    struct llm_iter iter = {0};
-    struct llm_value found = {NULL, 0};
-    struct llm_value one, value;
-    while (llm_json_member(object, &iter, &one, &value)) {
-        if (llm_json_is(one, name)) {
-            found = value;
-        }
-    }
+    struct llm_value found;
+    llm_json_pick(object, &name, &found, 1);
     return found;
 }
 

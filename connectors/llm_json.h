@@ -28,6 +28,12 @@ struct llm_value llm_json_root(const char *text, size_t len);
 /* llm_json_get: a member of an object, the last of that name. */
 struct llm_value llm_json_get(struct llm_value object, const char *name);
 
+/* llm_json_pick: the members with those names, absent where there is none, each the last of its
+ * name: values[i] is that of names[i], which is not empty. Cost  O(bytes of the object), once for
+ * all. */
+void llm_json_pick(
+    struct llm_value object, const char *const *names, struct llm_value *values, size_t n);
+
 /* Items of an array, or members of an object: start at a zeroed iterator. Names are string
  * values. */
 struct llm_iter {

@@ -39,7 +39,8 @@ TAILQ_HEAD(item_queue, item);
 
 struct llm_log_answer {
     struct llm_log *log;
-    LIST_ENTRY(llm_log_answer) link; /* while it is written */
+    LIST_ENTRY(llm_log_answer) link;  /* while it is written */
+    LIST_ENTRY(llm_log_answer) by_id; /* then too */
     char id[LLM_LOG_ID_MAX + 1];
     struct stream *stream;
     atomic_uint refs;
@@ -49,6 +50,8 @@ struct llm_log_answer {
     int64_t told_ms; /* log's lock: when something of it was written last, monotonic */
 };
 LIST_HEAD(answer_list, llm_log_answer);
+
+#define ID_BUCKETS 512
 
 struct llm_log {
     const struct llm_log_settings *settings;
@@ -63,7 +66,8 @@ struct llm_log {
     pthread_mutex_t lock;
     struct item_queue queue;
     struct answer_list answers;
-    uint64_t bytes; /* of items that are not given back yet */
+    struct answer_list by_id[ID_BUCKETS]; /* the same: others say every 2 s what they see */
+    uint64_t bytes;                       /* of items that are not given back yet */
 };
 
 static int64_t
@@ -332,12 +336,22 @@ produce_some(void *log_, rd_kafka_t *client)
 
 /* ---- what others say ---- */
 
+static struct answer_list *
+bucket_of(struct llm_log *log, const char *id, size_t len)
+{
+    uint32_t hash = 2166136261; /* FNV-1a */
+    for (size_t i = 0; i < len; i++) {
+        hash = (hash ^ (unsigned char)id[i]) * 16777619;
+    }
+    return &log->by_id[hash % ID_BUCKETS];
+}
+
 static void
 hear(struct llm_log *log, const char *id, size_t len, enum llm_log_kind kind)
 {
     struct llm_log_answer *answer;
     pthread_mutex_lock(&log->lock);
-    LIST_FOREACH(answer, &log->answers, link)
+    LIST_FOREACH(answer, bucket_of(log, id, len), by_id)
     {
         if (strlen(answer->id) == len && memcmp(answer->id, id, len) == 0) {
             if (kind == LLM_LOG_CANCEL) {
@@ -487,6 +501,7 @@ llm_log_begin(struct llm_log *log, struct stream *stream, const char *id, const 
     atomic_store(&answer->refs, 1);
     pthread_mutex_lock(&log->lock);
     LIST_INSERT_HEAD(&log->answers, answer, link);
+    LIST_INSERT_HEAD(bucket_of(log, answer->id, strlen(answer->id)), answer, by_id);
     pthread_mutex_unlock(&log->lock);
     write_record(answer, &record, NULL, 0, clock_wall_ms());
     return answer;
@@ -514,6 +529,7 @@ llm_log_end(struct llm_log_answer *answer, const char *code, const char *message
     snprintf(record.word, sizeof record.word, "%s", code == NULL ? LLM_LOG_DONE : code);
     pthread_mutex_lock(&answer->log->lock);
     LIST_REMOVE(answer, link);
+    LIST_REMOVE(answer, by_id);
     pthread_mutex_unlock(&answer->log->lock);
     write_record(answer, &record, message, message == NULL ? 0 : strlen(message), clock_wall_ms());
 }

@@ -87,19 +87,27 @@ take_calls(struct llm_decoder *decoder, struct llm_value calls)
     }
 }
 
+/* The members of an object that are looked at, found in one go: there are a hundred thousand such
+ * objects a second where there are two thousand answers. */
+#define PICK(object, values, names)                                                                \
+    llm_json_pick((object), (names), (values), sizeof(names) / sizeof *(names))
+
 static void
 take_delta(struct llm_decoder *decoder, struct llm_value delta)
 {
-    struct llm_value reasoning = llm_json_get(delta, "reasoning_content");
-    struct llm_value other = llm_json_get(delta, "reasoning");
-    struct llm_value function = llm_json_get(delta, "function_call");
-    llm_emit_thinking(decoder, llm_json_is_string(reasoning) ? reasoning : other);
-    take_content(decoder, llm_json_get(delta, "content"));
-    llm_emit_refusal(decoder, llm_json_get(delta, "refusal"));
-    take_annotations(decoder, llm_json_get(delta, "annotations"));
-    take_calls(decoder, llm_json_get(delta, "tool_calls"));
-    if (llm_json_is_object(function)) {
-        take_call(decoder, UINT64_MAX, (struct llm_value){NULL, 0}, function);
+    enum { REASONING_CONTENT, REASONING, CONTENT, REFUSAL, ANNOTATIONS, CALLS, FUNCTION, COUNT };
+    static const char *const names[COUNT] = {"reasoning_content", "reasoning", "content", "refusal",
+        "annotations", "tool_calls", "function_call"};
+    struct llm_value of[COUNT];
+    PICK(delta, of, names);
+    llm_emit_thinking(
+        decoder, llm_json_is_string(of[REASONING_CONTENT]) ? of[REASONING_CONTENT] : of[REASONING]);
+    take_content(decoder, of[CONTENT]);
+    llm_emit_refusal(decoder, of[REFUSAL]);
+    take_annotations(decoder, of[ANNOTATIONS]);
+    take_calls(decoder, of[CALLS]);
+    if (llm_json_is_object(of[FUNCTION])) {
+        take_call(decoder, UINT64_MAX, (struct llm_value){NULL, 0}, of[FUNCTION]);
     }
 }
 
@@ -133,13 +141,17 @@ reason_of(const struct llm_decoder *decoder, struct llm_value word)
 static void
 take_choice(struct llm_decoder *decoder, struct llm_value choice)
 {
+    enum { INDEX, DELTA, REASON, COUNT };
+    static const char *const names[COUNT] = {"index", "delta", "finish_reason"};
+    struct llm_value of[COUNT];
     uint64_t index = 0;
-    (void)llm_json_u64(llm_json_get(choice, "index"), &index);
+    PICK(choice, of, names);
+    (void)llm_json_u64(of[INDEX], &index);
     if (index != 0) {
         return; /* one answer was asked for */
     }
-    take_delta(decoder, llm_json_get(choice, "delta"));
-    struct llm_value word = llm_json_get(choice, "finish_reason");
+    take_delta(decoder, of[DELTA]);
+    struct llm_value word = of[REASON];
     if (llm_json_is(word, "error") || llm_json_is(word, "abort")) {
         llm_decoder_fail(decoder, LLM_UPSTREAM_ERROR, "the upstream broke the answer off");
     } else if (llm_json_is_string(word) && word.len > 2) {
@@ -151,21 +163,23 @@ take_choice(struct llm_decoder *decoder, struct llm_value choice)
 static void
 openai_event(struct llm_decoder *decoder, struct llm_value chunk)
 {
+    enum { ERROR, OBJECT, CHOICES, MODEL, ID, USAGE, COUNT };
+    static const char *const names[COUNT] = {"error", "object", "choices", "model", "id", "usage"};
+    struct llm_value of[COUNT];
     struct llm_iter iter = {0};
     struct llm_value choice;
-    struct llm_value error = llm_json_get(chunk, "error");
-    if (!llm_json_is_null(error) || llm_json_is(llm_json_get(chunk, "object"), "error")) {
+    PICK(chunk, of, names);
+    if (!llm_json_is_null(of[ERROR]) || llm_json_is(of[OBJECT], "error")) {
         llm_emit_error(decoder, chunk);
         return;
     }
-    struct llm_value choices = llm_json_get(chunk, "choices");
-    if (llm_json_is_array(choices) && choices.len > strlen("[]")) {
-        llm_emit_start(decoder, llm_json_get(chunk, "model"), llm_json_get(chunk, "id"));
+    if (llm_json_is_array(of[CHOICES]) && of[CHOICES].len > strlen("[]")) {
+        llm_emit_start(decoder, of[MODEL], of[ID]);
     }
-    while (llm_json_item(choices, &iter, &choice)) {
+    while (llm_json_item(of[CHOICES], &iter, &choice)) {
         take_choice(decoder, choice);
     }
-    take_usage(decoder, llm_json_get(chunk, "usage"));
+    take_usage(decoder, of[USAGE]);
 }
 
 static void

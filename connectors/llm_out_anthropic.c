@@ -8,23 +8,6 @@
 
 #include <string.h>
 
-static struct buf *
-event_begin(struct llm_out *out, const char *type)
-{
-    struct buf *text = llm_wire_begin(out, type);
-    BUF_LITERAL(text, "{\"type\":\"");
-    buf_adds(text, type);
-    buf_addc(text, '"');
-    return text;
-}
-
-static void
-event_end(struct llm_out *out)
-{
-    buf_addc(&out->texts, '}');
-    llm_wire_end(out);
-}
-
 /* Up to the content's items. */
 static void
 put_message(const struct llm_out *out, struct buf *text)
@@ -42,12 +25,12 @@ put_message(const struct llm_out *out, struct buf *text)
 static void
 anthropic_start(struct llm_out *out)
 {
-    struct buf *text = event_begin(out, "message_start");
+    struct buf *text = llm_wire_open(out, "message_start");
     BUF_LITERAL(text, ",\"message\":");
     put_message(out, text);
     BUF_LITERAL(text, "],\"stop_reason\":null,\"stop_sequence\":null,"
                       "\"usage\":{\"input_tokens\":0,\"output_tokens\":0}}");
-    event_end(out);
+    llm_wire_close(out);
 }
 
 /* A block as it begins, or, whole, as it is in the end. */
@@ -89,18 +72,18 @@ put_block(struct buf *text, const struct llm_block *block, bool whole)
 static void
 anthropic_open(struct llm_out *out, const struct llm_block *block)
 {
-    struct buf *text = event_begin(out, "content_block_start");
+    struct buf *text = llm_wire_open(out, "content_block_start");
     llm_put_number(text, "index", block->place);
     BUF_LITERAL(text, ",\"content_block\":");
     put_block(text, block, false);
     buf_adds(text, block->kind == LLM_BLOCK_CALL ? "{}}" : "}");
-    event_end(out);
+    llm_wire_close(out);
 }
 
 static struct buf *
 delta_begin(struct llm_out *out, const struct llm_block *block)
 {
-    struct buf *text = event_begin(out, "content_block_delta");
+    struct buf *text = llm_wire_open(out, "content_block_delta");
     llm_put_number(text, "index", block->place);
     BUF_LITERAL(text, ",\"delta\":{\"type\":\"");
     return text;
@@ -110,7 +93,7 @@ static void
 delta_end(struct llm_out *out)
 {
     buf_addc(&out->texts, '}');
-    event_end(out);
+    llm_wire_close(out);
 }
 
 static void
@@ -151,8 +134,8 @@ anthropic_citation(struct llm_out *out, struct llm_block *block, struct llm_valu
 static void
 anthropic_close(struct llm_out *out, const struct llm_block *block)
 {
-    llm_put_number(event_begin(out, "content_block_stop"), "index", block->place);
-    event_end(out);
+    llm_put_number(llm_wire_open(out, "content_block_stop"), "index", block->place);
+    llm_wire_close(out);
 }
 
 /* The upstream's own word where it is one of this dialect. */
@@ -219,14 +202,14 @@ put_usage(const struct llm_out_usage *usage, struct buf *text, bool whole)
 static void
 anthropic_done(struct llm_out *out)
 {
-    struct buf *text = event_begin(out, "message_delta");
+    struct buf *text = llm_wire_open(out, "message_delta");
     BUF_LITERAL(text, ",\"delta\":{");
     put_stop(out, text);
     buf_addc(text, '}');
     put_usage(&out->usage, text, false);
-    event_end(out);
-    (void)event_begin(out, "message_stop");
-    event_end(out);
+    llm_wire_close(out);
+    (void)llm_wire_open(out, "message_stop");
+    llm_wire_close(out);
 }
 
 static void

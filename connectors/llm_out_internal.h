@@ -87,6 +87,11 @@ struct llm_out_dialect {
 struct buf *llm_wire_begin(struct llm_out *out, const char *name);
 void llm_wire_end(struct llm_out *out);
 
+/* llm_wire_open, llm_wire_close: the same of an event that is an object, whose "type" is its name:
+ * further members are appended between them. */
+struct buf *llm_wire_open(struct llm_out *out, const char *type);
+void llm_wire_close(struct llm_out *out);
+
 /* Appending to objects: ,"name":"content" and ,"name":N. llm_out_type: one word of an error. */
 void llm_put(struct buf *text, const char *name, const struct buf *content);
 void llm_put_value(struct buf *text, const char *name, struct llm_value content);

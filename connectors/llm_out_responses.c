@@ -13,19 +13,9 @@
 static struct buf *
 event_begin(struct llm_out *out, const char *type)
 {
-    struct buf *text = llm_wire_begin(out, type);
-    BUF_LITERAL(text, "{\"type\":\"");
-    buf_adds(text, type);
-    BUF_LITERAL(text, "\",\"sequence_number\":");
-    buf_addu64(text, out->sequence);
+    struct buf *text = llm_wire_open(out, type);
+    llm_put_number(text, "sequence_number", out->sequence);
     return text;
-}
-
-static void
-event_end(struct llm_out *out)
-{
-    buf_addc(&out->texts, '}');
-    llm_wire_end(out);
 }
 
 /* ---- items ---- */
@@ -210,7 +200,7 @@ tell_response(struct llm_out *out, const char *type, bool done)
     struct buf *text = event_begin(out, type);
     BUF_LITERAL(text, ",\"response\":");
     put_response(out, text, done);
-    event_end(out);
+    llm_wire_close(out);
 }
 
 static void
@@ -244,7 +234,7 @@ tell_item(struct llm_out *out, const char *type, const struct llm_block *block, 
     llm_put_number(text, "output_index", block->place);
     BUF_LITERAL(text, ",\"item\":");
     put_item(out, text, block, done);
-    event_end(out);
+    llm_wire_close(out);
 }
 
 static void
@@ -259,7 +249,7 @@ tell_part(struct llm_out *out, const char *type, const struct llm_block *block, 
     } else {
         put_summary(text, block, done);
     }
-    event_end(out);
+    llm_wire_close(out);
 }
 
 static bool
@@ -295,7 +285,7 @@ responses_delta(struct llm_out *out, const struct llm_block *block, struct llm_v
         item_event_begin(out, rows[block->kind].type, block, rows[block->kind].inside);
     llm_put_value(text, "delta", content);
     buf_adds(text, block->kind == LLM_BLOCK_TEXT ? ",\"logprobs\":[]" : "");
-    event_end(out);
+    llm_wire_close(out);
 }
 
 /* It stands in the item, at its end. */
@@ -314,7 +304,7 @@ responses_citation(struct llm_out *out, struct llm_block *block, struct llm_valu
     llm_put_number(text, "annotation_index", block->n_citations);
     BUF_LITERAL(text, ",\"annotation\":");
     buf_add(text, object.at, object.len);
-    event_end(out);
+    llm_wire_close(out);
 }
 
 /* What was said in pieces, once more. */
@@ -329,7 +319,7 @@ tell_text(struct llm_out *out, const char *type, const struct llm_block *block, 
     } else if (block->kind == LLM_BLOCK_CALL) {
         llm_put(text, "name", &block->name);
     }
-    event_end(out);
+    llm_wire_close(out);
 }
 
 static void

@@ -33,6 +33,23 @@ llm_wire_end(struct llm_out *out)
     out->sequence++;
 }
 
+struct buf *
+llm_wire_open(struct llm_out *out, const char *type)
+{
+    struct buf *text = llm_wire_begin(out, type);
+    BUF_LITERAL(text, "{\"type\":\"");
+    buf_adds(text, type);
+    buf_addc(text, '"');
+    return text;
+}
+
+void
+llm_wire_close(struct llm_out *out)
+{
+    buf_addc(&out->texts, '}');
+    llm_wire_end(out);
+}
+
 bool
 llm_out_peek(const struct llm_out *out, struct llm_wire *wire)
 {

@@ -36,6 +36,7 @@ stage(struct llm_http_user *user, unsigned views, const char *type, const char *
         .type = type,
         .data = data,
         .data_len = len,
+        .is_json_line = views == RECORD_VIEW_EVENTS, /* of our making */
         .views = several ? views : 0};
     if (user->room == 0 || stream_stage(user->stream, &in, clock_mono_ns()) < 0) {
         return false;

@@ -4,118 +4,130 @@
 #include "generations.h"
 #include "metrics.h"
 #include "stream_answers.h"
+#include "stream_family.h"
 
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 
-/* One family of what generations_state says; field is an offset in struct generations_state. */
-static void
-by_state(const struct server *server, struct buf *out, const char *name, const char *type,
-    const char *help, size_t field)
+static bool
+has_answers(struct stream *stream)
 {
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, name, type, help);
-    for (size_t i = 0; i < server->n_streams; i++) {
-        if (stream_answers(server->streams[i]) != NULL) {
-            struct generations_state state;
-            uint64_t value;
-            generations_state(server->generations, i, &state);
-            memcpy(&value, (const char *)&state + field, sizeof value);
-            metrics_sample_u64(out, name,
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL), value);
-        }
-    }
-    buf_fini(&labels);
+    return stream_answers(stream) != NULL;
 }
 
-static void
-ends(const struct server *server, struct buf *out)
+/* field: an offset in struct generations_state. */
+static uint64_t
+pick_state(const struct server *server, size_t stream, size_t field, int word)
 {
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, "headgate_generations_ended_total", "counter",
-        "Answers that ended, by how: done, failed, cancelled on request, left by all viewers, over "
-        "max_time, or by a shutdown.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        struct generations_state state;
-        if (stream_answers(server->streams[i]) == NULL) {
-            continue;
-        }
-        generations_state(server->generations, i, &state);
-        for (int end = 0; end < GENERATION_END_COUNT; end++) {
-            metrics_sample_u64(out, "headgate_generations_ended_total",
-                metrics_stream_labels(
-                    &labels, stream_name(server->streams[i]), "reason", generation_end_names[end]),
-                state.ended[end]);
-        }
-    }
-    buf_fini(&labels);
+    struct generations_state state;
+    generations_state(server->generations, stream, &state);
+    return stream_family_at(&state, field, word);
 }
 
-static void
-log_records(const struct server *server, struct buf *out)
+static uint64_t
+pick_hears(const struct server *server, size_t stream, size_t field, int word)
 {
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, "headgate_generation_log_records_total", "counter",
-        "Records for the log of answers, by what became of them: written; failed, no broker took "
-        "it in time; dropped, log.memory was full, or one before it of its answer is missing.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        const struct stream_answers *answers = stream_answers(server->streams[i]);
-        for (int result = 0; answers != NULL && result < STREAM_LOG_RESULT_COUNT; result++) {
-            metrics_sample_u64(out, "headgate_generation_log_records_total",
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), "result",
-                    stream_log_result_names[result]),
-                atomic_load_explicit(&answers->logged[result], memory_order_relaxed));
-        }
-    }
-    buf_fini(&labels);
+    (void)field;
+    (void)word;
+    return atomic_load(&stream_answers(server->streams[stream])->log_hears);
 }
 
-static void
-log_hears(const struct server *server, struct buf *out)
+static uint64_t
+pick_logged(const struct server *server, size_t stream, size_t field, int result)
 {
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, "headgate_generation_log_hears", "gauge",
-        "1 while other gateways can cancel answers that are made here, and say that they are "
-        "read.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        const struct stream_answers *answers = stream_answers(server->streams[i]);
-        if (answers != NULL) {
-            metrics_sample_u64(out, "headgate_generation_log_hears",
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
-                atomic_load(&answers->log_hears));
-        }
-    }
-    buf_fini(&labels);
+    (void)field;
+    const struct stream_answers *answers = stream_answers(server->streams[stream]);
+    return atomic_load_explicit(&answers->logged[result], memory_order_relaxed);
 }
 
-static void
-log_reads(const struct server *server, struct buf *out)
-{
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, "headgate_generation_log_reads_total", "counter",
-        "Answers of other gateways that were looked for in the log, by how that ended.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        struct generations_state state;
-        if (stream_answers(server->streams[i]) == NULL) {
-            continue;
-        }
-        generations_state(server->generations, i, &state);
-        for (int read = 0; read < GENERATION_READ_COUNT; read++) {
-            metrics_sample_u64(out, "headgate_generation_log_reads_total",
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), "result",
-                    generation_read_names[read]),
-                state.reads[read]);
-        }
-    }
-    buf_fini(&labels);
-}
+static const struct stream_family families[] = {
+    {.name = "headgate_generations_started_total",
+        .type = "counter",
+        .help = "Answers that were begun.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, started)},
+    {.name = "headgate_generations_active",
+        .type = "gauge",
+        .help = "Answers under way, and requests whose body is arriving.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, running)},
+    {.name = "headgate_generations_kept",
+        .type = "gauge",
+        .help = "Answers that have ended and can still be read.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, kept)},
+    {.name = "headgate_generations_ended_total",
+        .type = "counter",
+        .help =
+            "Answers that ended, by how: done, failed, cancelled on request, left by all viewers, "
+            "over max_time, or by a shutdown.",
+        .label = "reason",
+        .words = generation_end_names,
+        .end = GENERATION_END_COUNT,
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, ended)},
+    {.name = "headgate_generations_refused_total",
+        .type = "counter",
+        .help = "Requests that found no place: generations.max or per_caller.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, refused)},
+    {.name = "headgate_generation_viewers",
+        .type = "gauge",
+        .help = "Viewers of answers now.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, viewers)},
+    {.name = "headgate_generation_joins_total",
+        .type = "counter",
+        .help = "Viewers that came to an answer that another request had begun, or came back.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, joined)},
+    {.name = "headgate_generation_resumes_total",
+        .type = "counter",
+        .help = "Those of them that went on behind a token.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, resumed)},
+    {.name = "headgate_generation_log_readers",
+        .type = "gauge",
+        .help = "Answers of other gateways that are read from the log now.",
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, reading)},
+    {.name = "headgate_generation_log_hears",
+        .type = "gauge",
+        .help =
+            "1 while other gateways can cancel answers that are made here, and say that they are "
+            "read.",
+        .has = has_answers,
+        .pick = pick_hears},
+    {.name = "headgate_generation_log_records_total",
+        .type = "counter",
+        .help =
+            "Records for the log of answers, by what became of them: written; failed, no broker "
+            "took it in time; dropped, log.memory was full, or one before it of its answer is "
+            "missing.",
+        .label = "result",
+        .words = stream_log_result_names,
+        .end = STREAM_LOG_RESULT_COUNT,
+        .has = has_answers,
+        .pick = pick_logged},
+    {.name = "headgate_generation_log_reads_total",
+        .type = "counter",
+        .help = "Answers of other gateways that were looked for in the log, by how that ended.",
+        .label = "result",
+        .words = generation_read_names,
+        .end = GENERATION_READ_COUNT,
+        .has = has_answers,
+        .pick = pick_state,
+        .field = offsetof(struct generations_state, reads)},
+};
 
 /* Input or output tokens; field is an offset in struct answer_model. */
 static void
@@ -186,30 +198,7 @@ first_tokens(const struct server *server, struct buf *out)
 void
 admin_answers(const struct server *server, struct buf *out)
 {
-    by_state(server, out, "headgate_generations_started_total", "counter",
-        "Answers that were begun.", offsetof(struct generations_state, started));
-    by_state(server, out, "headgate_generations_active", "gauge",
-        "Answers under way, and requests whose body is arriving.",
-        offsetof(struct generations_state, running));
-    by_state(server, out, "headgate_generations_kept", "gauge",
-        "Answers that have ended and can still be read.", offsetof(struct generations_state, kept));
-    ends(server, out);
-    by_state(server, out, "headgate_generations_refused_total", "counter",
-        "Requests that found no place: generations.max or per_caller.",
-        offsetof(struct generations_state, refused));
-    by_state(server, out, "headgate_generation_viewers", "gauge", "Viewers of answers now.",
-        offsetof(struct generations_state, viewers));
-    by_state(server, out, "headgate_generation_joins_total", "counter",
-        "Viewers that came to an answer that another request had begun, or came back.",
-        offsetof(struct generations_state, joined));
-    by_state(server, out, "headgate_generation_resumes_total", "counter",
-        "Those of them that went on behind a token.", offsetof(struct generations_state, resumed));
-    by_state(server, out, "headgate_generation_log_readers", "gauge",
-        "Answers of other gateways that are read from the log now.",
-        offsetof(struct generations_state, reading));
-    log_hears(server, out);
-    log_records(server, out);
-    log_reads(server, out);
+    stream_families(server, families, sizeof families / sizeof *families, out);
     first_tokens(server, out);
     tokens(server, out, "headgate_input_tokens_total",
         "Tokens that upstreams read, as they say, by the configured name of the model.",

@@ -6,6 +6,7 @@
 #include "downloads.h"
 #include "log.h"
 #include "metrics.h"
+#include "stream_family.h"
 #include "stream_push.h"
 
 #include <dirent.h>
@@ -19,261 +20,232 @@ load(const atomic_uint_fast64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* One family with a sample for each stream and transport, summed over the shards. field is an
- * offset of an array by transport in struct stream_counters. */
-static void
-by_transport(const struct server *server, struct buf *out, const char *name, size_t field)
+#define FAMILIES(server, rows, out) stream_families(server, rows, sizeof rows / sizeof *(rows), out)
+
+/* ---- what subscribers got ---- */
+
+/* field: an offset in struct stream_counters, summed over the shards. */
+static uint64_t
+sum_at(const struct server *server, size_t stream, size_t field)
 {
-    struct buf labels;
-    buf_init(&labels);
-    for (size_t i = 0; i < server->n_streams; i++) {
-        for (int transport = 0; transport < TRANSPORT_COUNT; transport++) {
-            uint64_t sum = 0;
-            for (size_t shard = 0; shard < server->n_shards; shard++) {
-                const char *counters = (const char *)stream_counters(server->streams[i], shard);
-                sum += load(
-                    (const atomic_uint_fast64_t *)(const void *)(counters + field) + transport);
-            }
-            metrics_sample_u64(out, name,
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), "transport",
-                    transport_names[transport]),
-                sum);
-        }
+    uint64_t sum = 0;
+    for (size_t shard = 0; shard < server->n_shards; shard++) {
+        const char *counters = (const char *)stream_counters(server->streams[stream], shard);
+        sum += load((const atomic_uint_fast64_t *)(const void *)(counters + field));
     }
-    buf_fini(&labels);
+    return sum;
 }
 
-/* One family of what was compressed; field is an offset in struct coding_counters. */
-static void
-by_coding(
-    const struct server *server, struct buf *out, const char *name, const char *help, size_t field)
+/* field: of an array of counters there. */
+static uint64_t
+pick_sum(const struct server *server, size_t stream, size_t field, int word)
 {
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, name, "counter", help);
-    for (size_t i = 0; i < server->n_streams; i++) {
-        for (int coding = CODING_GZIP; coding < CODING_COUNT; coding++) {
-            uint64_t sum = 0;
-            for (size_t shard = 0; shard < server->n_shards; shard++) {
-                const char *counters =
-                    (const char *)&stream_counters(server->streams[i], shard)->coded[coding];
-                sum += load((const atomic_uint_fast64_t *)(const void *)(counters + field));
-            }
-            metrics_sample_u64(out, name,
-                metrics_stream_labels(
-                    &labels, stream_name(server->streams[i]), "coding", coding_names[coding]),
-                sum);
-        }
-    }
-    buf_fini(&labels);
+    return sum_at(server, stream, field + (size_t)word * sizeof(atomic_uint_fast64_t));
 }
 
-static void
-compression(const struct server *server, struct buf *out)
+/* field: an offset in struct coding_counters. */
+static uint64_t
+pick_coded(const struct server *server, size_t stream, size_t field, int coding)
 {
-    by_coding(server, out, "headgate_compressions_total",
-        "Pieces of records that were compressed, each for all subscribers of a thread that share "
-        "it.",
-        offsetof(struct coding_counters, pieces));
-    by_coding(server, out, "headgate_compression_bytes_in_total",
-        "Bytes of records before compression, those that were left as they are included.",
-        offsetof(struct coding_counters, from_bytes));
-    by_coding(server, out, "headgate_compression_bytes_out_total",
-        "Bytes that they became, made once however many they were sent to.",
-        offsetof(struct coding_counters, to_bytes));
-}
-
-static void
-drops_and_disconnects(const struct server *server, struct buf *out)
-{
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, "headgate_records_dropped_total", "counter",
-        "Records that subscribers or the whole stream did not get, by reason; each is told in a "
-        "gap.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        for (int reason = 0; reason < DROP_REASON_COUNT; reason++) {
-            metrics_sample_u64(out, "headgate_records_dropped_total",
-                metrics_stream_labels(
-                    &labels, stream_name(server->streams[i]), "reason", drop_reason_names[reason]),
-                stream_dropped(server->streams[i], (enum drop_reason)reason));
-        }
-    }
-    metrics_family(
-        out, "headgate_disconnects_total", "counter", "Subscriptions that ended, by reason.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        for (int reason = 0; reason < DISCONNECT_REASON_COUNT; reason++) {
-            uint64_t sum = 0;
-            for (size_t shard = 0; shard < server->n_shards; shard++) {
-                sum += load(&stream_counters(server->streams[i], shard)->disconnects[reason]);
-            }
-            metrics_sample_u64(out, "headgate_disconnects_total",
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), "reason",
-                    disconnect_reason_names[reason]),
-                sum);
-        }
-    }
-    buf_fini(&labels);
-}
-
-/* What one stream says of itself, picked by a function, as a family of one sample a stream. */
-static void
-by_stream(const struct server *server, struct buf *out, const char *name, const char *type,
-    const char *help, uint64_t (*pick)(struct stream *stream))
-{
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, name, type, help);
-    for (size_t i = 0; i < server->n_streams; i++) {
-        metrics_sample_u64(out, name,
-            metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
-            pick(server->streams[i]));
-    }
-    buf_fini(&labels);
+    size_t of_coding =
+        offsetof(struct stream_counters, coded) + (size_t)coding * sizeof(struct coding_counters);
+    return sum_at(server, stream, of_coding + field);
 }
 
 static uint64_t
-pick_records_in(struct stream *stream)
+pick_dropped(const struct server *server, size_t stream, size_t field, int reason)
 {
-    return stream_records_in(stream);
+    (void)field;
+    return stream_dropped(server->streams[stream], (enum drop_reason)reason);
 }
 
-static struct ring_state
-ring_of(struct stream *stream)
+#define BY_TRANSPORT                                                                               \
+    .label = "transport", .words = transport_names, .end = TRANSPORT_COUNT, .pick = pick_sum
+#define BY_CODING                                                                                  \
+    .label = "coding", .words = coding_names, .first = CODING_GZIP, .end = CODING_COUNT,           \
+    .pick = pick_coded
+
+static const struct stream_family sent[] = {
+    {.name = "headgate_records_out_total",
+        .type = "counter",
+        .help = "Records sent to subscribers.",
+        BY_TRANSPORT,
+        .field = offsetof(struct stream_counters, records_out)},
+    {.name = "headgate_bytes_out_total",
+        .type = "counter",
+        .help = "Bytes sent to subscribers.",
+        BY_TRANSPORT,
+        .field = offsetof(struct stream_counters, bytes_out)},
+    {.name = "headgate_subscribers",
+        .type = "gauge",
+        .help = "Subscribers now.",
+        BY_TRANSPORT,
+        .field = offsetof(struct stream_counters, subscribers)},
+    {.name = "headgate_compressions_total",
+        .type = "counter",
+        .help = "Pieces of records that were compressed, each for all subscribers of a thread that "
+                "share it.",
+        BY_CODING,
+        .field = offsetof(struct coding_counters, pieces)},
+    {.name = "headgate_compression_bytes_in_total",
+        .type = "counter",
+        .help = "Bytes of records before compression, those that were left as they are included.",
+        BY_CODING,
+        .field = offsetof(struct coding_counters, from_bytes)},
+    {.name = "headgate_compression_bytes_out_total",
+        .type = "counter",
+        .help = "Bytes that they became, made once however many they were sent to.",
+        BY_CODING,
+        .field = offsetof(struct coding_counters, to_bytes)},
+    {.name = "headgate_records_dropped_total",
+        .type = "counter",
+        .help = "Records that subscribers or the whole stream did not get, by reason; each is told "
+                "in a gap.",
+        .label = "reason",
+        .words = drop_reason_names,
+        .end = DROP_REASON_COUNT,
+        .pick = pick_dropped},
+    {.name = "headgate_disconnects_total",
+        .type = "counter",
+        .help = "Subscriptions that ended, by reason.",
+        .label = "reason",
+        .words = disconnect_reason_names,
+        .end = DISCONNECT_REASON_COUNT,
+        .pick = pick_sum,
+        .field = offsetof(struct stream_counters, disconnects)},
+};
+
+/* ---- sources ---- */
+
+static uint64_t
+pick_records_in(const struct server *server, size_t stream, size_t field, int word)
+{
+    (void)field;
+    (void)word;
+    return stream_records_in(server->streams[stream]);
+}
+
+/* field: an offset in struct ring_state. */
+static uint64_t
+pick_ring(const struct server *server, size_t stream, size_t field, int word)
 {
     struct ring_state state;
-    ring_state(stream_ring(stream), &state);
-    return state;
+    ring_state(stream_ring(server->streams[stream]), &state);
+    return stream_family_at(&state, field, word);
 }
 
 static uint64_t
-pick_ring_records(struct stream *stream)
+pick_paused(const struct server *server, size_t stream, size_t field, int word)
 {
-    return ring_of(stream).records;
+    struct ring_state state;
+    (void)field;
+    (void)word;
+    ring_state(stream_ring(server->streams[stream]), &state);
+    return state.held;
 }
 
 static uint64_t
-pick_ring_bytes(struct stream *stream)
-{
-    return ring_of(stream).bytes;
-}
-
-static uint64_t
-pick_paused(struct stream *stream)
-{
-    return ring_of(stream).held;
-}
-
-static uint64_t
-pick_up(struct stream *stream)
+pick_up(const struct server *server, size_t stream, size_t field, int word)
 {
     struct stream_health health;
-    stream_health(stream, &health);
+    (void)field;
+    (void)word;
+    stream_health(server->streams[stream], &health);
     return health.up;
 }
 
-static struct stream_sharing
-sharing_of(struct stream *stream)
+/* field: an offset in struct stream_sharing; 0 where there is no group. */
+static uint64_t
+pick_sharing(const struct server *server, size_t stream, size_t field, int word)
 {
     struct stream_sharing sharing;
-    stream_sharing(stream, &sharing);
-    return sharing;
+    stream_sharing(server->streams[stream], &sharing);
+    return stream_family_at(&sharing, field, word);
 }
 
+/* field: an offset in struct consumer_counts. */
 static uint64_t
-pick_rebalances(struct stream *stream)
+pick_consumers(const struct server *server, size_t stream, size_t field, int word)
 {
-    return sharing_of(stream).shares;
+    struct consumer_counts counts;
+    consumers_count(server->consumers, stream, &counts);
+    return stream_family_at(&counts, field, word);
 }
 
-static uint64_t
-pick_lanes(struct stream *stream)
-{
-    return sharing_of(stream).lanes;
-}
-
-static uint64_t
-pick_commits(struct stream *stream)
-{
-    return sharing_of(stream).commits;
-}
-
-static uint64_t
-pick_consumer_rebalances(struct stream *stream)
-{
-    return sharing_of(stream).consumer_shares;
-}
-
-static uint64_t
-pick_consumer_commits(struct stream *stream)
-{
-    return sharing_of(stream).consumer_commits;
-}
-
-/* One family of what consumers_count says; field is an offset in struct consumer_counts. */
-static void
-by_consumers(const struct server *server, struct buf *out, const char *name, const char *type,
-    const char *help, size_t field)
-{
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, name, type, help);
-    for (size_t i = 0; i < server->n_streams; i++) {
-        struct consumer_counts counts;
-        consumers_count(server->consumers, i, &counts);
-        const char *at = (const char *)&counts + field;
-        uint64_t value;
-        memcpy(&value, at, sizeof value);
-        metrics_sample_u64(out, name,
-            metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL), value);
-    }
-    buf_fini(&labels);
-}
-
-static void
-durable(const struct server *server, struct buf *out)
-{
-    by_consumers(server, out, "headgate_consumer_connections", "gauge",
-        "Connections of durable consumers.", offsetof(struct consumer_counts, connections));
-    by_consumers(server, out, "headgate_consumer_in_flight_records", "gauge",
-        "Records that were sent to durable consumers with ack=client and are not acked.",
-        offsetof(struct consumer_counts, in_flight));
-    by_consumers(server, out, "headgate_consumer_acks_total", "counter",
-        "Acks of durable consumers that were taken.", offsetof(struct consumer_counts, acks));
-    by_consumers(server, out, "headgate_consumer_acks_refused_total", "counter",
-        "Acks of records that were not in flight.", offsetof(struct consumer_counts, acks_refused));
-    by_stream(server, out, "headgate_consumer_commits_total", "counter",
-        "Commits of durable consumers' groups.", pick_consumer_commits);
-    by_stream(server, out, "headgate_consumer_rebalances_total", "counter",
-        "How often durable consumers' groups gave a connection partitions or took some.",
-        pick_consumer_rebalances);
-}
-
-/* What a consumer group as the source does; 0 where there is none. */
-static void
-sharing(const struct server *server, struct buf *out)
-{
-    by_stream(server, out, "headgate_source_rebalances_total", "counter",
-        "How often the source's consumer group gave it partitions or took some.", pick_rebalances);
-    by_stream(server, out, "headgate_source_lanes", "gauge",
-        "Partitions that the source's consumer group has given it.", pick_lanes);
-    by_stream(server, out, "headgate_source_commits_total", "counter",
-        "Commits of the source's consumer group.", pick_commits);
-}
+static const struct stream_family of_sources[] = {
+    {.name = "headgate_records_in_total",
+        .type = "counter",
+        .help = "Records that came from the source.",
+        .pick = pick_records_in},
+    {.name = "headgate_ring_records",
+        .type = "gauge",
+        .help = "Records in the ring.",
+        .pick = pick_ring,
+        .field = offsetof(struct ring_state, records)},
+    {.name = "headgate_ring_bytes",
+        .type = "gauge",
+        .help = "Bytes in the ring.",
+        .pick = pick_ring,
+        .field = offsetof(struct ring_state, bytes)},
+    {.name = "headgate_source_paused",
+        .type = "gauge",
+        .help = "1 while a pause subscriber holds the source back.",
+        .pick = pick_paused},
+    {.name = "headgate_source_up",
+        .type = "gauge",
+        .help = "1 while the source answers.",
+        .pick = pick_up},
+    {.name = "headgate_source_rebalances_total",
+        .type = "counter",
+        .help = "How often the source's consumer group gave it partitions or took some.",
+        .pick = pick_sharing,
+        .field = offsetof(struct stream_sharing, shares)},
+    {.name = "headgate_source_lanes",
+        .type = "gauge",
+        .help = "Partitions that the source's consumer group has given it.",
+        .pick = pick_sharing,
+        .field = offsetof(struct stream_sharing, lanes)},
+    {.name = "headgate_source_commits_total",
+        .type = "counter",
+        .help = "Commits of the source's consumer group.",
+        .pick = pick_sharing,
+        .field = offsetof(struct stream_sharing, commits)},
+    {.name = "headgate_consumer_connections",
+        .type = "gauge",
+        .help = "Connections of durable consumers.",
+        .pick = pick_consumers,
+        .field = offsetof(struct consumer_counts, connections)},
+    {.name = "headgate_consumer_in_flight_records",
+        .type = "gauge",
+        .help = "Records that were sent to durable consumers with ack=client and are not acked.",
+        .pick = pick_consumers,
+        .field = offsetof(struct consumer_counts, in_flight)},
+    {.name = "headgate_consumer_acks_total",
+        .type = "counter",
+        .help = "Acks of durable consumers that were taken.",
+        .pick = pick_consumers,
+        .field = offsetof(struct consumer_counts, acks)},
+    {.name = "headgate_consumer_acks_refused_total",
+        .type = "counter",
+        .help = "Acks of records that were not in flight.",
+        .pick = pick_consumers,
+        .field = offsetof(struct consumer_counts, acks_refused)},
+    {.name = "headgate_consumer_commits_total",
+        .type = "counter",
+        .help = "Commits of durable consumers' groups.",
+        .pick = pick_sharing,
+        .field = offsetof(struct stream_sharing, consumer_commits)},
+    {.name = "headgate_consumer_rebalances_total",
+        .type = "counter",
+        .help = "How often durable consumers' groups gave a connection partitions or took some.",
+        .pick = pick_sharing,
+        .field = offsetof(struct stream_sharing, consumer_shares)},
+};
 
 static void
 sources(const struct server *server, struct buf *out)
 {
-    by_stream(server, out, "headgate_records_in_total", "counter",
-        "Records that came from the source.", pick_records_in);
-    by_stream(
-        server, out, "headgate_ring_records", "gauge", "Records in the ring.", pick_ring_records);
-    by_stream(server, out, "headgate_ring_bytes", "gauge", "Bytes in the ring.", pick_ring_bytes);
-    by_stream(server, out, "headgate_source_paused", "gauge",
-        "1 while a pause subscriber holds the source back.", pick_paused);
-    by_stream(server, out, "headgate_source_up", "gauge", "1 while the source answers.", pick_up);
-    sharing(server, out);
-    durable(server, out);
+    FAMILIES(server, of_sources, out);
     metrics_family(out, "headgate_kafka_lag_records", "gauge",
         "Records of the partition that the gateway has not read yet.");
     for (size_t i = 0; i < server->n_streams; i++) {
@@ -300,98 +272,124 @@ sources(const struct server *server, struct buf *out)
     buf_fini(&labels);
 }
 
-/* Of the streams that are tables. */
-static void
-of_tables(const struct server *server, struct buf *out, const char *name, const char *type,
-    const char *help, uint64_t (*pick)(const struct table_state *state))
+/* ---- posts and tables ---- */
+
+static bool
+takes_posts(struct stream *stream)
 {
-    struct buf labels;
-    bool any = false;
-    buf_init(&labels);
-    for (size_t i = 0; i < server->n_streams; i++) {
-        struct table *table = stream_table(server->streams[i]);
-        if (table == NULL) {
-            continue;
-        }
-        if (!any) {
-            metrics_family(out, name, type, help);
-            any = true;
-        }
-        struct table_state state;
-        table_state(table, &state);
-        metrics_sample_u64(out, name,
-            metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
-            pick(&state));
-    }
-    buf_fini(&labels);
+    return stream_push_queue(stream) != NULL;
 }
 
-/* A function that picks a member. */
-#define PICK(member)                                                                               \
-    static uint64_t pick_table_##member(const struct table_state *state)                           \
-    {                                                                                              \
-        return state->member;                                                                      \
-    }
-PICK(keys)
-PICK(bytes)
-PICK(history_bytes)
-PICK(snapshots)
-PICK(evicted)
-PICK(keyless)
-PICK(cut)
-PICK(given_up)
-#undef PICK
-
-static void
-tables(const struct server *server, struct buf *out)
+static uint64_t
+pick_pushed(const struct server *server, size_t stream, size_t field, int word)
 {
-    of_tables(server, out, "headgate_table_keys", "gauge", "Keys in the table.", pick_table_keys);
-    of_tables(server, out, "headgate_table_bytes", "gauge",
-        "Bytes of the newest records of its keys.", pick_table_bytes);
-    of_tables(server, out, "headgate_table_history_bytes", "gauge",
-        "Bytes of what was replaced or removed and is kept for snapshots.",
-        pick_table_history_bytes);
-    of_tables(server, out, "headgate_table_snapshots", "gauge", "Snapshots that are being sent.",
-        pick_table_snapshots);
-    of_tables(server, out, "headgate_table_evicted_keys_total", "counter",
-        "Keys that were left out at the bounds of the table.", pick_table_evicted);
-    of_tables(server, out, "headgate_table_keyless_records_total", "counter",
-        "Records without a key: changes that no snapshot has.", pick_table_keyless);
-    of_tables(server, out, "headgate_table_snapshots_cut_total", "counter",
-        "Snapshots that were given up at the bound of the history.", pick_table_cut);
-    of_tables(server, out, "headgate_table_given_up", "gauge",
-        "1 once the table went beyond its bounds and was given up.", pick_table_given_up);
+    (void)field;
+    (void)word;
+    return push_queue_pushed(stream_push_queue(server->streams[stream]));
 }
 
-/* Of the streams that take posts. */
-static void
-posts(const struct server *server, struct buf *out)
+static uint64_t
+pick_rejects(const struct server *server, size_t stream, size_t field, int why)
 {
-    struct buf labels;
-    buf_init(&labels);
-    metrics_family(out, "headgate_pushed_records_total", "counter",
-        "Records that clients posted and that are in the stream, or acknowledged by its broker.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        const struct push_queue *queue = stream_push_queue(server->streams[i]);
-        if (queue != NULL) {
-            metrics_sample_u64(out, "headgate_pushed_records_total",
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
-                push_queue_pushed(queue));
-        }
-    }
-    metrics_family(
-        out, "headgate_push_rejects_total", "counter", "Posts that were refused, by reason.");
-    for (size_t i = 0; i < server->n_streams; i++) {
-        const struct push_queue *queue = stream_push_queue(server->streams[i]);
-        for (int why = 0; queue != NULL && why < PUSH_REJECT_COUNT; why++) {
-            metrics_sample_u64(out, "headgate_push_rejects_total",
-                metrics_stream_labels(
-                    &labels, stream_name(server->streams[i]), "reason", push_reject_names[why]),
-                push_queue_rejects(queue, (enum push_reject)why));
-        }
-    }
-    buf_fini(&labels);
+    (void)field;
+    return push_queue_rejects(stream_push_queue(server->streams[stream]), (enum push_reject)why);
 }
+
+static const struct stream_family posts[] = {
+    {.name = "headgate_pushed_records_total",
+        .type = "counter",
+        .help = "Records that clients posted and that are in the stream, or acknowledged by its "
+                "broker.",
+        .has = takes_posts,
+        .pick = pick_pushed},
+    {.name = "headgate_push_rejects_total",
+        .type = "counter",
+        .help = "Posts that were refused, by reason.",
+        .label = "reason",
+        .words = push_reject_names,
+        .end = PUSH_REJECT_COUNT,
+        .has = takes_posts,
+        .pick = pick_rejects},
+};
+
+static bool
+is_table(struct stream *stream)
+{
+    return stream_table(stream) != NULL;
+}
+
+/* field: an offset in struct table_state. */
+static uint64_t
+pick_table(const struct server *server, size_t stream, size_t field, int word)
+{
+    struct table_state state;
+    table_state(stream_table(server->streams[stream]), &state);
+    return stream_family_at(&state, field, word);
+}
+
+static uint64_t
+pick_given_up(const struct server *server, size_t stream, size_t field, int word)
+{
+    struct table_state state;
+    (void)field;
+    (void)word;
+    table_state(stream_table(server->streams[stream]), &state);
+    return state.given_up;
+}
+
+#define OF_TABLES .has = is_table, .if_any = true
+
+static const struct stream_family tables[] = {
+    {.name = "headgate_table_keys",
+        .type = "gauge",
+        .help = "Keys in the table.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, keys)},
+    {.name = "headgate_table_bytes",
+        .type = "gauge",
+        .help = "Bytes of the newest records of its keys.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, bytes)},
+    {.name = "headgate_table_history_bytes",
+        .type = "gauge",
+        .help = "Bytes of what was replaced or removed and is kept for snapshots.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, history_bytes)},
+    {.name = "headgate_table_snapshots",
+        .type = "gauge",
+        .help = "Snapshots that are being sent.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, snapshots)},
+    {.name = "headgate_table_evicted_keys_total",
+        .type = "counter",
+        .help = "Keys that were left out at the bounds of the table.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, evicted)},
+    {.name = "headgate_table_keyless_records_total",
+        .type = "counter",
+        .help = "Records without a key: changes that no snapshot has.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, keyless)},
+    {.name = "headgate_table_snapshots_cut_total",
+        .type = "counter",
+        .help = "Snapshots that were given up at the bound of the history.",
+        OF_TABLES,
+        .pick = pick_table,
+        .field = offsetof(struct table_state, cut)},
+    {.name = "headgate_table_given_up",
+        .type = "gauge",
+        .help = "1 once the table went beyond its bounds and was given up.",
+        OF_TABLES,
+        .pick = pick_given_up},
+};
+
+/* ---- all ---- */
 
 static void
 delivery(const struct server *server, struct buf *out)
@@ -511,20 +509,10 @@ process(const struct server *server, struct buf *out)
 void
 admin_metrics(const struct server *server, struct buf *out)
 {
-    metrics_family(out, "headgate_records_out_total", "counter", "Records sent to subscribers.");
-    by_transport(
-        server, out, "headgate_records_out_total", offsetof(struct stream_counters, records_out));
-    metrics_family(out, "headgate_bytes_out_total", "counter", "Bytes sent to subscribers.");
-    by_transport(
-        server, out, "headgate_bytes_out_total", offsetof(struct stream_counters, bytes_out));
-    metrics_family(out, "headgate_subscribers", "gauge", "Subscribers now.");
-    by_transport(
-        server, out, "headgate_subscribers", offsetof(struct stream_counters, subscribers));
-    compression(server, out);
-    drops_and_disconnects(server, out);
+    FAMILIES(server, sent, out);
     sources(server, out);
-    posts(server, out);
-    tables(server, out);
+    FAMILIES(server, posts, out);
+    FAMILIES(server, tables, out);
     delivery(server, out);
     downloads(server, out);
     admin_answers(server, out);

@@ -7,6 +7,7 @@
 #include "lanes.h"
 #include "log.h"
 #include "mem.h"
+#include "place.h"
 #include "private.h"
 #include "session_internal.h"
 #include "shard.h"
@@ -57,21 +58,6 @@ catchup_can(const struct outlet *home)
            !stream_is_shared(home->stream) && shard_catchups(home->shard)->budget.most > 0;
 }
 
-static bool
-same_bytes(const void *a, const void *b, size_t len)
-{
-    return len == 0 || (a != NULL && b != NULL && memcmp(a, b, len) == 0);
-}
-
-static bool
-same_place(const struct place *a, const struct place *b)
-{
-    return a->kind == b->kind && a->time_ms == b->time_ms && a->n_lanes == b->n_lanes &&
-           same_bytes(a->lanes, b->lanes, a->n_lanes * sizeof *a->lanes) &&
-           (a->cursor == NULL) == (b->cursor == NULL) && a->cursor_len == b->cursor_len &&
-           same_bytes(a->cursor, b->cursor, a->cursor_len);
-}
-
 /* It would hold up those who share its reader: by its own wish, or it has done so. */
 static bool
 is_alone(const struct session *session)
@@ -79,37 +65,10 @@ is_alone(const struct session *session)
     return session->alone || session->max_rate != 0;
 }
 
-/* Both are tokens of the same lanes. */
-static bool
-same_lanes(const struct place *a, const struct place *b)
-{
-    if (a->kind != PLACE_TOKEN || b->kind != PLACE_TOKEN || a->n_lanes != b->n_lanes ||
-        a->cursor != NULL || b->cursor != NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < a->n_lanes; i++) {
-        const struct token_lane *x = &a->lanes[i], *y = &b->lanes[i];
-        if (x->group != y->group || x->partition != y->partition) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Both are tokens of the same lanes, and not far apart. */
 static bool
 close_by(const struct place *a, const struct place *b)
 {
-    uint64_t apart = 0;
-    if (!same_lanes(a, b)) {
-        return false;
-    }
-    for (size_t i = 0; i < a->n_lanes; i++) {
-        const struct token_lane *x = &a->lanes[i], *y = &b->lanes[i];
-        uint64_t far = x->next > y->next ? x->next - y->next : y->next - x->next;
-        apart = far > TOGETHER_RECORDS ? UINT64_MAX / 2 : apart + far;
-    }
-    return apart <= TOGETHER_RECORDS;
+    return place_apart(a, b) <= TOGETHER_RECORDS;
 }
 
 /* It came before its stream's source had ever been up. */
@@ -125,7 +84,7 @@ can_share(const struct session *session, const struct session *first)
 {
     return session->home == first->home && !waits_for_source(session) && !is_alone(session) &&
            !is_alone(first) &&
-           (same_place(&session->from, &first->from) || close_by(&session->from, &first->from));
+           (place_same(&session->from, &first->from) || close_by(&session->from, &first->from));
 }
 
 /* ---- readers ---- */
@@ -144,8 +103,8 @@ takes_lines(const struct session *session)
 static bool
 same_needs(const struct session *a, const struct session *b)
 {
-    return same_place(&a->from, &b->from) && takes_lines(a) == takes_lines(b) &&
-           (!takes_lines(a) || same_place(&a->to, &b->to)) &&
+    return place_same(&a->from, &b->from) && takes_lines(a) == takes_lines(b) &&
+           (!takes_lines(a) || place_same(&a->to, &b->to)) &&
            filter_same(a->feed->format.filter, b->feed->format.filter);
 }
 
@@ -367,7 +326,7 @@ static bool
 comes_to(const struct reach *reach, const struct place *from)
 {
     uint64_t far = 0;
-    if (!same_lanes(&reach->tail, from) || !same_lanes(&reach->head, from)) {
+    if (!place_same_lanes(&reach->tail, from) || !place_same_lanes(&reach->head, from)) {
         return false;
     }
     for (size_t i = 0; i < from->n_lanes; i++) {
@@ -478,7 +437,7 @@ catchup_would_wait(const struct outlet *home, const struct place *from)
     TAILQ_FOREACH(session, &catchups->waiting, wait_link)
     {
         if (session->home == home && !is_alone(session) &&
-            (same_place(&session->from, from) || close_by(&session->from, from))) {
+            (place_same(&session->from, from) || close_by(&session->from, from))) {
             return false; /* they share one */
         }
         taken++;

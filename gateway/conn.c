@@ -81,6 +81,7 @@ conn_want_write(struct conn *conn)
 {
     if (!conn->dead) {
         lws_callback_on_writable(conn->wsi);
+        shard_owe_service(conn->shard);
     }
 }
 
@@ -90,6 +91,7 @@ conn_kill(struct conn *conn)
     if (!conn->dead) {
         conn->dead = true;
         lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+        shard_owe_kill(conn->shard);
     }
 }
 

@@ -36,6 +36,7 @@ set_blocked(struct conn *conn, bool blocked)
     if (conn->body->blocked != blocked) {
         conn->body->blocked = blocked;
         lws_rx_flow_control(conn->wsi, !blocked);
+        shard_owe_service(conn->shard); /* what came meanwhile is no news any more */
     }
     set_deadline(conn);
 }

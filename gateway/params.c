@@ -1,9 +1,8 @@
 /* params: what a subscriber asks for. Any thread: no state. Whether the stream allows it is not
- * decided here. Client text goes into errors only through struct shown, so that no byte of it can
- * break what carries the error. */
+ * decided here. Client text goes into errors only through client_text_show. */
 #include "params.h"
 
-#include "clock.h"
+#include "client_text.h"
 #include "mem.h"
 
 #include <stdlib.h>
@@ -14,180 +13,12 @@
 #define MAX_RATE 1000000
 #define NAME_MAX_LEN 16 /* of a known name; longer ones are far from all of them */
 
-/* Client text made safe to repeat: printable ASCII, cut. */
-struct shown {
-    char text[48];
-};
-
-static struct shown
-show(const char *text)
-{
-    struct shown shown;
-    size_t len = 0;
-    while (text[len] != '\0' && len + 4 < sizeof shown.text) {
-        char c = text[len];
-        shown.text[len++] = (char)(c >= 0x20 && c < 0x7f && c != '"' ? c : '?');
-    }
-    const char *end = text[len] == '\0' ? "" : "...";
-    memcpy(shown.text + len, end, strlen(end) + 1);
-    return shown;
-}
-
 static int
 refuse(struct err *err, const char *name, const char *want, const char *value)
 {
-    err_set(err, ERR_INVALID, "%s: must be %s, not \"%s\"", name, want, show(value).text);
+    err_set(
+        err, ERR_INVALID, "%s: must be %s, not \"%s\"", name, want, client_text_show(value).text);
     return -1;
-}
-
-/* Plain decimal digits at *at, moved on; false when there are none or they overflow. */
-static bool
-take_number(const char **at, uint64_t *value)
-{
-    const char *start = *at;
-    uint64_t sum = 0;
-    for (; **at >= '0' && **at <= '9'; (*at)++) {
-        unsigned digit = (unsigned)(**at - '0');
-        if (sum > (UINT64_MAX - digit) / 10) {
-            return false;
-        }
-        sum = sum * 10 + digit;
-    }
-    *value = sum;
-    return *at != start;
-}
-
-static bool
-number_within(const char *text, uint64_t least, uint64_t most, uint64_t *value)
-{
-    uint64_t got;
-    if (!take_number(&text, &got) || *text != '\0' || got < least || got > most) {
-        return false;
-    }
-    *value = got;
-    return true;
-}
-
-int
-params_parse_duration_ms(const char *text, uint64_t *ms)
-{
-    static const struct {
-        const char *unit;
-        uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    uint64_t value;
-    if (!take_number(&text, &value)) {
-        return -1;
-    }
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(text, units[i].unit) == 0) {
-            if (value > (uint64_t)INT64_MAX / units[i].ms) {
-                return -1;
-            }
-            *ms = value * units[i].ms;
-            return 0;
-        }
-    }
-    return -1;
-}
-
-static int
-parse_ago(struct place *place, const char *text, int64_t now_ms, struct err *err)
-{
-    uint64_t ago;
-    if (params_parse_duration_ms(text + 1, &ago) != 0) {
-        err_set(
-            err, ERR_INVALID, "\"%s\" is not a duration before now such as -10m", show(text).text);
-        return -1;
-    }
-    /* Before 1970 is before every record. */
-    int64_t time_ms = now_ms < 0 || ago > (uint64_t)now_ms ? 0 : now_ms - (int64_t)ago;
-    *place = (struct place){.kind = PLACE_TIME, .time_ms = time_ms};
-    return 0;
-}
-
-/* In a query '+' means a space, and people write the '+' of an offset as it is: take it back. */
-static int
-parse_time(struct place *place, const char *text, struct err *err)
-{
-    char copy[64];
-    size_t len = strlen(text);
-    int64_t time_ms;
-    if (len < sizeof copy) {
-        memcpy(copy, text, len + 1);
-        if (len > 6 && copy[len - 6] == ' ') {
-            copy[len - 6] = '+';
-        }
-        if (clock_parse_rfc3339(copy, &time_ms) == 0) {
-            *place = (struct place){.kind = PLACE_TIME, .time_ms = time_ms};
-            return 0;
-        }
-    }
-    err_set(err, ERR_INVALID, "\"%s\" is not an RFC 3339 time such as 2026-01-31T12:00:00Z",
-        show(text).text);
-    return -1;
-}
-
-int
-place_of_token(struct place *place, const char *text, size_t len, const struct token_keys *keys,
-    struct err *err)
-{
-    struct token token;
-    if (token_decode(text, len, keys, &token, err) != 0) {
-        return -1;
-    }
-    *place = (struct place){.kind = PLACE_TOKEN,
-        .lanes = token.lanes,
-        .n_lanes = token.n_lanes,
-        .cursor = token.cursor,
-        .cursor_len = token.cursor_len};
-    return 0;
-}
-
-void
-place_add_token(struct buf *out, const struct place *place, const struct token_keys *keys)
-{
-    if (place->cursor != NULL) {
-        token_encode_cursor(out, place->cursor, place->cursor_len, keys);
-    } else {
-        token_encode(out, place->lanes, place->n_lanes, keys);
-    }
-}
-
-/* The first character tells the forms apart: a token's first byte makes it start with A to D. */
-int
-params_parse_place(struct place *place, const char *text, int64_t now_ms,
-    const struct token_keys *keys, struct err *err)
-{
-    if (strcmp(text, "latest") == 0) {
-        *place = (struct place){.kind = PLACE_LATEST};
-        return 0;
-    }
-    if (strcmp(text, "earliest") == 0) {
-        *place = (struct place){.kind = PLACE_EARLIEST};
-        return 0;
-    }
-    if (text[0] == '-') {
-        return parse_ago(place, text, now_ms, err);
-    }
-    if (text[0] >= '0' && text[0] <= '9') {
-        return parse_time(place, text, err);
-    }
-    if (text[0] < 'A' || text[0] > 'D') {
-        err_set(err, ERR_INVALID,
-            "\"%s\" is not latest, earliest, a duration such as -10m, an RFC 3339 time or a resume "
-            "token",
-            show(text).text);
-        return -1;
-    }
-    return place_of_token(place, text, strlen(text), keys, err);
-}
-
-static void
-place_fini(struct place *place)
-{
-    free(place->lanes);
-    *place = (struct place){.kind = PLACE_NONE};
 }
 
 struct context {
@@ -201,7 +32,7 @@ set_place(struct place *place, const char *name, const char *text, const struct 
 {
     struct err inner = {.code = ERR_NONE};
     struct place got;
-    if (params_parse_place(&got, text, context->scope->now_ms, context->scope->keys, &inner) != 0) {
+    if (place_parse(&got, text, context->scope->now_ms, context->scope->keys, &inner) != 0) {
         err_set(context->err, inner.code, "%s: %s", name, inner.text);
         return -1;
     }
@@ -228,7 +59,7 @@ set_to(struct params *params, const char *value, const struct context *context)
 static int
 set_limit(struct params *params, const char *value, const struct context *context)
 {
-    if (!number_within(value, 1, MAX_LIMIT, &params->limit)) {
+    if (!client_text_number(value, 1, MAX_LIMIT, &params->limit)) {
         return refuse(context->err, "limit", "a number from 1 to 9007199254740992", value);
     }
     params->has_limit = true;
@@ -310,7 +141,7 @@ set_slow(struct params *params, const char *value, const struct context *context
 static int
 set_queue(struct params *params, const char *value, const struct context *context)
 {
-    return number_within(value, 1, MAX_QUEUE, &params->queue_records)
+    return client_text_number(value, 1, MAX_QUEUE, &params->queue_records)
                ? 0
                : refuse(context->err, "queue", "a number of records from 1 to 1000000", value);
 }
@@ -318,7 +149,7 @@ set_queue(struct params *params, const char *value, const struct context *contex
 static int
 set_max_rate(struct params *params, const char *value, const struct context *context)
 {
-    return number_within(value, 1, MAX_RATE, &params->max_rate)
+    return client_text_number(value, 1, MAX_RATE, &params->max_rate)
                ? 0
                : refuse(context->err, "max_rate", "records a second from 1 to 1000000", value);
 }
@@ -328,7 +159,7 @@ set_heartbeat(struct params *params, const char *value, const struct context *co
 {
     uint64_t ms = 0;
     if (strcmp(value, "off") != 0 &&
-        (params_parse_duration_ms(value, &ms) != 0 || ms < 1000 || ms > 3600000)) {
+        (client_text_duration_ms(value, &ms) != 0 || ms < 1000 || ms > 3600000)) {
         return refuse(context->err, "heartbeat", "off or a duration from 1s to 1h", value);
     }
     params->heartbeat_ms = ms;
@@ -437,7 +268,7 @@ refuse_unknown(const char *name, const struct own_names *own, struct err *err)
 {
     const char *nearest = known[0].name;
     size_t best = SIZE_MAX;
-    struct shown shown = show(name);
+    struct shown shown = client_text_show(name);
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
         size_t got = distance(shown.text, known[i].name);
         if (known[i].set != NULL && got < best) {
@@ -534,7 +365,8 @@ parse_pair(struct params *params, struct slice pair, uint32_t *seen, const struc
     name[name_len] = '\0';
     ptrdiff_t value_len = http_percent_decode(raw_value, value, true);
     if (value_len < 0) {
-        err_set(context->err, ERR_INVALID, "%s: broken percent-encoding", show(name).text);
+        err_set(
+            context->err, ERR_INVALID, "%s: broken percent-encoding", client_text_show(name).text);
         return -1;
     }
     value[value_len] = '\0';

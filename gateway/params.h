@@ -9,29 +9,11 @@
 #include "err.h"
 #include "filter.h"
 #include "http.h"
+#include "place.h"
 #include "record.h"
-#include "token.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum place_kind { PLACE_NONE, PLACE_LATEST, PLACE_EARLIEST, PLACE_TIME, PLACE_TOKEN };
-
-struct place {
-    enum place_kind kind;
-    int64_t time_ms;          /* PLACE_TIME: Unix milliseconds ("-10m" is resolved against now) */
-    struct token_lane *lanes; /* PLACE_TOKEN: as in struct token. Owned: free() is all it takes */
-    size_t n_lanes;
-    const uint8_t *cursor; /* NULL: lanes */
-    size_t cursor_len;
-};
-
-/* place_of_token: the place that text says; keys as of token_decode. Errors -1 and err. */
-int place_of_token(struct place *place, const char *text, size_t len, const struct token_keys *keys,
-    struct err *err);
-
-/* place_add_token: append the token of place, which is a PLACE_TOKEN. */
-void place_add_token(struct buf *out, const struct place *place, const struct token_keys *keys);
 
 /* A parameter of the stream's own: of a file's replay, of a query. */
 struct own_param {
@@ -96,12 +78,5 @@ int params_add_own(struct params *params, const char *name, const char *value, s
 bool params_is_known(const char *name);
 
 void params_fini(struct params *params);
-
-/* params_parse_place: "latest", "earliest", "-10m", RFC 3339, or a token. */
-int params_parse_place(struct place *place, const char *text, int64_t now_ms,
-    const struct token_keys *keys, struct err *err);
-
-/* params_parse_duration_ms: "250ms", "15s", "10m", "2h"; 0 or -1. */
-int params_parse_duration_ms(const char *text, uint64_t *ms);
 
 #endif

@@ -1,4 +1,4 @@
-/* session_internal: what session.c, session_policy.c and session_input.c share. Thread shard. */
+/* session_internal: what the files of a session (session*.c) share. Thread shard. */
 #ifndef HEADGATE_SESSION_INTERNAL_H
 #define HEADGATE_SESSION_INTERNAL_H
 

@@ -1,14 +1,12 @@
 /* shard: a service thread around one libwebsockets context. libwebsockets gives the event loop, raw
- * sockets, TLS and timers; this file and conn.c are all that calls it. */
-#include "shard.h"
+ * sockets, TLS and timers; this file, shard_accept.c and conn.c are all that calls it. */
+#include "shard_internal.h"
 
 #include "catchup.h"
 #include "clock.h"
 #include "coding.h"
-#include "feed.h"
 #include "generations.h"
 #include "listener.h"
-#include "log.h"
 #include "lws_log.h"
 #include "mem.h"
 #include "private.h"
@@ -16,77 +14,24 @@
 #include "push_serve.h"
 
 #include <assert.h>
-#include <libwebsockets.h>
-#include <openssl/ssl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-#define TICK_US (250 * LWS_US_PER_MS)
+#define TICK_NS INT64_C(250000000)
 /* The grain of max_rate. */
-#define PACE_US (5 * LWS_US_PER_MS)
-/* Connections accepted in one go before others get a turn. */
-#define ACCEPT_BUDGET 64
-/* With clients waiting that can be neither accepted nor refused the listening socket stays
- * readable: without a rest poll(2) would spin. Subscribers are served in between. */
-#define STARVED_REST_NS 5000000
+#define PACE_NS INT64_C(5000000)
+/* LWS_TO_KILL_ASYNC is a time-out of a microsecond. */
+#define KILL_NS 2000
 /* Descriptors of a context that are not connections: its wake pipe, listeners, a spare. */
 #define OWN_DESCRIPTORS 32
-
-TAILQ_HEAD(conn_list, conn);
-
-struct port {
-    struct lws_vhost *vhost;
-    struct lws *wsi; /* the listening socket; NULL once closed */
-    int fd;
-    bool tls;
-};
-
-struct shard {
-    const struct config *config;
-    size_t index;
-    char name[16];
-    struct handler handler;
-    struct outlet *outlets;
-    size_t n_outlets;
-    struct privates *privates; /* NULL on the admin's shard */
-    struct catchups *catchups; /* NULL where nothing is caught up */
-    struct push_home *pushes;  /* posts with news */
-    struct coder *coder;
-    struct lws_log *lws_log;
-    struct lws_context *context;
-    struct lws_vhost *vhost; /* clear text */
-    SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
-    lws_sorted_usec_list_t tick;
-    struct port *ports;
-    size_t n_ports;
-    struct conn_list conns;
-    struct session_list paced;
-    uint64_t n_filters; /* filtered feeds of all outlets */
-    lws_sorted_usec_list_t pace;
-    uint64_t max_connections;
-    int spare;
-    uint64_t refused_local;
-    int64_t now_ms;
-    bool draining;
-    pthread_t thread;
-    bool running, halted;
-    atomic_bool wake_pending, drain_asked, stop_asked;
-    atomic_uint_fast64_t connections, refused;
-    atomic_int_fast64_t alive_ns;
-};
 
 /* A raw socket's user pointer is its conn, a listening one's is its port: told apart by callback.
  */
 static int on_event(
     struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
-static const struct lws_protocols protocols[] = {
+const struct lws_protocols shard_protocols[] = {
     {.name = "headgate", .callback = on_event, .rx_buffer_size = 16384, .tx_packet_size = 65536},
     {.name = NULL},
 };
@@ -97,74 +42,13 @@ update_now(struct shard *shard)
     shard->now_ms = clock_mono_ns() / 1000000;
 }
 
-/* ---- accepting ---- */
-
-#define FULL_BODY                                                                                  \
-    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"                  \
-    "\"detail\":\"the connection limit is reached\"}\n"
-
-static void
-refuse_full(struct shard *shard, const struct port *port, int fd)
-{
-    if (!port->tls) {
-        char answer[512];
-        int len = snprintf(answer, sizeof answer,
-            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
-            "Content-Length: %zu\r\nRetry-After: 5\r\nConnection: close\r\n\r\n%s",
-            sizeof FULL_BODY - 1, FULL_BODY);
-        /* A request that is left unread would make close() send a reset, which may overtake it. */
-        char unread[4096];
-        for (int i = 0; i < 8 && recv(fd, unread, sizeof unread, MSG_DONTWAIT) > 0; i++) {
-        }
-        ssize_t ignored = send(fd, answer, (size_t)len, MSG_NOSIGNAL);
-        (void)ignored;
-        shutdown(fd, SHUT_WR);
-    }
-    close(fd);
-    shard->refused_local++;
-}
-
-static void
-adopt(struct shard *shard, const struct port *port, int fd)
-{
-    lws_adoption_type type = port->tls ? LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL : LWS_ADOPT_SOCKET;
-    lws_sock_file_fd_type descriptor = {.sockfd = fd};
-    struct lws *wsi =
-        lws_adopt_descriptor_vhost(port->vhost, type, descriptor, protocols[0].name, NULL);
-    if (wsi != NULL) {
-        lws_set_opaque_user_data(wsi, conn_new(shard, wsi, fd, port->tls));
-        atomic_fetch_add_explicit(&shard->connections, 1, memory_order_relaxed);
-    }
-}
-
-static void
-accept_some(struct shard *shard, const struct port *port)
-{
-    for (int i = 0; i < ACCEPT_BUDGET; i++) {
-        int fd = listener_accept(
-            port->fd, shard->config->send_buffer_bytes, &shard->spare, &shard->refused_local);
-        if (fd == LISTENER_STARVED) {
-            nanosleep(&(struct timespec){.tv_nsec = STARVED_REST_NS}, NULL);
-        }
-        if (fd < 0) {
-            break;
-        }
-        if (atomic_load_explicit(&shard->connections, memory_order_relaxed) >=
-            shard->max_connections) {
-            refuse_full(shard, port, fd);
-        } else {
-            adopt(shard, port, fd);
-        }
-    }
-    atomic_store_explicit(&shard->refused, shard->refused_local, memory_order_relaxed);
-}
-
 /* ---- events ---- */
 
 static void
 drain(struct shard *shard)
 {
     shard->draining = true;
+    shard_owe_kill(shard);
     for (size_t i = 0; i < shard->n_ports; i++) {
         if (shard->ports[i].wsi != NULL) {
             lws_set_timeout(shard->ports[i].wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
@@ -193,7 +77,7 @@ drain(struct shard *shard)
 static void
 serve_wake(struct shard *shard)
 {
-    if (atomic_exchange(&shard->wake_pending, false)) {
+    if (sleeper_take_call(&shard->sleeper)) {
         bool more = false;
         for (size_t i = 0; i < shard->n_outlets; i++) {
             more |= outlet_wake(&shard->outlets[i]);
@@ -231,10 +115,9 @@ settle(struct shard *shard, int result)
 }
 
 static void
-on_tick(lws_sorted_usec_list_t *tick)
+tick(struct shard *shard)
 {
-    struct shard *shard = lws_container_of(tick, struct shard, tick);
-    update_now(shard);
+    shard->tick_at_ns = clock_mono_ns() + TICK_NS;
     atomic_store_explicit(&shard->alive_ns, clock_mono_ns(), memory_order_relaxed);
     struct conn *conn, *next;
     for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
@@ -242,7 +125,22 @@ on_tick(lws_sorted_usec_list_t *tick)
         conn_tick(conn, shard->now_ms);
     }
     (void)settle(shard, 0);
-    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, TICK_US);
+    shard_owe_service(shard); /* of time-outs of its own */
+}
+
+static void
+pace(struct shard *shard)
+{
+    shard->pace_at_ns = INT64_MAX;
+    struct session *session, *next;
+    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
+        next = TAILQ_NEXT(session, pace_link);
+        session_pump(session);
+    }
+    (void)settle(shard, 0);
+    if (!TAILQ_EMPTY(&shard->paced)) {
+        shard->pace_at_ns = clock_mono_ns() + PACE_NS;
+    }
 }
 
 static int
@@ -269,16 +167,6 @@ on_raw_event(
     return settle(shard, 0);
 }
 
-static void
-on_listener_closed(struct shard *shard, const struct lws *wsi)
-{
-    for (size_t i = 0; i < shard->n_ports; i++) {
-        if (shard->ports[i].wsi == wsi) {
-            shard->ports[i].wsi = NULL;
-        }
-    }
-}
-
 static int
 on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
@@ -293,19 +181,15 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     case LWS_CALLBACK_RAW_RX:
     case LWS_CALLBACK_RAW_WRITEABLE:
     case LWS_CALLBACK_RAW_CLOSE:
+        shard_owe_service(shard); /* there may be more than it has taken */
         return on_raw_event(shard, lws_get_opaque_user_data(wsi), reason, in, len);
     case LWS_CALLBACK_RAW_RX_FILE:
+        shard_owe_service(shard);
         update_now(shard);
-        accept_some(shard, lws_get_opaque_user_data(wsi));
+        shard_accept(shard, lws_get_opaque_user_data(wsi));
         return 0;
     case LWS_CALLBACK_RAW_CLOSE_FILE:
-        on_listener_closed(shard, wsi);
-        return 0;
-    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
-        if (shard->running) {
-            update_now(shard);
-            serve_wake(shard);
-        }
+        shard_forget_listener(shard, wsi);
         return 0;
     default:
         return 0;
@@ -330,11 +214,16 @@ shard_new(const struct shard_options *options, struct err *err)
         .least_bytes = options->config->compression_least_bytes,
     });
     shard->spare = listener_spare();
+    shard->pace_at_ns = INT64_MAX;
     shard->pushes = push_home_new(shard_wake, shard);
     update_now(shard);
+    if (sleeper_init(&shard->sleeper, err) != 0) {
+        shard_free(shard);
+        return NULL;
+    }
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .protocols = protocols,
+        .protocols = shard_protocols,
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
         .user = shard,
         .fd_limit_per_thread = (unsigned)(options->max_connections + OWN_DESCRIPTORS),
@@ -364,77 +253,48 @@ shard_new(const struct shard_options *options, struct err *err)
     return shard;
 }
 
-static struct lws_vhost *
-tls_vhost(struct shard *shard, const struct config_listen *config, struct err *err)
-{
-    char name[32];
-    snprintf(name, sizeof name, "tls-%zu", shard->n_ports);
-    /* Without one libwebsockets makes a client's context too, with all authorities of the system,
-     * and with several contexts in a process it does not find it again to free it. */
-    if (shard->client_tls == NULL) {
-        shard->client_tls = SSL_CTX_new(TLS_client_method());
-    }
-    struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .protocols = protocols,
-        .options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-        .provided_client_ssl_ctx = shard->client_tls,
-        .ssl_cert_filepath = config->tls_cert,
-        .ssl_private_key_filepath = config->tls_key,
-        .alpn = "http/1.1",
-        .vhost_name = name,
-    };
-    lws_log_use(shard->lws_log, &info);
-    struct lws_vhost *vhost = lws_create_vhost(shard->context, &info);
-    if (vhost == NULL) {
-        err_set(err, ERR_INVALID, "listen: cannot use the certificate %s with the key %s",
-            config->tls_cert, config->tls_key);
-    }
-    return vhost;
-}
-
-int
-shard_listen(
-    struct shard *shard, const struct config_listen *listen, uint16_t *port, struct err *err)
-{
-    struct lws_vhost *vhost = shard->vhost;
-    if (listen->tls_cert != NULL && (vhost = tls_vhost(shard, listen, err)) == NULL) {
-        return -1;
-    }
-    int fd = listener_open(listen, port, err);
-    if (fd < 0) {
-        return -1;
-    }
-    shard->ports = mem_realloc(shard->ports, (shard->n_ports + 1) * sizeof *shard->ports);
-    shard->ports[shard->n_ports++] =
-        (struct port){.vhost = vhost, .fd = fd, .tls = listen->tls_cert != NULL};
-    return 0;
-}
-
-/* The ports array no longer moves: the library may point into it. */
 static int
-watch_ports(struct shard *shard, struct err *err)
+rest_ms(const struct shard *shard)
 {
-    for (size_t i = 0; i < shard->n_ports; i++) {
-        struct port *port = &shard->ports[i];
-        lws_sock_file_fd_type descriptor = {.filefd = port->fd};
-        port->wsi = lws_adopt_descriptor_vhost(
-            shard->vhost, LWS_ADOPT_RAW_FILE_DESC, descriptor, protocols[0].name, NULL);
-        if (port->wsi == NULL) {
-            err_set(err, ERR_SYSTEM, "%s: cannot watch a listening socket", shard->name);
-            return -1;
-        }
-        lws_set_opaque_user_data(port->wsi, port);
+    int64_t due = shard->tick_at_ns < shard->pace_at_ns ? shard->tick_at_ns : shard->pace_at_ns;
+    int64_t left = due - clock_mono_ns();
+    return left <= 0 ? 0 : (int)(left / 1000000) + 1;
+}
+
+static void
+run_timers(struct shard *shard)
+{
+    int64_t now = clock_mono_ns();
+    if (now >= shard->tick_at_ns) {
+        tick(shard);
     }
-    return 0;
+    if (now >= shard->pace_at_ns) {
+        pace(shard);
+    }
+}
+
+/* One turn of the loop. Errors -1, as of lws_service. */
+static int
+turn(struct shard *shard)
+{
+    bool news = !shard->owes_service && sleeper_rest(&shard->sleeper, rest_ms(shard));
+    update_now(shard);
+    serve_wake(shard);
+    run_timers(shard);
+    if (!news && !shard->owes_service) {
+        return 0;
+    }
+    /* A handshake that is done tells us nothing, and what came behind it may be there already. */
+    shard->owes_service =
+        (news && shard->client_tls != NULL) || clock_mono_ns() < shard->kill_at_ns;
+    return lws_service(shard->context, -1); /* without waiting */
 }
 
 static void *
 run(void *arg)
 {
     struct shard *shard = arg;
-    lws_sul_schedule(shard->context, 0, &shard->tick, on_tick, 1);
-    while (!atomic_load(&shard->stop_asked) && lws_service(shard->context, 0) >= 0) {
+    while (!atomic_load(&shard->stop_asked) && turn(shard) >= 0) {
     }
     return NULL;
 }
@@ -442,7 +302,7 @@ run(void *arg)
 int
 shard_start(struct shard *shard, struct err *err)
 {
-    if (watch_ports(shard, err) != 0) {
+    if (shard_watch_ports(shard, err) != 0) {
         return -1;
     }
     atomic_store(&shard->alive_ns, clock_mono_ns());
@@ -461,7 +321,7 @@ void
 shard_drain(struct shard *shard)
 {
     atomic_store(&shard->drain_asked, true);
-    lws_cancel_service(shard->context);
+    sleeper_wake(&shard->sleeper);
 }
 
 void
@@ -469,7 +329,7 @@ shard_halt(struct shard *shard)
 {
     if (shard->running && !shard->halted) {
         atomic_store(&shard->stop_asked, true);
-        lws_cancel_service(shard->context);
+        sleeper_wake(&shard->sleeper);
         pthread_join(shard->thread, NULL);
         shard->halted = true;
         if (shard->privates != NULL) {
@@ -507,6 +367,7 @@ shard_free(struct shard *shard)
     }
     SSL_CTX_free(shard->client_tls);
     coder_free(shard->coder);
+    sleeper_fini(&shard->sleeper);
     free(shard->outlets);
     free(shard->ports);
     lws_log_free(shard->lws_log);
@@ -517,9 +378,20 @@ void
 shard_wake(void *arg)
 {
     struct shard *shard = arg;
-    if (!atomic_exchange(&shard->wake_pending, true)) {
-        lws_cancel_service(shard->context);
-    }
+    sleeper_wake(&shard->sleeper);
+}
+
+void
+shard_owe_service(struct shard *shard)
+{
+    shard->owes_service = true;
+}
+
+void
+shard_owe_kill(struct shard *shard)
+{
+    shard->owes_service = true;
+    shard->kill_at_ns = clock_mono_ns() + KILL_NS;
 }
 
 void
@@ -550,27 +422,11 @@ shard_filter_release(struct shard *shard)
     shard->n_filters--;
 }
 
-static void
-on_pace(lws_sorted_usec_list_t *pace)
-{
-    struct shard *shard = lws_container_of(pace, struct shard, pace);
-    update_now(shard);
-    struct session *session, *next;
-    for (session = TAILQ_FIRST(&shard->paced); session != NULL; session = next) {
-        next = TAILQ_NEXT(session, pace_link);
-        session_pump(session);
-    }
-    (void)settle(shard, 0);
-    if (!TAILQ_EMPTY(&shard->paced)) {
-        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
-    }
-}
-
 void
 shard_pace(struct shard *shard, struct session *session)
 {
     if (TAILQ_EMPTY(&shard->paced)) {
-        lws_sul_schedule(shard->context, 0, &shard->pace, on_pace, PACE_US);
+        shard->pace_at_ns = clock_mono_ns() + PACE_NS;
     }
     TAILQ_INSERT_TAIL(&shard->paced, session, pace_link);
 }

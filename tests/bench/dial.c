@@ -73,9 +73,8 @@ dial_open(const struct dial_target *target, unsigned nth)
     return fd;
 }
 
-/* The value of a header line, or NULL; head ends with a NUL. */
-static const char *
-header_value(const char *head, const char *name)
+const char *
+dial_header(const char *head, const char *name)
 {
     size_t len = strlen(name);
     for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line + 2, "\r\n")) {
@@ -87,26 +86,36 @@ header_value(const char *head, const char *name)
 }
 
 enum dial_answer
-dial_take_answer(
-    int fd, const struct dial_target *target, bool *chunked, char *why, size_t why_size)
+dial_take_head(int fd, char head[DIAL_HEAD_MAX + 1], char *why, size_t why_size)
 {
-    char head[4097];
-    ssize_t got = recv(fd, head, sizeof head - 1, MSG_PEEK);
+    ssize_t got = recv(fd, head, DIAL_HEAD_MAX, MSG_PEEK);
     if (got <= 0) {
         snprintf(why, why_size, "%s", got == 0 ? "closed before an answer" : strerror(errno));
         return got < 0 && errno == EAGAIN ? DIAL_MORE : DIAL_REFUSED;
     }
     char *end = memmem(head, (size_t)got, "\r\n\r\n", 4);
     if (end == NULL) {
-        return (size_t)got < sizeof head - 1 ? DIAL_MORE : DIAL_REFUSED;
+        return (size_t)got < DIAL_HEAD_MAX ? DIAL_MORE : DIAL_REFUSED;
     }
     end[4] = '\0';
     if (recv(fd, head, (size_t)(end + 4 - head), 0) != end + 4 - head) {
         return DIAL_REFUSED;
     }
     snprintf(why, why_size, "%.*s", (int)strcspn(head, "\r"), head);
-    const char *coding = header_value(head, "Transfer-Encoding");
-    const char *accept = header_value(head, "Sec-WebSocket-Accept");
+    return DIAL_OPEN;
+}
+
+enum dial_answer
+dial_take_answer(
+    int fd, const struct dial_target *target, bool *chunked, char *why, size_t why_size)
+{
+    char head[DIAL_HEAD_MAX + 1];
+    enum dial_answer answer = dial_take_head(fd, head, why, why_size);
+    if (answer != DIAL_OPEN) {
+        return answer;
+    }
+    const char *coding = dial_header(head, "Transfer-Encoding");
+    const char *accept = dial_header(head, "Sec-WebSocket-Accept");
     *chunked = coding != NULL && strncasecmp(coding, "chunked", 7) == 0;
     bool open = target->kind == SCAN_WS
                     ? strncmp(head, "HTTP/1.1 101", 12) == 0 && accept != NULL &&

@@ -27,6 +27,15 @@ int dial_open(const struct dial_target *target, unsigned nth);
 
 enum dial_answer { DIAL_MORE, DIAL_OPEN, DIAL_REFUSED };
 
+/* dial_take_head: take an answer's head, and no byte behind it, from fd. DIAL_OPEN: it is in head,
+ * with a NUL behind it, and its first line in why. DIAL_REFUSED: why says why there is none. */
+#define DIAL_HEAD_MAX 4096
+enum dial_answer dial_take_head(int fd, char head[DIAL_HEAD_MAX + 1], char *why, size_t why_size);
+
+/* dial_header: the value of a header line of such a head, up to its line's end; NULL: there is
+ * none. */
+const char *dial_header(const char *head, const char *name);
+
 /* dial_take_answer: take the answer's head, and no byte behind it, from fd. *chunked says how the
  * body is framed; a refusal's head is put into why. A WebSocket answer must have the accept key of
  * RFC 6455 section 1.3, whose example nonce is sent. */

@@ -35,3 +35,18 @@ procstat_read(pid_t pid, struct procstat *stat)
     };
     return 0;
 }
+
+double
+procstat_machine_s(void)
+{
+    unsigned long long at[8] = {0}; /* user nice system idle iowait irq softirq steal */
+    FILE *file = fopen("/proc/stat", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    int n = fscanf(file, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &at[0], &at[1], &at[2],
+        &at[3], &at[4], &at[5], &at[6], &at[7]);
+    fclose(file);
+    unsigned long long busy = at[0] + at[1] + at[2] + at[5] + at[6] + at[7];
+    return n == 8 ? (double)busy / (double)sysconf(_SC_CLK_TCK) : 0;
+}

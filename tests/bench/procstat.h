@@ -13,4 +13,9 @@ struct procstat {
 /* procstat_read: pid 0 is the caller. Errors -1: there is no such process. */
 int procstat_read(pid_t pid, struct procstat *stat);
 
+/* procstat_machine_s: the time that all processors have been busy, one after the other; with what
+ * the kernel does for no process, and what another machine on the same hardware has taken. 0 where
+ * it cannot be read. */
+double procstat_machine_s(void);
+
 #endif

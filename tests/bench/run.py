@@ -7,10 +7,11 @@ import sys
 
 import rows
 import rows_files
+import rows_generations
 import rows_shaping
 import servers
 
-ALL = rows.ALL + rows_shaping.ALL + rows_files.ALL
+ALL = rows.ALL + rows_shaping.ALL + rows_files.ALL + rows_generations.ALL
 
 
 class Options:

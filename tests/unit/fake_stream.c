@@ -1,183 +1,26 @@
-/* fake_stream: see fake_stream.h. */
-#include "fake_stream.h"
-#include "../../gateway/log.h"
+/* fake_stream: see fake_stream.h: the interface that a source sees. */
+#include "fake_stream_internal.h"
 
 #include "../../gateway/clock.h"
 #include "../../gateway/log.h"
 #include "../../gateway/mem.h"
 #include "../../gateway/stream.h"
 #include "../../gateway/stream_answers.h"
+#include "../../gateway/stream_push.h"
 #include "../../gateway/stream_source.h"
 
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-#define FAKE_REASONS 32
-
-struct stream {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    size_t room, room_left, max_record_bytes;
-    int64_t cost_ns;
-    uint64_t lines_cut;
-    char key[32]; /* that it wants alone; empty: all */
-    bool discard, up, disorder, ended, alone, unsettled, lines;
-    const char *failure, *anew;
-    uint64_t done, total;
-    size_t ups, downs, commits, repeats, shares, shared_lanes, source_commits, n_lanes, n_staged;
-    size_t n_records, cap;
-    struct fake_record *records; /* n_records committed, then n_staged */
-    struct fake_lane lanes[FAKE_LANES];
-    struct {
-        const char *reason;
-        size_t count;
-    } errors[FAKE_REASONS];
-};
-
-struct stream *
-fake_stream_new(size_t room, size_t max_record_bytes)
-{
-    struct stream *stream = mem_calloc(1, sizeof *stream);
-    pthread_mutex_init(&stream->lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&stream->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    stream->room = room;
-    stream->max_record_bytes = max_record_bytes;
-    return stream;
-}
 
 void
-fake_stream_free(struct stream *stream)
-{
-    for (size_t i = 0; i < stream->n_records + stream->n_staged && !stream->discard; i++) {
-        free(stream->records[i].key);
-        free(stream->records[i].data);
-    }
-    free(stream->records);
-    pthread_cond_destroy(&stream->changed);
-    pthread_mutex_destroy(&stream->lock);
-    free(stream);
-}
-
-static void
-changed(struct stream *stream)
+fake_stream_unlock(struct stream *stream)
 {
     pthread_cond_broadcast(&stream->changed);
     pthread_mutex_unlock(&stream->lock);
 }
 
-void
-fake_stream_set_room(struct stream *stream, size_t room)
-{
-    pthread_mutex_lock(&stream->lock);
-    stream->room = room;
-    changed(stream);
-}
-
-void
-fake_stream_discard(struct stream *stream)
-{
-    stream->discard = true;
-}
-
-void
-fake_stream_set_cost(struct stream *stream, int64_t ns)
-{
-    stream->cost_ns = ns;
-}
-
-void
-fake_stream_set_alone(struct stream *stream, bool alone)
-{
-    pthread_mutex_lock(&stream->lock);
-    stream->alone = alone;
-    changed(stream);
-}
-
-void
-fake_stream_set_settling(struct stream *stream, bool settling)
-{
-    pthread_mutex_lock(&stream->lock);
-    stream->unsettled = !settling;
-    changed(stream);
-}
-
-void
-fake_stream_set_lines_cut(struct stream *stream, uint64_t offset)
-{
-    stream->lines_cut = offset;
-}
-
-void
-fake_stream_set_key(struct stream *stream, const char *key)
-{
-    snprintf(stream->key, sizeof stream->key, "%s", key);
-}
-
-void
-fake_stream_set_lines(struct stream *stream, bool lines)
-{
-    pthread_mutex_lock(&stream->lock);
-    stream->lines = lines;
-    stream->lines_cut = UINT64_MAX;
-    changed(stream);
-}
-
-#define GETTER(type, name, field)                                                                  \
-    type name(struct stream *stream)                                                               \
-    {                                                                                              \
-        pthread_mutex_lock(&stream->lock);                                                         \
-        type value = stream->field;                                                                \
-        pthread_mutex_unlock(&stream->lock);                                                       \
-        return value;                                                                              \
-    }
-
-GETTER(size_t, fake_stream_count, n_records)
-GETTER(size_t, fake_stream_lanes, n_lanes)
-GETTER(size_t, fake_stream_commits, commits)
-GETTER(size_t, fake_stream_repeats, repeats)
-GETTER(size_t, fake_stream_ups, ups)
-GETTER(size_t, fake_stream_downs, downs)
-GETTER(size_t, fake_stream_shares, shares)
-GETTER(size_t, fake_stream_shared_lanes, shared_lanes)
-GETTER(size_t, fake_stream_source_commits, source_commits)
-GETTER(bool, fake_stream_is_up, up)
-GETTER(bool, fake_stream_disorder, disorder)
-
-static size_t
-error_count(struct stream *stream, const char *reason)
-{
-    for (size_t i = 0; i < FAKE_REASONS && stream->errors[i].reason != NULL; i++) {
-        if (strcmp(stream->errors[i].reason, reason) == 0) {
-            return stream->errors[i].count;
-        }
-    }
-    return 0;
-}
-
-size_t
-fake_stream_errors(struct stream *stream, const char *reason)
-{
-    pthread_mutex_lock(&stream->lock);
-    size_t count = error_count(stream, reason);
-    pthread_mutex_unlock(&stream->lock);
-    return count;
-}
-
-const struct fake_record *
-fake_stream_record(struct stream *stream, size_t i)
-{
-    return &stream->records[i];
-}
-
-static struct fake_lane *
-lane_of(struct stream *stream, const char *group, uint32_t partition)
+struct fake_lane *
+fake_stream_find_lane(struct stream *stream, const char *group, uint32_t partition)
 {
     for (size_t i = 0; i < stream->n_lanes; i++) {
         if (strcmp(stream->lanes[i].group, group) == 0 && stream->lanes[i].partition == partition) {
@@ -186,108 +29,6 @@ lane_of(struct stream *stream, const char *group, uint32_t partition)
     }
     return NULL;
 }
-
-struct fake_lane
-fake_stream_lane(struct stream *stream, const char *group, uint32_t partition)
-{
-    pthread_mutex_lock(&stream->lock);
-    struct fake_lane *lane = lane_of(stream, group, partition);
-    struct fake_lane copy = lane == NULL ? (struct fake_lane){.removed = true} : *lane;
-    pthread_mutex_unlock(&stream->lock);
-    return copy;
-}
-
-static struct timespec
-deadline(int seconds)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
-    return until;
-}
-
-bool
-fake_stream_wait(
-    struct stream *stream, size_t (*what)(struct stream *stream), size_t n, int seconds)
-{
-    struct timespec until = deadline(seconds);
-    int rc = 0;
-    while (what(stream) < n && rc == 0) {
-        struct timespec soon = deadline(0);
-        soon.tv_nsec += 20000000;
-        soon.tv_sec += soon.tv_nsec / 1000000000;
-        soon.tv_nsec %= 1000000000;
-        pthread_mutex_lock(&stream->lock);
-        pthread_cond_timedwait(&stream->changed, &stream->lock, &soon);
-        pthread_mutex_unlock(&stream->lock);
-        rc = soon.tv_sec > until.tv_sec;
-    }
-    return what(stream) >= n;
-}
-
-bool
-fake_stream_wait_up(struct stream *stream, bool up, int seconds)
-{
-    struct timespec until = deadline(seconds);
-    pthread_mutex_lock(&stream->lock);
-    int rc = 0;
-    while (stream->up != up && rc == 0) {
-        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
-    }
-    bool is = stream->up == up;
-    pthread_mutex_unlock(&stream->lock);
-    return is;
-}
-
-struct fake_outcome
-fake_stream_wait_outcome(struct stream *stream, int seconds)
-{
-    struct timespec until = deadline(seconds);
-    pthread_mutex_lock(&stream->lock);
-    int rc = 0;
-    while (!stream->ended && rc == 0) {
-        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
-    }
-    struct fake_outcome outcome = {.ended = stream->ended,
-        .failure = stream->failure,
-        .anew = stream->anew,
-        .done = stream->done,
-        .total = stream->total};
-    pthread_mutex_unlock(&stream->lock);
-    return outcome;
-}
-
-bool
-fake_stream_wait_error(struct stream *stream, const char *reason, int seconds)
-{
-    struct timespec until = deadline(seconds);
-    pthread_mutex_lock(&stream->lock);
-    int rc = 0;
-    while (error_count(stream, reason) == 0 && rc == 0) {
-        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
-    }
-    bool is = error_count(stream, reason) != 0;
-    pthread_mutex_unlock(&stream->lock);
-    return is;
-}
-
-bool
-fake_stream_wait_end(
-    struct stream *stream, const char *group, uint32_t partition, uint64_t next, int seconds)
-{
-    struct timespec until = deadline(seconds);
-    pthread_mutex_lock(&stream->lock);
-    int rc = 0;
-    struct fake_lane *lane;
-    while (((lane = lane_of(stream, group, partition)) == NULL || lane->next < next) && rc == 0) {
-        rc = pthread_cond_timedwait(&stream->changed, &stream->lock, &until);
-    }
-    bool is = lane != NULL && lane->next >= next;
-    pthread_mutex_unlock(&stream->lock);
-    return is;
-}
-
-/* The interface that the source sees. */
 
 const char *
 stream_name(const struct stream *stream)
@@ -317,7 +58,7 @@ uint32_t
 stream_lane_add(struct stream *stream, const char *group, uint32_t partition, uint64_t next)
 {
     pthread_mutex_lock(&stream->lock);
-    struct fake_lane *lane = lane_of(stream, group, partition);
+    struct fake_lane *lane = fake_stream_find_lane(stream, group, partition);
     if (lane == NULL) {
         lane = &stream->lanes[stream->n_lanes++];
         snprintf(lane->group, sizeof lane->group, "%s", group);
@@ -331,7 +72,7 @@ stream_lane_add(struct stream *stream, const char *group, uint32_t partition, ui
     lane->settled = next;
     lane->removed = false;
     uint32_t index = (uint32_t)(lane - stream->lanes);
-    changed(stream);
+    fake_stream_unlock(stream);
     return index;
 }
 
@@ -341,7 +82,7 @@ stream_lane_file(struct stream *stream, uint32_t lane, const char *path, uint64_
     pthread_mutex_lock(&stream->lock);
     snprintf(stream->lanes[lane].path, sizeof stream->lanes[lane].path, "%s", path);
     stream->lanes[lane].origin = origin;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -350,7 +91,7 @@ stream_lane_reset(struct stream *stream, uint32_t lane, uint64_t next)
     pthread_mutex_lock(&stream->lock);
     stream->lanes[lane].start = stream->lanes[lane].next = stream->lanes[lane].settled = next;
     stream->lanes[lane].resets++;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -359,7 +100,7 @@ stream_lane_resume(struct stream *stream, uint32_t lane)
     pthread_mutex_lock(&stream->lock);
     stream->disorder |= !stream->lanes[lane].removed;
     stream->lanes[lane].removed = false;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -368,7 +109,7 @@ stream_lane_remove(struct stream *stream, uint32_t lane)
     pthread_mutex_lock(&stream->lock);
     stream->disorder |= stream->lanes[lane].removed;
     stream->lanes[lane].removed = true;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -482,6 +223,14 @@ stream_outcome(struct stream *stream, struct stream_outcome *outcome)
     pthread_mutex_unlock(&stream->lock);
 }
 
+/* It takes no posts. */
+struct push_queue *
+stream_push_queue(const struct stream *stream)
+{
+    (void)stream;
+    return NULL;
+}
+
 bool
 stream_is_private(const struct stream *stream)
 {
@@ -505,7 +254,7 @@ stream_source_shared(struct stream *stream, size_t lanes)
     pthread_mutex_lock(&stream->lock);
     stream->shares++;
     stream->shared_lanes = lanes;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -519,7 +268,7 @@ stream_source_committed(struct stream *stream)
 {
     pthread_mutex_lock(&stream->lock);
     stream->source_commits++;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -527,7 +276,7 @@ stream_lane_end(struct stream *stream, uint32_t lane, uint64_t end_offset)
 {
     pthread_mutex_lock(&stream->lock);
     stream->lanes[lane].end = end_offset;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 uint64_t
@@ -695,7 +444,7 @@ stream_lost(
     of->lost += count;
     of->next = last_offset + 1;
     snprintf(of->lost_reason, sizeof of->lost_reason, "%s", reason);
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -705,7 +454,7 @@ stream_commit(struct stream *stream)
     stream->n_records += stream->n_staged;
     stream->commits += stream->n_staged > 0;
     stream->n_staged = 0;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -717,7 +466,7 @@ stream_source_up(struct stream *stream)
     }
     stream->ups += !stream->up;
     stream->up = true;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -727,7 +476,7 @@ stream_source_down(struct stream *stream, const char *why)
     pthread_mutex_lock(&stream->lock);
     stream->downs += stream->up;
     stream->up = false;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -741,7 +490,7 @@ stream_source_error(struct stream *stream, const char *reason)
             break;
         }
     }
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -749,7 +498,7 @@ stream_source_anew(struct stream *stream, const char *reason)
 {
     pthread_mutex_lock(&stream->lock);
     stream->anew = reason;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -758,7 +507,7 @@ stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
     pthread_mutex_lock(&stream->lock);
     stream->done = done;
     stream->total = total;
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void
@@ -770,7 +519,7 @@ stream_source_end(struct stream *stream, const char *code, const char *message)
         stream->ended = true;
         stream->failure = code;
     }
-    changed(stream);
+    fake_stream_unlock(stream);
 }
 
 void

@@ -6,6 +6,7 @@
 #include "downloads.h"
 #include "feed.h"
 #include "mem.h"
+#include "reaper.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -88,6 +89,10 @@ fixture_start(struct gateway *gateway)
 {
     struct err err = {.code = ERR_NONE};
     gateway->stream = stream_new(&gateway->stream_config, 1);
+    if (gateway->catchup_readers > 0) {
+        gateway->reaper = reaper_new(&err);
+        ck_assert_msg(gateway->reaper != NULL, "%s", err.text);
+    }
     gateway->server = (struct server){.config = &gateway->config,
         .streams = &gateway->stream,
         .n_streams = 1,
@@ -121,7 +126,9 @@ fixture_run(void)
 void
 fixture_stop(struct gateway *gateway)
 {
+    shard_halt(gateway->shard);
     stream_stop(gateway->stream);
+    reaper_free(gateway->reaper); /* what it stops may wake the shard */
     shard_free(gateway->shard);
     stream_free(gateway->stream);
     consumers_free(gateway->server.consumers);
@@ -147,7 +154,6 @@ fixture_ended(struct gateway *gateway, enum disconnect_reason reason)
     return atomic_load(&fixture_counters(gateway)->disconnects[reason]);
 }
 
-/* Publish up to count records of size bytes; returns how many there was room for. */
 uint64_t
 fixture_publish(struct gateway *gateway, uint64_t count, size_t size)
 {
@@ -178,7 +184,37 @@ fixture_publish(struct gateway *gateway, uint64_t count, size_t size)
     return done;
 }
 
-/* A subscriber that has its hello, and so stands at the head. */
+void
+fixture_overrun(struct gateway *gateway, enum transport transport, uint64_t behind, size_t size)
+{
+    int64_t until_ms = subscriber_now_ms() + PATIENCE_MS;
+    while (gateway->produced - fixture_records_out(gateway, transport) < behind) {
+        ck_assert_int_lt(subscriber_now_ms(), until_ms);
+        fixture_publish(gateway, 10, size);
+        subscriber_poll(NULL, 1);
+    }
+}
+
+bool
+fixture_held(struct gateway *gateway)
+{
+    struct ring_state state;
+    ring_state(stream_ring(gateway->stream), &state);
+    return state.held;
+}
+
+void
+fixture_publish_until_held(struct gateway *gateway, size_t size)
+{
+    int64_t until_ms = subscriber_now_ms() + PATIENCE_MS;
+    while (!fixture_held(gateway)) {
+        ck_assert_int_lt(subscriber_now_ms(), until_ms);
+        fixture_publish(gateway, 20, size);
+        subscriber_poll(NULL, 1);
+    }
+    ck_assert_uint_eq(stream_room(gateway->stream), 0);
+}
+
 struct subscriber *
 fixture_subscribe(
     struct gateway *gateway, enum transport transport, const char *query, int receive_bytes)

@@ -10,13 +10,16 @@
 #define KIB 1024u
 #define MIB (1024u * 1024u)
 
+/* Of the receive buffer of a subscriber that is to stall soon. */
+#define SMALL_RCVBUF 4096
+
 struct gateway {
     struct config config;
     struct config_stream stream_config;
     struct config_listen listen;
     struct server server;
-    size_t catchup_readers; /* 0: none, else reaper is there too */
-    struct reaper *reaper;
+    size_t catchup_readers; /* 0: none */
+    struct reaper *reaper;  /* NULL without them */
     struct stream *stream;
     struct shard *shard;
     uint16_t port;
@@ -33,6 +36,13 @@ void fixture_stop(struct gateway *gateway);
  * there was room for. fixture_wakes: how often the source was told that there is room. */
 uint64_t fixture_publish(struct gateway *gateway, uint64_t count, size_t size);
 int fixture_wakes(void);
+
+/* fixture_overrun: publish until a subscriber that reads nothing is behind by `behind` records.
+ * fixture_publish_until_held: until a pause subscriber holds the source. fixture_held: one does. */
+void fixture_overrun(
+    struct gateway *gateway, enum transport transport, uint64_t behind, size_t size);
+void fixture_publish_until_held(struct gateway *gateway, size_t size);
+bool fixture_held(struct gateway *gateway);
 
 /* fixture_subscribe: a subscriber that has its hello, and so stands at the head. */
 struct subscriber *fixture_subscribe(

@@ -6,7 +6,6 @@
 #include "gateway_fixture.h"
 #include "mem.h"
 #include "params.h"
-#include "reaper.h"
 #include "shard.h"
 #include "unit.h"
 
@@ -278,19 +277,14 @@ END_TEST
 /* ---- subscribers ---- */
 
 static struct gateway *gateway;
-static struct reaper *reaper;
 
 static void
 run_gateway(void)
 {
-    struct err err;
     atomic_store(&rows, FIRST_LIVE);
     gateway = fixture_new();
     gateway->stream_config.connector = &table;
-    reaper = reaper_new(&err);
-    ck_assert_ptr_nonnull(reaper);
     gateway->catchup_readers = 2;
-    gateway->reaper = reaper;
     fixture_start(gateway);
 }
 
@@ -298,7 +292,6 @@ static void
 stop_gateway(void)
 {
     fixture_stop(gateway);
-    reaper_free(reaper);
 }
 
 /* A subscriber that must be sent the rows from next on. */

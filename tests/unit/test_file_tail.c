@@ -98,6 +98,23 @@ append(const struct scene *scene, const char *name, const char *text)
     write_file(scene, name, "a", text);
 }
 
+/* A file with text, which the source begins to follow. */
+static void
+scene_begin(struct scene *scene, const char *pattern, const char *file, const char *text)
+{
+    scene_init(scene, pattern);
+    append(scene, file, text);
+    start(scene);
+}
+
+/* The stream had no room, and has some now. */
+static void
+go_on(struct scene *scene, size_t room)
+{
+    fake_stream_set_room(scene->stream, room);
+    file_connector.wake(scene->source);
+}
+
 static void
 move(const struct scene *scene, const char *from, const char *to)
 {
@@ -121,9 +138,7 @@ expect(struct scene *scene, size_t n, const char *text)
 START_TEST(lines_come_in_order_and_a_half_written_one_waits)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "1\n2\n3");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "1\n2\n3");
     expect(&scene, 2, "1 2 ");
     append(&scene, "app.log", "4\n5\n");
     expect(&scene, 4, "1 2 34 5 ");
@@ -162,17 +177,14 @@ END_TEST
 START_TEST(a_renamed_file_is_read_to_its_end_before_the_new_one)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "0\n");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "0\n");
     expect(&scene, 1, "0 ");
     fake_stream_set_room(scene.stream, 0); /* so that it cannot have read on before the rename */
     append(&scene, "app.log", "1\n2\n");
     move(&scene, "app.log", "app.log.1");
     append(&scene, "app.log.1", "3\n");
     append(&scene, "app.log", "4\n5\n");
-    fake_stream_set_room(scene.stream, 1); /* record by record */
-    file_connector.wake(scene.source);
+    go_on(&scene, 1); /* record by record */
     expect(&scene, 6, "0 1 2 3 4 5 ");
     scene_fini(&scene);
 }
@@ -181,17 +193,14 @@ END_TEST
 START_TEST(two_rotations_at_once_are_read_from_the_oldest_on)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "0\n");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "0\n");
     expect(&scene, 1, "0 ");
     fake_stream_set_room(scene.stream, 0);
     append(&scene, "app.log", "1\n");
     move(&scene, "app.log", "app.log.2");
     append(&scene, "app.log.1", "2\n");
     append(&scene, "app.log", "3\n");
-    fake_stream_set_room(scene.stream, ROOM);
-    file_connector.wake(scene.source);
+    go_on(&scene, ROOM);
     expect(&scene, 4, "0 1 2 3 ");
     scene_fini(&scene);
 }
@@ -213,17 +222,14 @@ copy(const struct scene *scene, const char *from, const char *to)
 START_TEST(what_a_truncation_took_is_read_from_the_copy)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "0\n");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "0\n");
     expect(&scene, 1, "0 ");
     fake_stream_set_room(scene.stream, 0);
     append(&scene, "app.log", "1\n2\n");
     copy(&scene, "app.log", "app.log.1");
     ck_assert_int_eq(truncate(name_of(&scene, "app.log"), 0), 0);
     append(&scene, "app.log", "3\n4\n5\n6\n7\n");
-    fake_stream_set_room(scene.stream, ROOM);
-    file_connector.wake(scene.source);
+    go_on(&scene, ROOM);
     expect(&scene, 8, "0 1 2 3 4 5 6 7 ");
     append(&scene, "app.log", "8\n");
     expect(&scene, 9, "0 1 2 3 4 5 6 7 8 ");
@@ -234,9 +240,7 @@ END_TEST
 START_TEST(a_truncation_without_a_copy_is_told)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "10\n11\n");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "10\n11\n");
     expect(&scene, 2, "10 11 ");
     ck_assert_int_eq(truncate(name_of(&scene, "app.log"), 0), 0);
     append(&scene, "app.log", "2\n");
@@ -249,9 +253,7 @@ END_TEST
 START_TEST(a_truncated_file_that_begins_as_before_is_a_reset_lane)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "1\n2\n");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "1\n2\n");
     expect(&scene, 2, "1 2 ");
     ck_assert_int_eq(truncate(name_of(&scene, "app.log"), 0), 0);
     append(&scene, "app.log", "1\n");
@@ -263,16 +265,13 @@ END_TEST
 START_TEST(a_deleted_file_is_read_to_its_end_and_its_lane_removed)
 {
     struct scene scene;
-    scene_init(&scene, "*.log");
-    append(&scene, "a.log", "1\n");
-    start(&scene);
+    scene_begin(&scene, "*.log", "a.log", "1\n");
     expect(&scene, 1, "1 ");
     fake_stream_set_room(scene.stream, 0);
     append(&scene, "a.log", "2\n3");
     ck_assert_int_eq(unlink(name_of(&scene, "a.log")), 0);
     append(&scene, "b.log", "x1\n4\n");
-    fake_stream_set_room(scene.stream, ROOM);
-    file_connector.wake(scene.source);
+    go_on(&scene, ROOM);
     expect(&scene, 4, "1 2 4 3 "); /* the half line, when nobody can end it any more */
     ck_assert(fake_stream_wait_error(scene.stream, "malformed", WAIT_S));
     scene_fini(&scene);
@@ -321,9 +320,7 @@ END_TEST
 START_TEST(what_is_no_record_is_a_counted_loss)
 {
     struct scene scene;
-    scene_init(&scene, "app.log");
-    append(&scene, "app.log", "1\n{\n2\n");
-    start(&scene);
+    scene_begin(&scene, "app.log", "app.log", "1\n{\n2\n");
     expect(&scene, 2, "1 2 ");
     ck_assert_uint_eq(fake_stream_errors(scene.stream, "malformed"), 1);
     scene_fini(&scene);

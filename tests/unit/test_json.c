@@ -1,5 +1,7 @@
-/* test_json: the scanner against a table and against jansson; the writers by reading them back. */
+/* test_json: the scanner against a table, jansson and a plain reader; the writers by reading them
+ * back. */
 #include "json.h"
+#include "plain_json.h"
 #include "unit.h"
 
 #include <glob.h>
@@ -184,200 +186,16 @@ START_TEST(random_texts_are_judged_as_jansson_judges_them)
 }
 END_TEST
 
-/* ---- the grammar once more, plainly: byte by byte and by recursion ---- */
-
-struct plain {
-    const uint8_t *at, *end;
-    unsigned depth;
-    bool newline;
-};
-
-static bool plain_value(struct plain *plain);
-
-static void
-plain_space(struct plain *plain)
-{
-    while (plain->at < plain->end && strchr(" \t\r\n", *plain->at) != NULL && *plain->at != 0) {
-        plain->newline |= *plain->at == '\n' || *plain->at == '\r';
-        plain->at++;
-    }
-}
-
-static bool
-plain_take(struct plain *plain, const char *set)
-{
-    bool there = plain->at < plain->end && *plain->at != 0 && strchr(set, *plain->at) != NULL;
-    plain->at += there;
-    return there;
-}
-
-static bool
-plain_string(struct plain *plain)
-{
-    if (!plain_take(plain, "\"")) {
-        return false;
-    }
-    while (plain->at < plain->end && *plain->at != '"') {
-        size_t left = (size_t)(plain->end - plain->at);
-        if (plain_take(plain, "\\")) {
-            if (plain_take(plain, "u")) {
-                for (int i = 0; i < 4; i++) {
-                    if (!plain_take(plain, "0123456789abcdefABCDEF")) {
-                        return false;
-                    }
-                }
-            } else if (!plain_take(plain, "\"\\/bfnrt")) {
-                return false;
-            }
-            continue;
-        }
-        size_t step = json_utf8_length((const char *)plain->at, left);
-        if (step == 0 || *plain->at < 0x20) {
-            return false;
-        }
-        plain->at += step;
-    }
-    return plain_take(plain, "\"");
-}
-
-static bool
-plain_digits(struct plain *plain)
-{
-    const uint8_t *from = plain->at;
-    while (plain_take(plain, "0123456789")) {
-    }
-    return plain->at > from;
-}
-
-static bool
-plain_number(struct plain *plain)
-{
-    (void)plain_take(plain, "-");
-    if (!plain_take(plain, "0") && !plain_digits(plain)) {
-        return false;
-    }
-    if (plain_take(plain, ".") && !plain_digits(plain)) {
-        return false;
-    }
-    if (plain_take(plain, "eE")) {
-        (void)plain_take(plain, "+-");
-        return plain_digits(plain);
-    }
-    return true;
-}
-
-static bool
-plain_container(struct plain *plain, bool object)
-{
-    const char *close = object ? "}" : "]";
-    if (++plain->depth > JSON_DEPTH_MAX) {
-        return false;
-    }
-    plain_space(plain);
-    if (!plain_take(plain, close)) {
-        do {
-            plain_space(plain);
-            if (object) {
-                if (!plain_string(plain)) {
-                    return false;
-                }
-                plain_space(plain);
-                if (!plain_take(plain, ":")) {
-                    return false;
-                }
-            }
-            if (!plain_value(plain)) {
-                return false;
-            }
-            plain_space(plain);
-        } while (plain_take(plain, ","));
-        if (!plain_take(plain, close)) {
-            return false;
-        }
-    }
-    plain->depth--;
-    return true;
-}
-
-static bool
-plain_value(struct plain *plain)
-{
-    static const char *const words[] = {"true", "false", "null"};
-    plain_space(plain);
-    size_t left = (size_t)(plain->end - plain->at);
-    if (left == 0) {
-        return false;
-    }
-    for (size_t i = 0; i < COUNT(words); i++) {
-        size_t len = strlen(words[i]);
-        if (left >= len && memcmp(plain->at, words[i], len) == 0) {
-            plain->at += len;
-            return true;
-        }
-    }
-    if (*plain->at == '"') {
-        return plain_string(plain);
-    }
-    bool object = *plain->at == '{';
-    return plain_take(plain, "{[") ? plain_container(plain, object) : plain_number(plain);
-}
-
-static enum json_kind
-plain_scan(const char *text, size_t len, size_t *start, size_t *end)
-{
-    const uint8_t *first = (const uint8_t *)text;
-    struct plain plain = {first, first + len, 0, false};
-    plain_space(&plain);
-    plain.newline = false;
-    *start = (size_t)(plain.at - first);
-    if (!plain_value(&plain)) {
-        return JSON_NOT;
-    }
-    enum json_kind kind = plain.newline ? JSON_MULTILINE : JSON_ONE_LINE;
-    *end = (size_t)(plain.at - first);
-    plain_space(&plain);
-    return plain.at == plain.end ? kind : JSON_NOT;
-}
-
 static enum json_kind
 expect_alike(const char *text, size_t len)
 {
     size_t start = 0, end = 0, plain_start = 0, plain_end = 0;
     enum json_kind kind = scan_copy(text, len, &start, &end);
-    enum json_kind plain = plain_scan(text, len, &plain_start, &plain_end);
+    enum json_kind plain = plain_json_scan(text, len, &plain_start, &plain_end);
     if (kind != plain || (kind != JSON_NOT && (start != plain_start || end != plain_end))) {
         ck_abort_msg("%d, plainly %d: %.*s", (int)kind, (int)plain, (int)len, text);
     }
     return kind;
-}
-
-/* A random value: texts that are valid, long, and full of what the fast paths stop at. */
-static void
-add_random(struct buf *out, unsigned *seed, int depth)
-{
-    static const char *const atoms[] = {"0", "-1.5e-7", "true", "null", "1234567890123", "\"\"",
-        "\"\\u00e9\\\"\\\\\"", "\"\xC3\xA9\xF0\x9F\x98\x80\"", "\"\x7F\""};
-    static const char *const spaces[] = {"", "", "", "", " ", "\t ", "\n", "\r\n"};
-    int kind = rand_r(seed) % (depth > 0 ? 4 : 2);
-    buf_adds(out, spaces[rand_r(seed) % 8]);
-    if (kind == 0) {
-        buf_adds(out, atoms[(size_t)rand_r(seed) % COUNT(atoms)]);
-    } else if (kind == 1) {
-        buf_addc(out, '"');
-        for (int i = rand_r(seed) % 40; i > 0; i--) {
-            buf_adds(out, rand_r(seed) % 30 == 0 ? "\\n" : "x");
-        }
-        buf_addc(out, '"');
-    } else {
-        buf_addc(out, kind == 2 ? '{' : '[');
-        for (int i = 0, n = rand_r(seed) % 5; i < n; i++) {
-            buf_adds(out, i == 0 ? "" : ",");
-            buf_adds(out, kind == 2 ? "\"name\" :" : "");
-            add_random(out, seed, depth - 1);
-        }
-        buf_addc(out, kind == 2 ? '}' : ']');
-    }
-    buf_adds(out, spaces[rand_r(seed) % 8]);
 }
 
 START_TEST(random_texts_and_their_damages_are_judged_as_a_plain_reader_does)
@@ -389,7 +207,7 @@ START_TEST(random_texts_and_their_damages_are_judged_as_a_plain_reader_does)
     buf_init(&text);
     for (int i = 0; i < 20000; i++) {
         text.len = 0;
-        add_random(&text, &seed, 4);
+        plain_json_random(&text, &seed, 4);
         if (expect_alike(text.bytes, text.len) == JSON_NOT) {
             ck_abort_msg("%.*s", (int)text.len, text.bytes);
         }
@@ -404,133 +222,6 @@ START_TEST(random_texts_and_their_damages_are_judged_as_a_plain_reader_does)
     }
     buf_fini(&text);
     ck_assert_uint_gt(n_valid, 1000);
-}
-END_TEST
-
-/* How many bytes of text, which ends with a line feed, are lines that a plain reader takes as they
- * are. */
-static size_t
-plain_lines(const char *text, size_t len, size_t most, uint64_t *count)
-{
-    size_t at = 0;
-    for (*count = 0; at < len; ++*count) {
-        const char *line = text + at;
-        size_t start, end, n = (size_t)((const char *)memchr(line, '\n', len - at) - line);
-        if (n > most || plain_scan(line, n, &start, &end) != JSON_ONE_LINE || start != 0 ||
-            end != n || (*line != '{' && *line != '[')) {
-            break;
-        }
-        at += n + 1;
-    }
-    return at;
-}
-
-static uint64_t
-expect_lines(const char *text, size_t len, size_t most)
-{
-    uint64_t count, plain_count;
-    char *copy = malloc(len == 0 ? 1 : len);
-    memcpy(copy, text, len);
-    size_t taken = json_lines(copy, len, most, &count);
-    size_t plain = plain_lines(copy, len, most, &plain_count);
-    free(copy);
-    if (taken != plain || count != plain_count) {
-        ck_abort_msg("%zu, plainly %zu: %.*s", taken, plain, (int)len, text);
-    }
-    return count;
-}
-
-/* A value whose containers and names are chosen by shape, and whose scalars by seed. */
-static void
-add_shaped(struct buf *out, unsigned *shape, unsigned *seed, int depth)
-{
-    static const char *const scalars[] = {"0", "-1.5e-7", "true", "null", "false", "123456", "\"\"",
-        "\"\\u00e9\\\"\\\\\"", "\"\xC3\xA9\xF0\x9F\x98\x80\"", "12345678901234567890"};
-    static const char *const names[] = {"\"a\":", "\"a_long_name_of_one\":", "\"\\\"\" : "};
-    int kind = rand_r(shape) % 4;
-    if (depth == 0 || kind == 0) {
-        if (rand_r(seed) % 2 == 0) {
-            buf_adds(out, scalars[(size_t)rand_r(seed) % COUNT(scalars)]);
-        } else {
-            buf_addf(out, "\"%.*s\"", rand_r(seed) % 80,
-                "some text, [with] {marks}: that is longer than a block of the scanner and a half");
-        }
-        return;
-    }
-    bool object = kind != 3;
-    buf_addc(out, object ? '{' : '[');
-    for (int i = 0, n = rand_r(shape) % 7; i < n; i++) {
-        buf_adds(out, i == 0 ? "" : ",");
-        buf_adds(out, object ? names[(size_t)rand_r(shape) % COUNT(names)] : "");
-        add_shaped(out, shape, seed, depth - 1);
-    }
-    buf_addc(out, object ? '}' : ']');
-}
-
-START_TEST(lines_of_one_shape_are_judged_as_a_plain_reader_does_each)
-{
-    static const char damage[] = "\"\\{}[],: \n\r0e.-\x00\x1F\x7F\x80\xC3xu";
-    unsigned seed = 3;
-    uint64_t n_lines = 0;
-    struct buf text;
-    buf_init(&text);
-    for (unsigned i = 0; i < 3000; i++) {
-        text.len = 0;
-        for (int k = 3 + rand_r(&seed) % 20; k > 0; k--) {
-            unsigned shape = rand_r(&seed) % 12 == 0 ? i + 1 : i; /* an odd one here and there */
-            add_shaped(&text, &shape, &seed, 1 + (int)(i % 4));
-            buf_addc(&text, '\n');
-        }
-        n_lines += expect_lines(text.bytes, text.len, text.len);
-        for (int k = 0; k < 10; k++) {
-            size_t at = (size_t)rand_r(&seed) % (text.len - 1);
-            char was = text.bytes[at];
-            text.bytes[at] = damage[(size_t)rand_r(&seed) % (sizeof damage - 1)];
-            n_lines += expect_lines(text.bytes, text.len, text.len);
-            text.bytes[at] = was;
-        }
-    }
-    buf_fini(&text);
-    ck_assert_uint_gt(n_lines, 100000);
-}
-END_TEST
-
-START_TEST(lines_together_are_judged_as_a_plain_reader_does_each)
-{
-    static const char damage[] = "\"\\{}[],: \n\r0e.-\x00\x1F\x7F\x80\xC3xu";
-    unsigned seed = 9;
-    uint64_t n_lines = 0;
-    struct buf text, line;
-    buf_init(&text);
-    buf_init(&line);
-    ck_assert_uint_eq(expect_lines("", 0, 10), 0);
-    for (int i = 0; i < 6000; i++) {
-        text.len = 0;
-        for (int k = 1 + rand_r(&seed) % 8; k > 0; k--) {
-            size_t start, end;
-            line.len = 0;
-            add_random(&line, &seed, 3);
-            bool keep = rand_r(&seed) % 10 == 0; /* as it is, white space and line feeds too */
-            if (!keep && plain_scan(line.bytes, line.len, &start, &end) == JSON_ONE_LINE) {
-                buf_add(&text, line.bytes + start, end - start);
-            } else if (!keep) {
-                buf_adds(&text, "{\"a\": [1, 2.5e1, {}]}");
-            } else {
-                buf_add(&text, line.bytes, line.len);
-            }
-            buf_addc(&text, '\n');
-        }
-        n_lines += expect_lines(text.bytes, text.len, text.len);
-        (void)expect_lines(text.bytes, text.len, (size_t)rand_r(&seed) % 60);
-        for (int k = 0; k < 5; k++) {
-            size_t at = (size_t)rand_r(&seed) % (text.len - 1);
-            text.bytes[at] = damage[(size_t)rand_r(&seed) % (sizeof damage - 1)];
-            n_lines += expect_lines(text.bytes, text.len, text.len);
-        }
-    }
-    buf_fini(&text);
-    buf_fini(&line);
-    ck_assert_uint_gt(n_lines, 10000);
 }
 END_TEST
 
@@ -732,8 +423,6 @@ UNIT_MAIN("json", every_valid_text_is_taken, every_invalid_text_is_refused,
     an_inner_line_end_is_told, depth_is_bounded_for_arrays_and_objects,
     random_texts_are_judged_as_jansson_judges_them,
     random_texts_and_their_damages_are_judged_as_a_plain_reader_does,
-    lines_together_are_judged_as_a_plain_reader_does_each,
-    lines_of_one_shape_are_judged_as_a_plain_reader_does_each,
     what_fuzzers_found_is_judged_as_a_plain_reader_does, compact_takes_only_insignificant_space_out,
     compact_keeps_the_value_of_random_trees, every_code_point_but_surrogates_is_utf8,
     a_bad_byte_is_found_at_every_place, strings_hold_no_control_character,

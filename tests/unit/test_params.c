@@ -1,5 +1,6 @@
 /* test_params: what a subscriber may ask for, and how everything else is refused. The token decoder
  * is a stand-in here: "A1" to "A9" are tokens with so many lanes. */
+#include "client_text.h"
 #include "params.h"
 
 #include "unit.h"
@@ -217,16 +218,16 @@ START_TEST(durations_need_digits_and_a_unit)
     static const char *const bad[] = {"", "s", "1", "-1s", "1 s", " 1s", "1d", "1S", "1.5s", "1ss",
         "9223372036854775808ms", "18446744073709551616ms", "2562047788016h", "1m1s"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        ck_assert_msg(params_parse_duration_ms(bad[i], &ms) == -1, "%s", bad[i]);
+        ck_assert_msg(client_text_duration_ms(bad[i], &ms) == -1, "%s", bad[i]);
     }
     ck_assert_uint_eq(ms, 77);
-    ck_assert_int_eq(params_parse_duration_ms("250ms", &ms), 0);
+    ck_assert_int_eq(client_text_duration_ms("250ms", &ms), 0);
     ck_assert_uint_eq(ms, 250);
-    ck_assert_int_eq(params_parse_duration_ms("15s", &ms), 0);
+    ck_assert_int_eq(client_text_duration_ms("15s", &ms), 0);
     ck_assert_uint_eq(ms, 15000);
-    ck_assert_int_eq(params_parse_duration_ms("10m", &ms), 0);
+    ck_assert_int_eq(client_text_duration_ms("10m", &ms), 0);
     ck_assert_uint_eq(ms, 600000);
-    ck_assert_int_eq(params_parse_duration_ms("2562047788015h", &ms), 0);
+    ck_assert_int_eq(client_text_duration_ms("2562047788015h", &ms), 0);
     ck_assert(ms == UINT64_C(2562047788015) * 3600000);
 }
 END_TEST

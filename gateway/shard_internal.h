@@ -1,0 +1,73 @@
+/* shard_internal: what shard.c (the loop) and shard_accept.c (listening sockets) share. Shard
+ * thread, but where it says init. */
+#ifndef HEADGATE_SHARD_INTERNAL_H
+#define HEADGATE_SHARD_INTERNAL_H
+
+#include "feed.h"
+#include "shard.h"
+#include "sleeper.h"
+
+#include <libwebsockets.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+TAILQ_HEAD(conn_list, conn);
+
+struct port {
+    struct lws_vhost *vhost;
+    struct lws *wsi; /* the listening socket; NULL once closed */
+    int fd;
+    bool tls;
+};
+
+struct shard {
+    const struct config *config;
+    size_t index;
+    char name[16];
+    struct handler handler;
+    struct outlet *outlets;
+    size_t n_outlets;
+    struct privates *privates; /* NULL on the admin's shard */
+    struct catchups *catchups; /* NULL where nothing is caught up */
+    struct push_home *pushes;  /* posts with news */
+    struct coder *coder;
+    struct lws_log *lws_log;
+    struct lws_context *context;
+    struct lws_vhost *vhost; /* clear text */
+    SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
+    struct port *ports;
+    size_t n_ports;
+    struct conn_list conns;
+    struct session_list paced;
+    uint64_t n_filters; /* filtered feeds of all outlets */
+    struct sleeper sleeper;
+    bool owes_service;  /* libwebsockets is to look at its descriptors and timers now */
+    int64_t kill_at_ns; /* when it ends what was killed last */
+    int64_t tick_at_ns, pace_at_ns;
+    uint64_t max_connections;
+    int spare;
+    uint64_t refused_local;
+    int64_t now_ms;
+    bool draining;
+    pthread_t thread;
+    bool running, halted;
+    atomic_bool drain_asked, stop_asked;
+    atomic_uint_fast64_t connections, refused;
+    atomic_int_fast64_t alive_ns;
+};
+
+/* Of all vhosts of a shard: the first one is that of raw sockets. */
+extern const struct lws_protocols shard_protocols[];
+
+/* shard_watch_ports: let the loop see clients that wait; no port is added after that. Errors -1 and
+ * err. Thread init. */
+int shard_watch_ports(struct shard *shard, struct err *err);
+
+/* shard_accept: take those that wait at port, up to a budget. */
+void shard_accept(struct shard *shard, const struct port *port);
+
+/* shard_forget_listener: the library has closed wsi. */
+void shard_forget_listener(struct shard *shard, const struct lws *wsi);
+
+#endif
