@@ -31,7 +31,7 @@ free_port = ports.GATEWAYS.free
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 
 
-def wait_for(condition, what, timeout_s=20, every_s=0.05):
+def wait_for(condition, what, timeout_s=60, every_s=0.05):
     """The condition's first true value."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -85,7 +85,7 @@ class Program:
     def wait_rest(self, share=0.2, seconds=1.0):
         """Until it has used less than this part of a core for so long. What spins never rests; what a flood left
         to do, on a machine that does more, is done in a moment."""
-        wait_for(lambda: self.cpu_share(seconds) < share, f"less than {share} of a core", 60, 0)
+        wait_for(lambda: self.cpu_share(seconds) < share, f"less than {share} of a core", every_s=0)
 
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
@@ -158,7 +158,7 @@ class Gateway(Program):
 
         wait_for(answers, "the admin listener")
 
-    def wait_ready(self, timeout_s=30):
+    def wait_ready(self, timeout_s=60):
         """Until /readyz says 200 and every source is up."""
         wait_for(lambda: self.admin("/readyz").status == 200, "/readyz", timeout_s)
         for stream in self.config.get("streams", {}):
@@ -187,7 +187,7 @@ class Gateway(Program):
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         return sum(value for text, value in samples.items() if all(want in text for want in wanted))
 
-    def wait_metric(self, name, value, timeout_s=20, **labels):
+    def wait_metric(self, name, value, timeout_s=60, **labels):
         wait_for(
             lambda: self.metric(name, **labels) == value, f"{name} {labels} == {value}", timeout_s
         )
@@ -200,7 +200,7 @@ class Gateway(Program):
         self._subscriptions.append(sub)
         return sub
 
-    def wait_subscribers(self, count, timeout_s=20):
+    def wait_subscribers(self, count, timeout_s=60):
         self.wait_metric("subscribers", count, timeout_s)
 
     # -- its end
@@ -208,7 +208,7 @@ class Gateway(Program):
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
-    def wait_exit(self, timeout_s=20):
+    def wait_exit(self, timeout_s=60):
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:

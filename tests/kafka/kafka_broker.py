@@ -151,7 +151,7 @@ class KafkaBroker:
         except OSError:
             return None
 
-    def start(self, timeout_s=60):
+    def start(self, timeout_s=180):
         """Start, and wait until it answers. The first time the ports are chosen and the storage is
         formatted; later starts keep both."""
         if self.pid:
