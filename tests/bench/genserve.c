@@ -40,12 +40,11 @@
     "\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"bench-2026-01-01\","             \
     "\"service_tier\":\"default\",\"system_fingerprint\":\"fp_0123456789\",\"choices\":["
 #define EVENT_END "]}\n\n"
-#define TOKEN_BEGIN EVENT_BEGIN "{\"index\":0,\"delta\":{\"content\":\" ~"
+#define DELTA EVENT_BEGIN "{\"index\":0,\"delta\":{\"content\":\" "
+#define TOKEN_BEGIN DELTA "~"
 #define TOKEN_END "\"},\"logprobs\":null,\"finish_reason\":null}" EVENT_END
-#define FINISH                                                                                     \
-    EVENT_BEGIN                                                                                    \
-        "{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"stop\"}" EVENT_END        \
-        "data: [DONE]\n\n"
+#define STOP_END "\"},\"logprobs\":null,\"finish_reason\":\"stop\"}" EVENT_END
+#define FINISH DELTA STOP_END "data: [DONE]\n\n"
 
 struct client {
     int fd;
