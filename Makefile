@@ -47,7 +47,7 @@ UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/unit/%)
 C_FILES := $(wildcard gateway/*.[ch] connectors/*.[ch] tests/*/*.[ch])
 
 .DELETE_ON_ERROR:
-.PHONY: all help run test clean unit
+.PHONY: all help run test clean unit build-tests build-unit
 all: $(if $(MAIN_SRCS),$(B)/headgate,$(LIB)) ## build build/headgate
 
 help: ## list the targets
@@ -210,6 +210,8 @@ $(B)/unit/%: tests/unit/%.c $$(call fakes,$$*) $(LIB)
 UNIT_RUN := $(if $(UNIT),$(UNIT:%=$(B)/unit/test_%),$(UNIT_BINS))
 unit: $(UNIT_RUN:=.run) ## run the unit tests of VARIANT (UNIT="ring token": only these; with -k all of them)
 
+build-unit: all $(UNIT_BINS)
+
 $(UNIT_RUN:=.run): %.run: %
 	@echo "== $*"; $(RUN_$(VARIANT)) timeout -k 5 300 $*
 
@@ -259,8 +261,11 @@ run: ## build and start `headgate demo`: an embedded Kafka, sample streams and a
 	build/headgate demo $(if $(LISTEN),--listen $(LISTEN))
 
 test: ## everything that a change must pass; ends with its counts
-	.ci/deps build test
+	.ci/deps build test debian13
 	.ci/test $(PARTS)
+
+# What tests of the plain program share: made before they run side by side.
+build-tests: all e2e-tools $(CHAOS_TOOLS) $(B)/faults/kafka_probe tests/node_modules kafka
 
 # --- Install and clean ------------------------------------------------------------------------------
 .PHONY: install
@@ -273,7 +278,7 @@ clean: ## remove build/
 	rm -rf build
 
 # --- Schemas, deployment, examples, Debian 13 -------------------------------------------------------
-.PHONY: schemas test-schemas test-deploy test-examples test-debian13
+.PHONY: schemas test-schemas test-deploy test-examples test-debian13 build-debian13 unit-and-smoke-debian13
 PYTEST := $(PYTHON) -m pytest -q -rs -p no:cacheprovider
 
 schemas: $(B)/headgate ## write schemas/config.schema.json anew from the table of keys
@@ -289,12 +294,19 @@ test-examples: all e2e-tools tests/node_modules ## run the examples
 	$(PYTEST) examples
 
 test-debian13: ## the Dockerfile's steps, build and tests inside Debian 13 packages
+	$(MAKE) build-debian13
+	$(MAKE) unit-and-smoke-debian13
+
+build-debian13:
 	.ci/deps debian13
-	$(PYTHON) tests/debian13/run.py
+	$(PYTHON) tests/debian13/run.py build
+
+unit-and-smoke-debian13:
+	$(PYTHON) tests/debian13/run.py test
 
 # --- fuzz: every tests/fuzz/fuzz_*.c for FUZZ_SECONDS each, one after another (libFuzzer, clang 14).
 # New inputs go to build/fuzz/NAME.found; copy what is worth keeping to tests/fuzz/corpus/NAME.
-# fuzz-replay: each committed corpus file once, without libFuzzer: for every change.
+# fuzz-replay: each committed corpus file once, with the sanitizers of VARIANT=asan, without libFuzzer: for every change.
 # fuzz-ci: what clients and files send, for as long each, side by side with -j: for every change too, and
 # with a seed that stays, so that a change is not refused for what another one broke. FUZZ_SEED=0: another each time.
 FUZZ_SECONDS ?= 60
@@ -302,42 +314,34 @@ FUZZ_SEED ?= 1
 FUZZ_CC ?= clang-14
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_BINS := $(FUZZ_NAMES:%=build/fuzz/fuzz_%)
-REPLAY_BINS := $(FUZZ_NAMES:%=build/fuzz/replay_%)
+REPLAY_BINS := $(FUZZ_NAMES:%=$(B)/fuzz/replay_%)
+REPLAY_OBJS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/fuzz_%.o) $(B)/tests/fuzz/replay.o
 FUZZ_CI := file_csv file_ndjson http_range params
 FUZZ_CFLAGS := -std=c11 $(WARN) -O1 -g -fno-omit-frame-pointer -pthread -Igateway -Iconnectors
 FUZZ_CPPFLAGS := $(filter-out -D_FORTIFY_SOURCE=2,$(CPPFLAGS))
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_LIB := build/fuzz/libheadgate.a
-REPLAY_LIB := build/fuzz/replay/libheadgate.a
 
-.PHONY: fuzz fuzz-replay fuzz-ci $(FUZZ_CI:%=fuzz-ci-%)
-.SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS)
+.PHONY: fuzz fuzz-replay replay fuzz-ci $(FUZZ_CI:%=fuzz-ci-%)
+.SECONDARY: $(FUZZ_BINS) $(REPLAY_BINS) $(REPLAY_OBJS)
 
-build/fuzz/obj/gateway/version.o build/fuzz/replay/gateway/version.o: \
-  FUZZ_CPPFLAGS += -DHEADGATE_VERSION='"fuzz"' -DHEADGATE_COMMIT='""'
+build/fuzz/obj/gateway/version.o: FUZZ_CPPFLAGS += -DHEADGATE_VERSION='"fuzz"' -DHEADGATE_COMMIT='""'
 
 # -w: clang warns of other things than the compiler of the release, whose warnings fuzz-replay has.
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) -w $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
-build/fuzz/replay/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(FUZZ_CPPFLAGS) $(FUZZ_CFLAGS) $(FUZZ_SANITIZE) -MMD -MP -c -o $@ $<
-
 $(FUZZ_LIB): $(LIB_SRCS:%.c=build/fuzz/obj/%.o)
-	@rm -f $@
-	ar rcs $@ $^
-
-$(REPLAY_LIB): $(LIB_SRCS:%.c=build/fuzz/replay/%.o)
 	@rm -f $@
 	ar rcs $@ $^
 
 build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_LIB)
 	$(FUZZ_CC) $(FUZZ_SANITIZE) -fsanitize=fuzzer -pthread -o $@ $^ $(PKG_LIBS) -lm
 
-build/fuzz/replay_%: build/fuzz/replay/tests/fuzz/fuzz_%.o build/fuzz/replay/tests/fuzz/replay.o $(REPLAY_LIB)
-	$(CC) $(FUZZ_SANITIZE) -pthread -o $@ $^ $(PKG_LIBS) -lm
+$(B)/fuzz/replay_%: $(B)/tests/fuzz/fuzz_%.o $(B)/tests/fuzz/replay.o $(TSAN_OBJS) $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 fuzz: $(FUZZ_BINS)
 	@set -e; for name in $(FUZZ_NAMES); do echo "== fuzz $$name"; mkdir -p build/fuzz/$$name.found; \
@@ -352,11 +356,13 @@ $(FUZZ_CI:%=fuzz-ci-%): fuzz-ci-%: build/fuzz/fuzz_%
 	  build/fuzz/$*.found tests/fuzz/corpus/$* >build/fuzz/$*.log 2>&1 || { tail -n 40 build/fuzz/$*.log; exit 1; }
 	@echo "fuzz $*: $$(tail -n 1 build/fuzz/$*.log)"
 
-fuzz-replay: $(REPLAY_BINS)
-	@set -e; for name in $(FUZZ_NAMES); do build/fuzz/replay_$$name tests/fuzz/corpus/$$name; done
+fuzz-replay:
+	$(MAKE) VARIANT=asan replay
 
--include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/tests/fuzz/*.d build/fuzz/replay/*/*.d \
-  build/fuzz/replay/tests/fuzz/*.d)
+replay: $(REPLAY_BINS)
+	@set -e; for name in $(FUZZ_NAMES); do $(RUN_$(VARIANT)) $(B)/fuzz/replay_$$name tests/fuzz/corpus/$$name; done
+
+-include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/tests/fuzz/*.d) $(REPLAY_OBJS:.o=.d)
 
 # Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
 BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \

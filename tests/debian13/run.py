@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """`make test-debian13`: deploy/Dockerfile's steps in a chroot of Debian 13's packages, then the unit tests and the
-smoke tests in it. Everything is kept below build/debian13; remove that to begin anew. Needs root."""
+smoke tests in it. Everything is kept below build/debian13; remove that to begin anew. Needs root.
+
+  tests/debian13/run.py build      the image, and what the tests need
+  tests/debian13/run.py test       the tests in what was built last"""
 
 import json
 import os
@@ -14,6 +17,8 @@ sys.path.insert(0, HERE)
 import dockerfile  # noqa: E402
 
 WORK = os.environ.get("DEBIAN13_DIR") or os.path.join(ROOT, "build", "debian13")
+TEST_ROOT = os.path.join(WORK, "test")
+JOBS = str(os.cpu_count() or 2)
 TEST_PACKAGES = "check libsubunit-dev python3 python3-pytest python3-yaml python3-confluent-kafka curl kcat procps iproute2"
 
 
@@ -65,7 +70,7 @@ def check_image(stage, root):
 
 def test_root(builder):
     """A copy of the builder with the packages of the tests; kept while the lists stay the same."""
-    root = os.path.join(WORK, "test")
+    root = TEST_ROOT
     stamp = os.path.join(WORK, "test.packages")
     layer = [d for d in os.listdir(WORK) if d.startswith("layer-builder-") and not d.endswith(".tmp")]
     want = TEST_PACKAGES + " " + " ".join(sorted(layer))
@@ -93,20 +98,32 @@ def test_root(builder):
     return dockerfile.Chroot(root)
 
 
-def main():
-    if os.geteuid() != 0:
-        raise SystemExit("debian13: needs root for chroot and mounts")
+def build():
     os.makedirs(WORK, exist_ok=True)
     stages = dockerfile.parse(os.path.join(ROOT, "deploy", "Dockerfile"))
     roots = dockerfile.build(stages, ROOT, base, WORK, log)
     check_image(stages[-1], roots[stages[-1].name])
     chroot = test_root(roots["builder"])
-    jobs = str(os.cpu_count() or 2)
-    log("build and unit tests")
-    chroot.run("make -k -O -j%s all unit" % jobs, cwd="/src")
+    log("build of the unit tests")
+    chroot.run("make -k -O -j%s build-unit e2e-tools" % JOBS, cwd="/src")
+
+
+def test():
+    chroot = dockerfile.Chroot(TEST_ROOT)
+    log("unit tests")
+    chroot.run("make -k -O -j%s unit" % JOBS, cwd="/src")
     log("smoke tests")
-    chroot.run("make smoke", cwd="/src")
-    log("debian13: passed")
+    chroot.run("make smoke", cwd="/src", env={"FUZZ_E2E_SECONDS": "10"})
+
+
+def main():
+    if os.geteuid() != 0:
+        raise SystemExit("debian13: needs root for chroot and mounts")
+    steps = {"build": build, "test": test}
+    if sys.argv[1:2] not in [[name] for name in steps]:
+        raise SystemExit("usage: run.py build|test")
+    steps[sys.argv[1]]()
+    log("debian13: %s: passed" % sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The binary is $HEADGATE, the tools (mockbroker, sub) are in $E2E_TOOLS; both def
 import contextlib
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -24,13 +23,15 @@ TOOLS = os.path.abspath(os.environ.get("E2E_TOOLS") or os.path.join(ROOT, "build
 SCALE_FULL = os.environ.get("E2E_SCALE") == "full"
 SANITIZED = "/asan/" in HEADGATE or "/tsan/" in HEADGATE
 
-sys.path.insert(0, os.path.join(ROOT, "tests", "kafka"))
+sys.path[:0] = [os.path.join(ROOT, "tests", name) for name in ("kafka", "ports")]
+import ports  # noqa: E402
 from kafka_broker import KafkaBroker  # noqa: E402
 
+free_port = ports.GATEWAYS.free
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 
 
-def wait_for(condition, what, timeout_s=20, every_s=0.05):
+def wait_for(condition, what, timeout_s=60, every_s=0.05):
     """The condition's first true value."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -40,28 +41,6 @@ def wait_for(condition, what, timeout_s=20, every_s=0.05):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s} s for {what}")
         time.sleep(every_s)
-
-
-given_ports = set()
-
-
-def free_port():
-    """Below the ephemeral range, so that no client's own connection takes it in between; none of the last few."""
-    for _ in range(1000):
-        port = random.randint(12000, 19999)
-        if port in given_ports:
-            continue
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if len(given_ports) > 1000:
-            given_ports.clear()
-        given_ports.add(port)
-        return port
-    raise OSError("no free port")
 
 
 class Program:
@@ -85,6 +64,28 @@ class Program:
         before, start = self.cpu_s(), time.monotonic()
         time.sleep(seconds)
         return (self.cpu_s() - before) / (time.monotonic() - start)
+
+    def wanted_share(self, seconds=1.0):
+        """Which part of a core it used over the next seconds, or waited for: what spins wants all, however little
+        it gets on a busy machine."""
+        before, start = self._wanted_ns(), time.monotonic()
+        time.sleep(seconds)
+        return (self._wanted_ns() - before) / 1e9 / (time.monotonic() - start)
+
+    def _wanted_ns(self):
+        wanted = 0
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(FileNotFoundError), open(  # it has ended meanwhile
+                f"/proc/{self.pid}/task/{thread}/schedstat", encoding="ascii"
+            ) as file:
+                ran, waited, _ = file.read().split()
+            wanted += int(ran) + int(waited)
+        return wanted
+
+    def wait_rest(self, share=0.2, seconds=1.0):
+        """Until it has used less than this part of a core for so long. What spins never rests; what a flood left
+        to do, on a machine that does more, is done in a moment."""
+        wait_for(lambda: self.cpu_share(seconds) < share, f"less than {share} of a core", every_s=0)
 
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:
@@ -157,7 +158,7 @@ class Gateway(Program):
 
         wait_for(answers, "the admin listener")
 
-    def wait_ready(self, timeout_s=30):
+    def wait_ready(self, timeout_s=60):
         """Until /readyz says 200 and every source is up."""
         wait_for(lambda: self.admin("/readyz").status == 200, "/readyz", timeout_s)
         for stream in self.config.get("streams", {}):
@@ -186,7 +187,7 @@ class Gateway(Program):
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         return sum(value for text, value in samples.items() if all(want in text for want in wanted))
 
-    def wait_metric(self, name, value, timeout_s=20, **labels):
+    def wait_metric(self, name, value, timeout_s=60, **labels):
         wait_for(
             lambda: self.metric(name, **labels) == value, f"{name} {labels} == {value}", timeout_s
         )
@@ -199,7 +200,7 @@ class Gateway(Program):
         self._subscriptions.append(sub)
         return sub
 
-    def wait_subscribers(self, count, timeout_s=20):
+    def wait_subscribers(self, count, timeout_s=60):
         self.wait_metric("subscribers", count, timeout_s)
 
     # -- its end
@@ -207,7 +208,7 @@ class Gateway(Program):
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
 
-    def wait_exit(self, timeout_s=20):
+    def wait_exit(self, timeout_s=60):
         try:
             return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:

@@ -39,7 +39,7 @@ def test_a_broker_that_is_down_at_the_start_is_waited_for(up_again, gateways):
         time.sleep(1)
         kafka.up()
         for sub in subs:
-            assert data(sub.result(30).records(1, 30)) == [1]
+            assert data(sub.result(90).records(1, 90)) == [1]
     gateway.wait_metric("source_up", 1, stream="s")
 
 
@@ -60,7 +60,7 @@ def test_a_token_that_comes_before_the_source_is_up_loses_nothing(up_again, gate
         gateway.wait_subscribers(1)
         time.sleep(1.5)  # a heartbeat
         kafka.up()
-        sub = sub.result(30)
+        sub = sub.result(90)
     assert sub.hello["resumed"] is True and sub.hello["from"] == token
     assert sorted(n["n"] for n in data(sub.records(15))) == sorted(n["n"] for n in data(messages[5:]))
 
@@ -106,7 +106,7 @@ def test_an_outage_is_logged_once_not_again_and_again(up_again, gateways):
     lines = gateway.log().splitlines()[before:]
     assert 1 <= len(lines) <= 3, lines
     kafka.up()
-    gateway.wait_metric("source_up", 1, stream="s", timeout_s=30)
+    gateway.wait_metric("source_up", 1, stream="s", timeout_s=90)
 
 
 def test_a_record_over_the_maximum_is_a_counted_gap(kafka, gateways):
@@ -172,8 +172,8 @@ def test_a_topic_that_is_not_there_yet_is_waited_for(kafka, gateways):
         earliest = waiting.submit(gateway.subscribe, "s", "ndjson", **{"from": "earliest"})
         kafka.create_topic(name, 2)
         kafka.produce(name, "1")
-        for sub in (early, earliest.result(30)):
-            assert data(sub.records(1, 30)) == [1]
+        for sub in (early, earliest.result(90)):
+            assert data(sub.records(1, 90)) == [1]
 
 
 @pytest.mark.real_only
@@ -184,7 +184,7 @@ def test_a_topic_that_is_deleted_and_made_again_is_followed(kafka, gateways):
     kafka.produce(topic, "1", "2", "3")
     assert data(sub.records(3)) == [1, 2, 3]
     kafka.broker.delete_topic(topic)
-    wait_for(lambda: gateway.metric("source_up", stream="s") == 0, "source_up 0", 30)
+    wait_for(lambda: gateway.metric("source_up", stream="s") == 0, "source_up 0", 90)
     assert gateway.admin("/livez").status == 200
     kafka.create_topic(topic, 1)
     kafka.produce(topic, "4")
@@ -198,7 +198,7 @@ def test_partitions_that_are_added_are_found(kafka, gateways):
     sub = gateway.subscribe("s", "sse", envelope="full")
     kafka.broker.add_partitions(topic, 3)
     kafka.produce(topic, *[{"value": str(p), "partition": p} for p in range(3)])
-    assert sorted(data(sub.records(3, 30))) == [0, 1, 2]
+    assert sorted(data(sub.records(3, 90))) == [0, 1, 2]
 
 
 @pytest.mark.real_only
@@ -211,7 +211,7 @@ def test_a_pattern_follows_topics_that_appear_later(kafka, gateways):
     assert data(sub.records(1)) == [1]
     kafka.create_topic(prefix + "b", 1)
     kafka.produce(prefix + "b", "2")
-    assert data(sub.records(1, 30)) == [2]
+    assert data(sub.records(1, 90)) == [2]
 
 
 @pytest.mark.real_only
@@ -253,7 +253,7 @@ def test_a_broker_that_hangs_holds_nobody_up(kafka, gateways):
     finally:
         kafka.broker.resume()
     kafka.produce(topic, "2")
-    assert data(sub.records(1, 30)) == [2]
+    assert data(sub.records(1, 90)) == [2]
 
 
 @pytest.mark.real_only

@@ -266,7 +266,7 @@ def test_posts_that_wait_for_room_cost_nothing(gateways):
     for thread in threads:
         thread.start()
     gateway.wait_metric("source_paused", 1, stream="s")
-    wait_for(lambda: gateway.cpu_share(1) < 0.2, "a gateway at rest", 60)
+    gateway.wait_rest()
     seen = [one["n"] for one in data_of(sub.records(900, 120))]
     for thread in threads:
         thread.join()

@@ -69,6 +69,7 @@ def test_every_token_that_goes_out_is_signed_and_resumes(kafka, gateways, topic,
 def test_a_gap_names_its_range_with_signed_tokens(kafka, gateways, topic):
     gateway = gateways(with_keys(KEY) | {"catchup": {"readers": 0}}, s={
         "source": kafka.source(topic), "ring": {"records": 16}, "slow": {"queue": {"records": 16}}})
+    gateway.wait_metric("records_in_total", 20, stream="s")
     token = gateway.subscribe("s", "ndjson").hello["from"]
     kafka.burst(topic, 100, partitions=2, first=20)
     gateway.wait_metric("records_in_total", 120, stream="s")

@@ -239,7 +239,7 @@ def test_a_bounded_read_keeps_the_connection_or_says_that_it_does_not(kafka, gat
         http.get("/streams/s?from=earliest&limit=2&envelope=data")
         assert http.body() == b"1\n2\n"
         if http.headers.get("connection") == "close":
-            assert http.closed_within(2)
+            assert http.closed_within(10)
             http = Http(gateway.port)
 
 

@@ -33,7 +33,7 @@ def produce(broker, topic, count, partition=0):
 class Probe:
     """A source that runs until it has staged count records, or for the seconds given."""
 
-    def __init__(self, broker, topic, start, count, *options, seconds=60):
+    def __init__(self, broker, topic, start, count, *options, seconds=240):
         command = [PROBE, broker.bootstrap, topic, start, str(count), str(seconds), *options]
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -48,7 +48,7 @@ class Probe:
             self.log += line
 
     def result(self):
-        out, _ = self.process.communicate(timeout=90)
+        out, _ = self.process.communicate(timeout=300)
         result = json.loads(out)
         assert not result["disorder"]
         return result

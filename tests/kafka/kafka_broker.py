@@ -12,16 +12,18 @@ are fetched once, through Maven, into build/kafka/lib.
 
 import fcntl
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import time
 
 import kafka_wire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "ports"))
+import ports  # noqa: E402
+
 CACHE = os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "kafka")
 CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
 NODE_ID = 1
@@ -99,21 +101,6 @@ def _need(program, package):
         raise BrokerFailed(f"no {program}: install the package {package}")
 
 
-def _free_port():
-    """Below the ephemeral range: while the broker is down, no client's own connection can take its
-    port, nor connect to itself on it."""
-    for _ in range(1000):
-        port = random.randint(20000, 32000)
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise BrokerFailed("no free port")
-
-
 class KafkaBroker:
     def __init__(self, directory, cache=CACHE):
         self.dir = os.path.abspath(directory)
@@ -164,7 +151,7 @@ class KafkaBroker:
         except OSError:
             return None
 
-    def start(self, timeout_s=60):
+    def start(self, timeout_s=180):
         """Start, and wait until it answers. The first time the ports are chosen and the storage is
         formatted; later starts keep both."""
         if self.pid:
@@ -183,8 +170,7 @@ class KafkaBroker:
 
     def _set_up(self):
         os.makedirs(self.dir, exist_ok=True)
-        port = _free_port()
-        controller = _free_port()
+        port, controller = ports.SERVERS.free(), ports.SERVERS.free()
         text = PROPERTIES.format(node=NODE_ID, port=port, controller=controller, dir=self.dir)
         self._write("server.properties", text)
         self._format()

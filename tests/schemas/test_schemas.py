@@ -3,8 +3,8 @@
 import json
 import os
 import re
-import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +12,9 @@ import urllib.request
 import pytest
 import validators
 import yaml
+
+sys.path.insert(0, os.path.join(validators.ROOT, "tests", "ports"))
+import ports  # noqa: E402
 
 HEADGATE = os.path.join(validators.ROOT, "build", "headgate")
 DRAFT_07 = "http://json-schema.org/draft-07/schema#"
@@ -126,9 +129,7 @@ def test_list_of_streams_is_as_described(tmp_path):
         described = yaml.safe_load(f)["components"]["schemas"]
     schema = {"$id": "streams", **described["Streams"], "definitions": {"Stream": described["Stream"]}}
     schema["properties"]["streams"]["items"] = {"$ref": "#/definitions/Stream"}
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = ports.GATEWAYS.free()
     path = tmp_path / "gateway.yaml"
     path.write_text(
         "listen: 127.0.0.1:%d\nadmin: 127.0.0.1:0\ndrain: {grace: 0s, timeout: 1s}\n" % port

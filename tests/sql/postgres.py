@@ -7,10 +7,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "ports"))
+import ports  # noqa: E402
 
 
 def _binaries():
@@ -26,18 +29,12 @@ def available():
     return None if _binaries() else "no PostgreSQL: install the package postgresql"
 
 
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
 class Postgres:
     """.dsn is for libpq. sql() runs statements as the superuser."""
 
     def __init__(self, **settings):
         self.bin = _binaries()
-        self.port = _free_port()
+        self.port = ports.SERVERS.free()
         self.directory = tempfile.mkdtemp(prefix="headgate-pg-")
         self.data = os.path.join(self.directory, "data")
         self.user = None
