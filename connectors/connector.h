@@ -92,11 +92,11 @@ struct replay {
 #define CONNECTOR_LOG_LOST "gateway_lost"
 #define CONNECTOR_LOG_INCOMPLETE "log_incomplete"
 
-/* What a log takes, beside its answers, and the answers of others that are read at once. */
+/* What a log takes, beside its answers, and the answers of others that are read at once: each takes
+ * its stream's memory alone. */
 struct connector_log {
     uint64_t bytes, descriptors;
     uint64_t readers;
-    uint64_t reader_bytes, reader_descriptors; /* of each */
 };
 
 struct connector {

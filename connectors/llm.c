@@ -321,15 +321,11 @@ start_log(const struct llm_settings *settings, struct stream *home, struct err *
 }
 
 static struct source *
-start_reader(struct stream *stream, const struct replay *replay, struct err *err)
+start_reader(struct stream *stream, const struct replay *replay)
 {
     struct source *source = mem_calloc(1, sizeof *source);
-    source->reader = llm_log_read_start(
-        stream_home_source(stream)->log, stream, replay->name, replay->time_ms, err);
-    if (source->reader == NULL) {
-        free(source);
-        return NULL;
-    }
+    source->reader =
+        llm_log_read_start(stream_home_source(stream)->log, stream, replay->name, replay->time_ms);
     return source;
 }
 
@@ -362,14 +358,14 @@ static struct source *
 llm_start(const void *settings, struct stream *stream, const struct replay *replay, struct err *err)
 {
     return replay == NULL               ? start_log(settings, stream, err)
-           : replay->kind == REPLAY_LOG ? start_reader(stream, replay, err)
+           : replay->kind == REPLAY_LOG ? start_reader(stream, replay)
                                         : start_answer(settings, stream, replay, err);
 }
 
 static void
 llm_wake(struct source *source)
 {
-    if (source->user.call != NULL) { /* a reader looks for itself */
+    if (source->user.call != NULL) { /* a reader's hub looks for itself */
         llm_http_resume(source->user.call);
     }
 }
@@ -410,9 +406,7 @@ llm_log_bound(const void *settings_, struct connector_log *log)
     const struct llm_log_settings *settings = &((const struct llm_settings *)settings_)->log;
     *log = (struct connector_log){.bytes = llm_log_bytes(settings),
         .descriptors = llm_log_descriptors(settings),
-        .readers = settings->readers,
-        .reader_bytes = llm_log_reader_bytes(settings),
-        .reader_descriptors = llm_log_reader_descriptors(settings)};
+        .readers = settings->readers};
 }
 
 static bool

@@ -8,6 +8,7 @@
 #include "../gateway/stream.h"
 #include "../gateway/stream_answers.h"
 #include "kafka_producer.h"
+#include "llm_log_hub.h"
 #include "llm_log_tail.h"
 
 #include <assert.h>
@@ -57,8 +58,9 @@ struct llm_log {
     const struct llm_log_settings *settings;
     struct stream *home;
     struct kafka_producer *producer;
-    atomic_bool failing; /* said so, and nothing went well since */
-    int64_t looked_ms;   /* the producer's: for beats */
+    struct llm_log_hub *hub; /* reads what others made */
+    atomic_bool failing;     /* said so, and nothing went well since */
+    int64_t looked_ms;       /* the producer's: for beats */
     pthread_t ear;
     atomic_bool stopping;
     atomic_int tell; /* the partition that the ear hears; negative: none yet */
@@ -370,19 +372,30 @@ rest(void)
     nanosleep(&(struct timespec){.tv_nsec = EAR_REST_NS}, NULL);
 }
 
-/* Which partition, is chance: each gateway reads what is written to one of them. */
+/* Which partition, is chance: each gateway reads what is written to one of them, from now on. */
 static int32_t
 choose(struct llm_log *log, struct llm_log_tail *tail)
 {
     while (!atomic_load(&log->stopping)) {
         int32_t n = llm_log_tail_partitions(tail);
         int32_t chosen = n == 0 ? -1 : (int32_t)arc4random_uniform((uint32_t)n);
-        if (chosen >= 0 && llm_log_tail_start(tail, chosen, LLM_LOG_FROM_END) == 0) {
+        int64_t end = n == 0 ? -1 : llm_log_tail_end(tail, chosen);
+        if (end >= 0 && llm_log_tail_start(tail, chosen, end) == 0) {
             return chosen;
         }
         rest();
     }
     return -1;
+}
+
+static void
+take_said(struct llm_log *log, const rd_kafka_message_t *message)
+{
+    struct llm_log_record record;
+    if (llm_log_tail_read(message, &record) &&
+        (record.kind == LLM_LOG_CANCEL || record.kind == LLM_LOG_SEEN)) {
+        hear(log, message->key, message->key_len, record.kind);
+    }
 }
 
 /* Until the tail cannot be read on. */
@@ -394,10 +407,9 @@ listen_to(struct llm_log *log, struct llm_log_tail *tail)
     atomic_store(&log->tell, choose(log, tail));
     stream_answer_hears(log->home, atomic_load(&log->tell) >= 0);
     while (!atomic_load(&log->stopping) && got != LLM_LOG_GOT_FAULT) {
-        got = llm_log_tail_next(tail, NULL, EAR_WAIT_MS, &item);
-        if (got == LLM_LOG_GOT_RECORD &&
-            (item.record.kind == LLM_LOG_CANCEL || item.record.kind == LLM_LOG_SEEN)) {
-            hear(log, item.message->key, item.message->key_len, item.record.kind);
+        got = llm_log_tail_next(tail, EAR_WAIT_MS, &item);
+        if (got == LLM_LOG_GOT_RECORD) {
+            take_said(log, item.message);
         }
     }
     atomic_store(&log->tell, -1);
@@ -410,7 +422,8 @@ ear_main(void *log_)
     struct llm_log *log = log_;
     while (!atomic_load(&log->stopping)) {
         struct err err;
-        struct llm_log_tail *tail = llm_log_tail_open(log->settings, stream_name(log->home), &err);
+        struct llm_log_tail *tail =
+            llm_log_tail_open(log->settings, stream_name(log->home), -1, &err);
         if (tail != NULL) {
             listen_to(log, tail);
         }
@@ -452,15 +465,22 @@ llm_log_start(const struct llm_log_settings *settings, struct stream *home, stru
         log_free(log);
         return NULL;
     }
+    log->hub = llm_log_hub_start(settings, home, err);
+    if (log->hub == NULL) {
+        goto fail;
+    }
     int rc = pthread_create(&log->ear, NULL, ear_main, log);
     if (rc != 0) {
         err_set_errno(err, rc, "thread of the log of stream %s", stream_name(home));
-        kafka_producer_halt(log->producer);
-        kafka_producer_stop(log->producer);
-        log_free(log);
-        return NULL;
+        goto fail;
     }
     return log;
+fail:
+    llm_log_hub_stop(log->hub);
+    kafka_producer_halt(log->producer);
+    kafka_producer_stop(log->producer);
+    log_free(log);
+    return NULL;
 }
 
 void
@@ -471,6 +491,7 @@ llm_log_stop(struct llm_log *log)
     assert(LIST_EMPTY(&log->answers));
     atomic_store(&log->stopping, true);
     kafka_producer_halt(log->producer);
+    llm_log_hub_stop(log->hub);
     pthread_join(log->ear, NULL);
     kafka_producer_stop(log->producer);
     while ((n = take_items(log, left)) > 0) { /* the client could not be made again */
@@ -485,6 +506,12 @@ const struct llm_log_settings *
 llm_log_settings(const struct llm_log *log)
 {
     return log->settings;
+}
+
+struct llm_log_hub *
+llm_log_hub(const struct llm_log *log)
+{
+    return log->hub;
 }
 
 struct llm_log_answer *

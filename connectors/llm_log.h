@@ -20,6 +20,7 @@
 
 struct llm_log;
 struct llm_log_answer;
+struct llm_log_hub;
 struct stream;
 
 /* llm_log_start: settings and home, the configured stream, outlive it. Errors NULL and err.
@@ -29,6 +30,7 @@ struct llm_log *llm_log_start(
     const struct llm_log_settings *settings, struct stream *home, struct err *err);
 void llm_log_stop(struct llm_log *log);
 const struct llm_log_settings *llm_log_settings(const struct llm_log *log); /* lent */
+struct llm_log_hub *llm_log_hub(const struct llm_log *log); /* which reads it; lent */
 
 /* llm_log_begin: an answer that stream is, and how it was asked for. llm_log_event: a record that
  * stream has taken. llm_log_end: code NULL: done. llm_log_leave: NULL-safe; one that has not ended

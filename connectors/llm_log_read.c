@@ -1,52 +1,27 @@
-/* llm_log_read: see llm_log_read.h. The reader's own thread, but where it says otherwise. */
-#include "llm_log_read.h"
+/* llm_log_read: see llm_log_read.h: what a record means for the answer, and what its absence. The
+ * hub's thread, but where it says otherwise. */
+#include "llm_log_read_internal.h"
 
 #include "../gateway/clock.h"
 #include "../gateway/mem.h"
 #include "../gateway/stream_answers.h"
 #include "../gateway/stream_source.h"
 #include "llm_event.h"
-#include "llm_log_tail.h"
+#include "llm_log_hub.h"
 #include "llm_out.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#define CLOCK_SLACK_MS 10000 /* brokers that stamp records themselves have clocks of their own */
 #define BEGIN_WITHIN_MS (INT64_C(900) * 1000) /* of the request's head: its body comes first */
+#define GONE_MS (INT64_C(900) * 1000)         /* of an answer that ended without an end, long ago */
 #define FRESH_MS 10000 /* of so young an answer the begin may be on its way */
 #define FRESH_WAIT_MS 1000
-#define FIND_MS 5000 /* until brokers have told where to begin, and given what is there */
-#define WAIT_MS 100
+#define FIND_MS 5000  /* until brokers have told where to begin, and give what is there */
+#define TURN_MS 30000 /* until those that are read from elsewhere in its partition are through */
 #define SEEN_EVERY_MS 2000 /* see STREAM_SEEN_MS */
 #define UNREADABLE_TIMES 4 /* log.silence, in which brokers do not answer */
-#define ROOM_REST_NS INT64_C(20000000)
-
-struct llm_log_reader {
-    struct llm_log *log;
-    struct stream *stream;
-    char id[LLM_LOG_ID_MAX + 1];
-    int64_t begun_ms;
-    struct llm_log_tail *tail;
-    pthread_t thread;
-    atomic_bool stopping;
-    atomic_int tell; /* the partition that its gateway reads; negative: none */
-    int64_t started_ms;
-    bool begun, ended;
-    bool reached_end; /* of what was there when it started */
-    uint32_t lane;
-    uint64_t next; /* n of the next event */
-    size_t staged, room;
-    int64_t looked_ms;
-    int64_t heard_ms;   /* when something of it was read last */
-    int64_t silent_end; /* it was silent up to now where this is read; negative: not asked */
-    int64_t seen_ms;    /* when its gateway was told so */
-};
 
 static int64_t
 now_ms(void)
@@ -105,31 +80,32 @@ take_begin(struct llm_log_reader *reader, const struct llm_log_record *record)
     stream_source_up(reader->stream);
 }
 
-/* False: it has ended for that. */
+void
+llm_log_read_show(struct llm_log_reader *reader)
+{
+    stream_commit(reader->stream);
+    reader->room = 0;
+}
+
+bool
+llm_log_read_has_room(struct llm_log_reader *reader)
+{
+    reader->room = stream_room(reader->stream);
+    return reader->room > 0;
+}
+
+/* False: there is none now. It has ended where there never will be. */
 static bool
 find_room(struct llm_log_reader *reader)
 {
-    while (reader->room == 0) {
-        stream_commit(reader->stream);
-        reader->room = stream_room(reader->stream);
-        if (reader->room > 0) {
-            break;
-        }
-        if (atomic_load(&reader->stopping)) {
-            return false;
-        }
-        if (stream_is_full(reader->stream)) {
-            finish(reader, llm_code_name(LLM_TOO_LARGE),
-                "the answer is larger than "
-                "generations.bytes");
-            return false;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = ROOM_REST_NS}, NULL);
+    llm_log_read_show(reader);
+    if (!llm_log_read_has_room(reader) && stream_is_full(reader->stream)) {
+        finish(reader, llm_code_name(LLM_TOO_LARGE), "the answer is larger than generations.bytes");
     }
-    return true;
+    return reader->room > 0;
 }
 
-static void
+static bool
 stage(struct llm_log_reader *reader, const struct llm_log_record *record,
     const rd_kafka_message_t *message)
 {
@@ -140,37 +116,36 @@ stage(struct llm_log_reader *reader, const struct llm_log_record *record,
         .data = message->payload == NULL ? "" : message->payload,
         .data_len = message->len,
         .views = record->views};
-    for (;;) {
-        if (!find_room(reader)) {
-            return;
-        }
+    while (reader->room > 0 || find_room(reader)) {
         if (stream_stage(reader->stream, &in, clock_mono_ns()) >= 0) {
-            break;
+            reader->room--;
+            return true;
         }
         reader->room = 0;
     }
-    reader->room--;
+    return false;
 }
 
-static void
+/* False: there is no room for it now. */
+static bool
 take_event(struct llm_log_reader *reader, const struct llm_log_record *record,
     const rd_kafka_message_t *message)
 {
     if (!reader->begun || record->n < reader->next) {
-        return;
+        return true;
     }
     if (record->n > reader->next) {
         finish(reader, CONNECTOR_LOG_INCOMPLETE,
             "the gateway that made this answer could not write all of it to the log");
-        return;
+        return true;
+    }
+    if (record->kind == LLM_LOG_LOST) {
+        stream_lost(reader->stream, reader->lane, record->n, 1, "too_large");
+    } else if (!stage(reader, record, message)) {
+        return reader->ended;
     }
     reader->next++;
-    if (record->kind == LLM_LOG_EVENT) {
-        stage(reader, record, message);
-    } else if (find_room(reader)) {
-        stream_lost(reader->stream, reader->lane, record->n, 1, "too_large");
-        reader->room--;
-    }
+    return true;
 }
 
 static void
@@ -182,7 +157,7 @@ take_end(struct llm_log_reader *reader, const struct llm_log_record *record,
         return;
     }
     if (record->n > reader->next) {
-        take_event(reader, record, message);
+        (void)take_event(reader, record, message);
     } else if (strcmp(record->word, LLM_LOG_DONE) == 0) {
         finish(reader, NULL, NULL);
     } else {
@@ -192,58 +167,129 @@ take_end(struct llm_log_reader *reader, const struct llm_log_record *record,
     }
 }
 
-static void
-take(struct llm_log_reader *reader, const struct llm_log_item *item)
+bool
+llm_log_read_take(struct llm_log_reader *reader, const struct llm_log_record *record,
+    const rd_kafka_message_t *message)
 {
-    switch (item->record.kind) {
+    bool taken = true;
+    switch (record->kind) {
     case LLM_LOG_BEGIN:
-        take_begin(reader, &item->record);
+        take_begin(reader, record);
         break;
     case LLM_LOG_EVENT:
     case LLM_LOG_LOST:
-        take_event(reader, &item->record, item->message);
+        taken = take_event(reader, record, message);
         break;
     case LLM_LOG_END:
-        take_end(reader, &item->record, item->message);
+        take_end(reader, record, message);
         break;
     case LLM_LOG_BEAT:
         break;
     case LLM_LOG_CANCEL: /* they lie in this partition by chance */
     case LLM_LOG_SEEN:
-        return;
+        return true;
     }
     reader->heard_ms = now_ms();
+    reader->said_ms = rd_kafka_message_timestamp(message, NULL);
     reader->silent_end = -1;
+    return taken;
 }
 
 /* ---- what is not there ---- */
 
+void
+llm_log_read_fail(struct llm_log_reader *reader, const char *why)
+{
+    finish(reader, CONNECTOR_LOG_UNREADABLE, why);
+}
+
+void
+llm_log_read_give_up(struct llm_log_reader *reader)
+{
+    finish(reader, llm_code_name(LLM_CANCELLED), "it is not read here any more");
+}
+
+static void
+unreadable(struct llm_log_reader *reader)
+{
+    llm_log_read_fail(reader, "the log of answers cannot be read");
+}
+
 static void
 not_found(struct llm_log_reader *reader)
 {
-    bool fresh = clock_wall_ms() - reader->begun_ms < FRESH_MS;
-    if (!fresh || now_ms() - reader->started_ms >= FRESH_WAIT_MS) {
-        finish(reader, CONNECTOR_LOG_NOT_FOUND, "the log has no such answer");
+    finish(reader, CONNECTOR_LOG_NOT_FOUND, "the log has no such answer");
+}
+
+static void
+lost(struct llm_log_reader *reader)
+{
+    finish(reader, CONNECTOR_LOG_LOST,
+        "the gateway that made this answer is gone: this is as much as it wrote");
+}
+
+void
+llm_log_read_moved(struct llm_log_reader *reader)
+{
+    reader->started_ms = reader->heard_ms = now_ms();
+    reader->silent_end = -1;
+}
+
+/* Its begin is not found yet. */
+static void
+look_for_begin(struct llm_log_reader *reader, const struct llm_log_sight *sight)
+{
+    int64_t looked_ms = now_ms() - reader->started_ms;
+    if (sight == NULL) {
+        bool stands = !reader->waits && now_ms() - reader->moved_ms >= FIND_MS;
+        if (looked_ms >= TURN_MS || (looked_ms >= FIND_MS && stands)) {
+            unreadable(reader);
+        }
+    } else if (sight->next >= reader->end) {
+        bool young = clock_wall_ms() - reader->begun_ms < FRESH_MS;
+        if (!young || looked_ms >= FRESH_WAIT_MS) {
+            not_found(reader);
+        }
+    } else if (sight->latest_ms > reader->begun_ms + BEGIN_WITHIN_MS) {
+        not_found(reader); /* it would have come before */
+    } else if (looked_ms >= TURN_MS ||
+               (looked_ms >= FIND_MS && now_ms() - sight->moved_ms >= FIND_MS)) {
+        unreadable(reader);
     }
 }
 
-/* Silent is what wrote nothing, not what we have not read: so all is read first that is there. */
-static void
-look_for_silence(struct llm_log_reader *reader)
+/* Silent is what wrote nothing, not what we have not read: so all is read first that is there.
+ * True: where that ends is to be asked. */
+static bool
+look_for_silence(struct llm_log_reader *reader, const struct llm_log_sight *sight)
 {
-    int64_t silent_ms = now_ms() - reader->heard_ms;
     int64_t most_ms = (int64_t)llm_log_settings(reader->log)->silence_ms;
+    int64_t silent_ms = now_ms() - reader->heard_ms;
     if (silent_ms < most_ms) {
-        return;
+        return false;
     }
-    if (reader->silent_end < 0) {
-        reader->silent_end = llm_log_tail_end_offset(reader->tail);
+    if (reader->silent_end < 0 && sight->end_asked_ms >= reader->heard_ms + most_ms) {
+        reader->silent_end = sight->end;
     }
-    if (reader->silent_end >= 0 && llm_log_tail_next_offset(reader->tail) >= reader->silent_end) {
-        finish(reader, CONNECTOR_LOG_LOST,
-            "the gateway that made this answer is gone: this is as much as it wrote");
+    if (reader->silent_end >= 0 && sight->next >= reader->silent_end) {
+        lost(reader);
     } else if (silent_ms >= UNREADABLE_TIMES * most_ms) {
-        finish(reader, CONNECTOR_LOG_UNREADABLE, "the log of answers cannot be read");
+        unreadable(reader);
+    }
+    return reader->silent_end < 0;
+}
+
+/* The same where others are read that wrote long after it: all of it would be there by now, and who
+ * waits for another place in the partition need not wait until all is read. */
+static void
+look_for_absence(struct llm_log_reader *reader, const struct llm_log_sight *sight)
+{
+    int64_t most_ms = UNREADABLE_TIMES * (int64_t)llm_log_settings(reader->log)->silence_ms;
+    int64_t gone_ms = most_ms > GONE_MS ? most_ms : GONE_MS;
+    if (sight->latest_ms > reader->said_ms + gone_ms) {
+        lost(reader);
+    } else if (now_ms() - sight->moved_ms >= most_ms) {
+        unreadable(reader);
     }
 }
 
@@ -258,123 +304,45 @@ tell_seen(struct llm_log_reader *reader)
     }
 }
 
-static void
-look_around(struct llm_log_reader *reader)
+bool
+llm_log_read_look(struct llm_log_reader *reader, const struct llm_log_sight *sight)
 {
-    reader->looked_ms = now_ms();
-    if (reader->begun) {
-        look_for_silence(reader);
-        tell_seen(reader);
-    } else if (reader->reached_end) {
-        not_found(reader);
-    } else if (now_ms() - reader->started_ms >= FIND_MS) {
-        finish(reader, CONNECTOR_LOG_UNREADABLE, "the log of answers cannot be read");
+    bool asks = false;
+    stream_source_alive(reader->stream);
+    if (atomic_load(&reader->stopping)) {
+        llm_log_read_give_up(reader);
+        return false;
     }
+    if (!reader->begun) {
+        look_for_begin(reader, sight);
+        return false;
+    }
+    if (sight == NULL) {
+        reader->heard_ms = now_ms(); /* what is not read is not silent */
+    } else if (sight->past) {
+        look_for_absence(reader, sight);
+    } else {
+        asks = look_for_silence(reader, sight);
+    }
+    tell_seen(reader);
+    return asks;
 }
 
-/* ---- the thread ---- */
-
-/* Where it lies. False: that is not to be known. */
-static bool
-find_place(struct llm_log_reader *reader)
-{
-    while (!atomic_load(&reader->stopping) && now_ms() - reader->started_ms < FIND_MS) {
-        int32_t n = llm_log_tail_partitions(reader->tail);
-        if (n > 0 && llm_log_tail_start(reader->tail, llm_log_tail_partition_of(reader->id, n),
-                         reader->begun_ms - CLOCK_SLACK_MS) == 0) {
-            return true;
-        }
-        nanosleep(&(struct timespec){.tv_nsec = ROOM_REST_NS}, NULL);
-    }
-    return false;
-}
-
-static void
-show(struct llm_log_reader *reader)
-{
-    stream_commit(reader->stream);
-    reader->staged = reader->room = 0;
-}
-
-/* Its begin would have come before: what is behind need not be read. */
-static bool
-is_past(const struct llm_log_reader *reader, const rd_kafka_message_t *message)
-{
-    return rd_kafka_message_timestamp(message, NULL) > reader->begun_ms + BEGIN_WITHIN_MS;
-}
-
-static void
-read_one(struct llm_log_reader *reader)
-{
-    struct llm_log_item item;
-    int wait_ms = reader->staged > 0 ? 0 : WAIT_MS;
-    enum llm_log_got got = llm_log_tail_next(reader->tail, reader->id, wait_ms, &item);
-    switch (got) {
-    case LLM_LOG_GOT_RECORD:
-        take(reader, &item);
-        reader->staged++;
-        return;
-    case LLM_LOG_GOT_FAULT:
-        finish(reader, CONNECTOR_LOG_UNREADABLE, item.why);
-        return;
-    case LLM_LOG_GOT_END:
-        reader->reached_end = true;
-        break;
-    case LLM_LOG_GOT_OTHER:
-        if (!reader->begun && is_past(reader, item.message)) {
-            finish(reader, CONNECTOR_LOG_NOT_FOUND, "the log has no such answer");
-            return;
-        }
-        break;
-    case LLM_LOG_GOT_NOTHING:
-        break;
-    }
-    show(reader);
-    if (now_ms() - reader->looked_ms >= WAIT_MS) {
-        look_around(reader);
-    }
-}
-
-static void *
-reader_main(void *reader_)
-{
-    struct llm_log_reader *reader = reader_;
-    if (!find_place(reader)) {
-        finish(reader, CONNECTOR_LOG_UNREADABLE, "the log of answers cannot be read");
-    }
-    while (!reader->ended && !atomic_load(&reader->stopping)) {
-        stream_source_alive(reader->stream);
-        read_one(reader);
-    }
-    finish(reader, llm_code_name(LLM_CANCELLED), "it is not read here any more");
-    llm_log_tail_close(reader->tail);
-    return NULL;
-}
+/* ---- life: any thread ---- */
 
 struct llm_log_reader *
-llm_log_read_start(
-    struct llm_log *log, struct stream *stream, const char *id, int64_t begun_ms, struct err *err)
+llm_log_read_start(struct llm_log *log, struct stream *stream, const char *id, int64_t begun_ms)
 {
     struct llm_log_reader *reader = mem_calloc(1, sizeof *reader);
     reader->log = log;
+    reader->hub = llm_log_hub(log);
     reader->stream = stream;
     reader->begun_ms = begun_ms;
     reader->started_ms = reader->heard_ms = now_ms();
     reader->silent_end = -1;
     atomic_store(&reader->tell, -1);
     snprintf(reader->id, sizeof reader->id, "%s", id);
-    reader->tail = llm_log_tail_open(llm_log_settings(log), stream_name(stream), err);
-    if (reader->tail == NULL) {
-        free(reader);
-        return NULL;
-    }
-    int rc = pthread_create(&reader->thread, NULL, reader_main, reader);
-    if (rc != 0) {
-        err_set_errno(err, rc, "stream %s: the thread of a reader", stream_name(stream));
-        llm_log_tail_close(reader->tail);
-        free(reader);
-        return NULL;
-    }
+    llm_log_hub_join(reader->hub, reader);
     return reader;
 }
 
@@ -382,13 +350,14 @@ void
 llm_log_read_cancel(struct llm_log_reader *reader)
 {
     atomic_store(&reader->stopping, true);
+    llm_log_hub_look(reader->hub);
 }
 
 void
 llm_log_read_stop(struct llm_log_reader *reader)
 {
-    atomic_store(&reader->stopping, true);
-    pthread_join(reader->thread, NULL);
+    llm_log_read_cancel(reader);
+    llm_log_hub_leave(reader->hub, reader);
     free(reader);
 }
 

@@ -1,5 +1,6 @@
 /* llm_log_read: an answer that another gateway makes or made, read from the log into a stream here,
- * record for record with the same tokens. A thread and a Kafka client for each, until its end.
+ * record for record with the same tokens. All of a log's readers are served by its hub
+ * (llm_log_hub.h).
  *
  * Its partition follows from its id, and so does where to begin: the id holds the time of the
  * request. What other answers have written there since is read too, and passed over. stream_told is
@@ -17,11 +18,11 @@
 struct llm_log_reader;
 
 /* llm_log_read_start: answer id into stream, which begun_ms, Unix milliseconds, says when it was
- * asked for. Errors NULL and err. llm_log_read_cancel: end
- * soon. llm_log_read_stop: waits for the thread. llm_log_read_tell: have its gateway cancel it;
- * false: that does not listen. Thread: as of connector.h's. */
+ * asked for. llm_log_read_cancel: end soon. llm_log_read_stop: waits until it is read no more, and
+ * frees it. llm_log_read_tell: have its gateway cancel it; false: that does not listen. Thread: as
+ * of connector.h's. */
 struct llm_log_reader *llm_log_read_start(
-    struct llm_log *log, struct stream *stream, const char *id, int64_t begun_ms, struct err *err);
+    struct llm_log *log, struct stream *stream, const char *id, int64_t begun_ms);
 void llm_log_read_cancel(struct llm_log_reader *reader);
 void llm_log_read_stop(struct llm_log_reader *reader);
 bool llm_log_read_tell(struct llm_log_reader *reader);

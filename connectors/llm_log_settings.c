@@ -1,12 +1,14 @@
 /* llm_log_settings: keys, checks and bounds of the log of a source of models. Thread init. */
 #include "llm_log_settings.h"
 
+#include "llm_log_hub.h"
+
 #include <stdio.h>
 #include <strings.h>
 
 #define KIB UINT64_C(1024)
 #define MIB (KIB * KIB)
-#define PREFETCH_BYTES (UINT64_C(1) * MIB) /* of a reader, ahead of its stream */
+#define PREFETCH_BYTES (UINT64_C(1) * MIB) /* of a client that reads */
 #define SESSION_MS 45000 /* there is no group; librdkafka compares it all the same */
 
 static const struct config_key kafka_keys[] = {
@@ -132,31 +134,33 @@ llm_log_settings_check(const struct llm_log_settings *settings, struct err *err)
     return -1;
 }
 
-/* Writing, and a client that reads what is said to this gateway. */
-uint64_t
-llm_log_bytes(const struct llm_log_settings *settings)
-{
-    return push_settings_producer_bytes(settings->memory_bytes) + llm_log_reader_bytes(settings);
-}
-
-uint64_t
-llm_log_descriptors(const struct llm_log_settings *settings)
-{
-    return 2 * llm_log_reader_descriptors(settings) + 2;
-}
-
-uint64_t
-llm_log_reader_bytes(const struct llm_log_settings *settings)
+/* Of a client that reads. */
+static uint64_t
+reading_bytes(const struct llm_log_settings *settings)
 {
     struct push_kafka_settings kafka;
     llm_log_kafka(settings, &kafka);
     return kafka_settings_memory_bytes(&kafka.reader);
 }
 
-uint64_t
-llm_log_reader_descriptors(const struct llm_log_settings *settings)
+static uint64_t
+client_descriptors(const struct llm_log_settings *settings)
 {
     struct push_kafka_settings kafka;
     llm_log_kafka(settings, &kafka);
     return kafka_settings_descriptors(&kafka.reader) + 1;
+}
+
+/* Writing, what is said to this gateway, and what others made. */
+uint64_t
+llm_log_bytes(const struct llm_log_settings *settings)
+{
+    return push_settings_producer_bytes(settings->memory_bytes) +
+           (1 + LLM_LOG_HUB_CLIENTS) * reading_bytes(settings);
+}
+
+uint64_t
+llm_log_descriptors(const struct llm_log_settings *settings)
+{
+    return (2 + LLM_LOG_HUB_CLIENTS) * client_descriptors(settings) + 2 + LLM_LOG_HUB_DESCRIPTORS;
 }

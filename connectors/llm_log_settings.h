@@ -20,10 +20,8 @@ int llm_log_settings_check(const struct llm_log_settings *settings, struct err *
 void llm_log_kafka(const struct llm_log_settings *settings, struct push_kafka_settings *kafka);
 const char *llm_log_topic(const struct llm_log_settings *settings);
 
-/* Of the log itself, and of one reader beside its stream. */
+/* Of the log, beside the streams of its answers. */
 uint64_t llm_log_bytes(const struct llm_log_settings *settings);
 uint64_t llm_log_descriptors(const struct llm_log_settings *settings);
-uint64_t llm_log_reader_bytes(const struct llm_log_settings *settings);
-uint64_t llm_log_reader_descriptors(const struct llm_log_settings *settings);
 
 #endif

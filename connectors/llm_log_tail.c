@@ -4,20 +4,24 @@
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ASK_MS 1500
 #define HEADERS_MOST 16
+#define MUCH 400 /* records: so many may be all that a client holds, where they are large */
+
+static const uint64_t one = 1;
 
 struct llm_log_tail {
     const char *topic;
     rd_kafka_t *client;
     rd_kafka_topic_t *handle;
     rd_kafka_queue_t *queue;
-    int32_t partition;
-    bool started;
-    int64_t next; /* offset */
+    bool *started; /* of each partition */
+    int32_t n_started;
+    size_t waited; /* in the client, at the most since that was low */
     rd_kafka_message_t *message;
 };
 
@@ -46,7 +50,8 @@ make_conf(const struct llm_log_settings *settings, const char *stream, struct er
 }
 
 struct llm_log_tail *
-llm_log_tail_open(const struct llm_log_settings *settings, const char *stream, struct err *err)
+llm_log_tail_open(
+    const struct llm_log_settings *settings, const char *stream, int wake_fd, struct err *err)
 {
     rd_kafka_conf_t *conf = make_conf(settings, stream, err);
     if (conf == NULL) {
@@ -64,6 +69,9 @@ llm_log_tail_open(const struct llm_log_settings *settings, const char *stream, s
     }
     tail->handle = rd_kafka_topic_new(tail->client, tail->topic, NULL);
     tail->queue = rd_kafka_queue_new(tail->client);
+    if (wake_fd >= 0) {
+        rd_kafka_queue_io_event_enable(tail->queue, wake_fd, &one, sizeof one);
+    }
     return tail;
 }
 
@@ -76,9 +84,11 @@ llm_log_tail_close(struct llm_log_tail *tail)
     if (tail->message != NULL) {
         rd_kafka_message_destroy(tail->message);
     }
-    if (tail->started) {
-        (void)rd_kafka_consume_stop(tail->handle, tail->partition);
+    rd_kafka_queue_io_event_enable(tail->queue, -1, NULL, 0);
+    for (int32_t i = 0; i < tail->n_started; i++) {
+        llm_log_tail_stop(tail, i);
     }
+    free(tail->started);
     rd_kafka_queue_destroy(tail->queue);
     rd_kafka_topic_destroy(tail->handle);
     rd_kafka_destroy(tail->client);
@@ -121,40 +131,69 @@ ask_offset(struct llm_log_tail *tail, int32_t partition, int64_t what, int64_t *
     return rc == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : -1;
 }
 
-int
-llm_log_tail_start(struct llm_log_tail *tail, int32_t partition, int64_t unix_ms)
+int64_t
+llm_log_tail_end(struct llm_log_tail *tail, int32_t partition)
 {
-    int64_t low, high, at = -1;
+    int64_t end;
+    return ask_offset(tail, partition, RD_KAFKA_OFFSET_END, &end) == 0 ? end : -1;
+}
+
+int
+llm_log_tail_find(
+    struct llm_log_tail *tail, int32_t partition, int64_t unix_ms, struct llm_log_place *place)
+{
+    int64_t low = 0, end, from;
     int64_t asked_ms = unix_ms < 0 ? 0 : unix_ms; /* negative ones mean other things */
-    if (ask_offset(tail, partition, RD_KAFKA_OFFSET_BEGINNING, &low) != 0 ||
-        ask_offset(tail, partition, RD_KAFKA_OFFSET_END, &high) != 0 || high < 0 ||
-        (unix_ms != LLM_LOG_FROM_END && ask_offset(tail, partition, asked_ms, &at) != 0)) {
+    if (ask_offset(tail, partition, RD_KAFKA_OFFSET_END, &end) != 0 || end < 0 ||
+        ask_offset(tail, partition, asked_ms, &from) != 0) {
         return -1;
     }
-    if (unix_ms == LLM_LOG_FROM_END) {
-        at = high;
-    } else if (at < 0) {
-        at = high - LLM_LOG_LOOK_BACK;
+    if (from < 0) {
+        from = end - LLM_LOG_LOOK_BACK;
+        if (ask_offset(tail, partition, RD_KAFKA_OFFSET_BEGINNING, &low) != 0) {
+            return -1;
+        }
     }
-    at = at < low ? low : at;
-    if (rd_kafka_consume_start_queue(tail->handle, partition, at, tail->queue) != 0) {
-        return -1;
-    }
-    tail->started = true;
-    tail->partition = partition;
-    tail->next = at;
+    *place = (struct llm_log_place){.from = from < low ? low : from, .end = end};
     return 0;
 }
 
-static bool
-has_key(const rd_kafka_message_t *message, const char *id)
+/* ---- reading ---- */
+
+static void
+make_room(struct llm_log_tail *tail, int32_t partition)
 {
-    size_t len = id == NULL ? 0 : strlen(id);
-    return id == NULL || (message->key_len == len && memcmp(message->key, id, len) == 0);
+    if (partition < tail->n_started) {
+        return;
+    }
+    size_t n = (size_t)partition + 1;
+    tail->started = mem_realloc(tail->started, n * sizeof *tail->started);
+    memset(
+        tail->started + tail->n_started, 0, (n - (size_t)tail->n_started) * sizeof *tail->started);
+    tail->n_started = (int32_t)n;
 }
 
-static bool
-read_record(const rd_kafka_message_t *message, struct llm_log_record *record)
+int
+llm_log_tail_start(struct llm_log_tail *tail, int32_t partition, int64_t offset)
+{
+    make_room(tail, partition);
+    assert(!tail->started[partition]);
+    tail->started[partition] =
+        rd_kafka_consume_start_queue(tail->handle, partition, offset, tail->queue) == 0;
+    return tail->started[partition] ? 0 : -1;
+}
+
+void
+llm_log_tail_stop(struct llm_log_tail *tail, int32_t partition)
+{
+    if (partition < tail->n_started && tail->started[partition]) {
+        tail->started[partition] = false;
+        (void)rd_kafka_consume_stop(tail->handle, partition);
+    }
+}
+
+bool
+llm_log_tail_read(const rd_kafka_message_t *message, struct llm_log_record *record)
 {
     struct record_header headers[HEADERS_MOST];
     rd_kafka_headers_t *found;
@@ -182,40 +221,36 @@ is_passing(rd_kafka_resp_err_t code)
 }
 
 enum llm_log_got
-llm_log_tail_next(struct llm_log_tail *tail, const char *id, int wait_ms, struct llm_log_item *item)
+llm_log_tail_next(struct llm_log_tail *tail, int wait_ms, struct llm_log_item *item)
 {
     if (tail->message != NULL) {
         rd_kafka_message_destroy(tail->message);
     }
-    rd_kafka_poll(tail->client, 0);
     tail->message = rd_kafka_consume_queue(tail->queue, wait_ms);
     const rd_kafka_message_t *message = tail->message;
     if (message == NULL) {
+        rd_kafka_poll(tail->client, 0);
         return LLM_LOG_GOT_NOTHING;
     }
+    *item = (struct llm_log_item){.partition = message->partition, .next = message->offset};
     if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        tail->next = message->offset;
         return LLM_LOG_GOT_END;
     }
     if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
         item->why = rd_kafka_err2str(message->err);
-        return is_passing(message->err) ? LLM_LOG_GOT_NOTHING : LLM_LOG_GOT_FAULT;
+        return is_passing(message->err) ? LLM_LOG_GOT_OTHER : LLM_LOG_GOT_FAULT;
     }
-    tail->next = message->offset + 1;
+    item->next++;
     item->message = message;
-    return has_key(message, id) && read_record(message, &item->record) ? LLM_LOG_GOT_RECORD
-                                                                       : LLM_LOG_GOT_OTHER;
+    return LLM_LOG_GOT_RECORD;
 }
 
-int64_t
-llm_log_tail_next_offset(const struct llm_log_tail *tail)
+bool
+llm_log_tail_is_low(struct llm_log_tail *tail)
 {
-    return tail->next;
-}
-
-int64_t
-llm_log_tail_end_offset(struct llm_log_tail *tail)
-{
-    int64_t high;
-    return ask_offset(tail, tail->partition, RD_KAFKA_OFFSET_END, &high) == 0 ? high : -1;
+    size_t waits = rd_kafka_queue_length(tail->queue);
+    tail->waited = waits > tail->waited ? waits : tail->waited;
+    bool low = tail->waited >= MUCH && waits <= tail->waited / 2;
+    tail->waited = low ? waits : tail->waited;
+    return low;
 }

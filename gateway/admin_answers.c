@@ -33,6 +33,14 @@ pick_hears(const struct server *server, size_t stream, size_t field, int word)
 }
 
 static uint64_t
+pick_clients(const struct server *server, size_t stream, size_t field, int word)
+{
+    (void)field;
+    (void)word;
+    return atomic_load(&stream_answers(server->streams[stream])->log_clients);
+}
+
+static uint64_t
 pick_logged(const struct server *server, size_t stream, size_t field, int result)
 {
     (void)field;
@@ -107,6 +115,12 @@ static const struct stream_family families[] = {
             "read.",
         .has = has_answers,
         .pick = pick_hears},
+    {.name = "headgate_generation_log_clients",
+        .type = "gauge",
+        .help = "Kafka clients that read answers of other gateways from the log: two for any "
+                "number of answers, none while there are none.",
+        .has = has_answers,
+        .pick = pick_clients},
     {.name = "headgate_generation_log_records_total",
         .type = "counter",
         .help =

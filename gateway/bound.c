@@ -140,9 +140,7 @@ static uint64_t
 log_descriptors(const struct config_stream *stream)
 {
     struct connector_log log;
-    return has_log(stream, &log)
-               ? add(log.descriptors, multiply(log.readers, log.reader_descriptors))
-               : 0;
+    return has_log(stream, &log) ? log.descriptors : 0;
 }
 
 /* kept: what an answer's own stream takes. */
@@ -151,9 +149,7 @@ log_bytes(const struct config_stream *stream, uint64_t kept)
 {
     struct connector_log log;
     uint64_t batch = multiply(2, stream->max_record_bytes);
-    return has_log(stream, &log)
-               ? add(log.bytes, multiply(log.readers, add(add(kept, batch), log.reader_bytes)))
-               : 0;
+    return has_log(stream, &log) ? add(log.bytes, multiply(log.readers, add(kept, batch))) : 0;
 }
 
 /* All but the connections. */

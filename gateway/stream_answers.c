@@ -88,6 +88,15 @@ stream_answer_hears(struct stream *stream, bool hears)
 }
 
 void
+stream_answer_log_clients(struct stream *stream, unsigned clients)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        atomic_store(&answers->log_clients, clients);
+    }
+}
+
+void
 stream_answer_told(struct stream *stream, const struct stream_told *told)
 {
     pthread_mutex_lock(&stream->health_lock);

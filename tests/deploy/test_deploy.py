@@ -20,7 +20,9 @@ KUBERNETES_VALIDATE = "kubernetes-validate==1.37.0"
 # The metrics that users are promised; the dashboard and the rules name no others.
 METRICS = """headgate_records_in_total headgate_records_out_total headgate_bytes_out_total headgate_subscribers
   headgate_records_dropped_total headgate_disconnects_total headgate_ring_records headgate_ring_bytes
-  headgate_source_paused headgate_source_up headgate_kafka_lag_records headgate_delivery_seconds""".split()
+  headgate_source_paused headgate_source_up headgate_kafka_lag_records headgate_delivery_seconds
+  headgate_generation_log_records_total headgate_generation_log_hears headgate_generation_log_readers
+  headgate_generation_log_clients headgate_generation_log_reads_total""".split()
 
 
 def kustomize():

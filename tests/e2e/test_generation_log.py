@@ -1,6 +1,7 @@
 """Answers beyond one machine: a log in Kafka, from which any gateway tells of any of them."""
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,13 +19,14 @@ SILENCE_S = 2
 def replicas(gateways, kafka, upstream):  # noqa: F811
     """A function that starts gateways with the same log."""
 
-    def start(count=2, partitions=3, generations=None, silence=f"{SILENCE_S}s", topic=None, **more):
+    def start(count=2, partitions=3, generations=None, silence=f"{SILENCE_S}s", topic=None, slow=None,
+              **more):
         log = {"silence": silence, **more, "kafka": {
             "brokers": kafka.bootstrap, "topic": topic or kafka.topic(partitions=partitions),
             "librdkafka_options": dict(kafka.client_options), **more.pop("kafka", {})}}
         llm = {"upstreams": [{"name": "up", "key": KEY, "base_url": upstream.url}],
                "retries": {"most": 0}, "log": log}
-        stream = {"source": {"llm": llm}, "generations": generations or {}}
+        stream = {"source": {"llm": llm}, "generations": generations or {}, **({"slow": slow} if slow else {})}
         config = {"threads": 2, "routes": {"/api/chat": {"stream": "chat"},
                                            "/v1": {"kind": "openai", "stream": "chat"}}}
         return [gateways(config, chat=stream) for _ in range(count)]
@@ -216,6 +218,87 @@ def test_the_readers_are_bounded(replicas, upstream):  # noqa: F811
         finish(visit)
     other.wait_metric("generation_log_readers", 0, stream="chat")
     assert texts(join(other, asked[1].url, "ndjson").until_end()[0]) == "x"
+
+
+def threads(gateway):
+    return len(os.listdir(f"/proc/{gateway.pid}/task"))
+
+
+def test_fifty_answers_are_read_by_as_many_clients_as_one(replicas, upstream):  # noqa: F811
+    """Each late-comer has a past to read, and those who come together have different ones."""
+    owner, other = replicas(generations={"per_caller": 0}, readers=50, silence="60s")
+    hears(owner, other)
+    asked, visits, first = [], [], []
+    for n in range(50):
+        asked.append(Asked(owner, str(n)))
+        visits.append(answering(upstream, f"answer {n} ", "of fifty "))
+        first.append(objects(asked[n].records(3)))
+    alone = join(other, asked[0].url, "sse")
+    assert objects(alone.records(3)) == first[0]
+    with_one = threads(other)
+    subs = [alone] + [join(other, asked[n].url, TRANSPORTS[n % 3]) for n in range(1, 50)]
+    for n in range(1, 50):
+        assert objects(subs[n].records(3)) == first[n], n
+    assert other.metric("generation_log_readers", stream="chat") == 50
+    assert other.metric("generation_log_clients", stream="chat") == 2
+    assert threads(other) < with_one + 10  # librdkafka may have met another broker
+    for n in (49, 0, 25):  # each goes on by itself
+        visits[n].chunk(delta(f"more of {n}"))
+        assert texts(subs[n].records(1)) == f"more of {n}"
+        asked[n].records(1)
+    for n in range(50):
+        finish(visits[n])
+        rest, _ = asked[n].until_end()
+        messages, ended = subs[n].until_end()
+        assert objects(messages) == objects(rest) and ended.clean, n
+    other.wait_metric("generation_log_reads_total", 50, stream="chat", result="whole")
+    other.wait_metric("generation_log_clients", 0, stream="chat")
+
+
+def test_a_long_past_is_read_beside_what_comes(replicas, upstream):  # noqa: F811
+    owner, other = replicas(partitions=1, silence="60s")
+    long = Asked(owner, "long")
+    visit = answering(upstream, *(f"{n} " for n in range(3000)))
+    whole = objects(long.records(3001))
+    short = Asked(owner, "short")
+    other_visit = answering(upstream, "here ")
+    here = objects(short.records(2))
+    sub = join(other, short.url, "sse")
+    assert objects(sub.records(2)) == here
+    late = [join(other, long.url, transport) for transport in TRANSPORTS]
+    other_visit.chunk(delta("on"))
+    assert texts(sub.records(1)) == texts(short.records(1)) == "on"
+    for one in late:
+        assert objects(one.records(3001)) == whole
+    visit.chunk(delta("last"))
+    for one in late:
+        assert texts(one.records(1)) == "last"
+    for one in (visit, other_visit):
+        finish(one)
+    for one in (*late, sub):
+        assert one.until_end()[1].clean and last_control(one)["event"] == "end"
+
+
+def test_who_holds_an_answer_back_holds_no_other(replicas, upstream):  # noqa: F811
+    owner, other = replicas(partitions=1, slow={"allow": ["pause"]}, silence="60s")
+    held, free = Asked(owner, "held"), Asked(owner, "free")
+    visits = [answering(upstream, name) for name in ("held", "free")]
+    stuck = Subscription(other.port, held.url, "ndjson", rcvbuf=4096, slow="pause", queue="4")
+    sub = join(other, free.url, "sse")
+    sub.records(2)
+    words = [f"{n}-" + "x" * 60000 for n in range(60)]
+    for word in words:
+        visits[0].chunk(delta(word))
+    finish(visits[0])
+    assert texts(held.until_end()[0]) == "held" + "".join(words)
+    visits[1].chunk(delta("goes on"))
+    assert texts(sub.records(1)) == "goes on"
+    assert other.metric("generation_log_readers", stream="chat") == 2  # the held one is not through
+    messages, ended = stuck.until_end()
+    assert texts(messages) == "held" + "".join(words) and ended.clean
+    finish(visits[1])
+    assert sub.until_end()[1].clean
+    stuck.close()
 
 
 def test_the_views_of_an_answer_are_the_same_elsewhere(replicas, upstream):  # noqa: F811

@@ -188,6 +188,13 @@ stream_answer_logged(struct stream *stream, enum stream_log_result result)
 }
 
 void
+stream_answer_log_clients(struct stream *stream, unsigned clients)
+{
+    (void)stream;
+    (void)clients;
+}
+
+void
 stream_answer_hears(struct stream *stream, bool hears)
 {
     (void)stream;
