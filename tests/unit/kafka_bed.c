@@ -19,9 +19,13 @@ static struct config_pair option_items[] = {
 void
 kafka_bed_open(struct kafka_bed *bed, int n_brokers, const char *topic, int n_partitions)
 {
+    static bool logs; /* what the log is must not change while another bed's source runs */
     struct err err = {0};
     memset(bed, 0, sizeof *bed);
-    log_init(getenv("TEST_LOG") != NULL ? LOG_DEBUG : LOG_ERROR, LOG_FORMAT_TEXT);
+    if (!logs) {
+        log_init(getenv("TEST_LOG") != NULL ? LOG_DEBUG : LOG_ERROR, LOG_FORMAT_TEXT);
+        logs = true;
+    }
     bed->cluster = mock_cluster_start(n_brokers, &err);
     ck_assert_msg(bed->cluster != NULL, "%s", err.text);
     if (topic != NULL) {
