@@ -20,8 +20,8 @@
 #define FRESH_WAIT_MS 1000
 #define FIND_MS 5000  /* until brokers have told where to begin, and give what is there */
 #define TURN_MS 30000 /* until those that are read from elsewhere in its partition are through */
-#define SEEN_EVERY_MS 2000 /* see STREAM_SEEN_MS */
-#define UNREADABLE_TIMES 4 /* log.silence, in which brokers do not answer */
+#define SEEN_EVERY_MS 2000            /* see STREAM_SEEN_MS */
+#define UNREADABLE_TIMES 4            /* log.silence, in which brokers do not answer */
 #define MANY_RECORDS (UINT64_MAX / 4) /* as llm_log_record takes them */
 
 static int64_t
