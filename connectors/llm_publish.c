@@ -26,15 +26,19 @@ count(struct llm_http_user *user, const struct llm_event *event)
 {
     bool own =
         event->kind == LLM_TEXT || event->kind == LLM_THINKING || event->kind == LLM_TOOL_CALL;
-    if (own && !user->begun) {
-        user->begun = true;
-        stream_answer_first(user->stream, clock_mono_ns() - user->asked_ns);
+    if (own && user->first_ns == 0) {
+        user->first_ns = clock_mono_ns();
+        stream_answer_first(user->stream, user->first_ns - user->asked_ns);
     }
     user->tokens += is_piece(event);
     if (event->kind == LLM_USAGE) {
         const struct llm_usage *usage = llm_usage_of(user->decoder);
         stream_answer_tokens(user->stream, user->routes[user->target].label,
             usage->has_input ? usage->input : 0, usage->has_output ? usage->output : 0);
+        if (user->first_ns != 0 && usage->has_output && usage->output > 1) {
+            stream_answer_pace(
+                user->stream, (clock_mono_ns() - user->first_ns) / (int64_t)(usage->output - 1));
+        }
     }
 }
 

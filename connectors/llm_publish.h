@@ -49,7 +49,7 @@ struct llm_http_user {
     /* Of the client's thread. */
     struct llm_decoder *decoder;
     size_t target;           /* whose answer it decodes */
-    bool begun;              /* something of the model's own was published */
+    int64_t first_ns;        /* when something of the model's own was published first; 0: not yet */
     uint64_t tokens;         /* pieces of it */
     bool over;               /* more than there may be: but the usage nothing follows */
     struct llm_out *out;     /* what the SDK reads, where that is not what comes; NULL: it is */

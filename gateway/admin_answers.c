@@ -192,18 +192,18 @@ statuses(const struct server *server, struct buf *out)
 }
 
 static void
-first_tokens(const struct server *server, struct buf *out)
+seconds(
+    const struct server *server, struct buf *out, const char *name, const char *help, size_t field)
 {
     struct buf labels;
     buf_init(&labels);
-    metrics_family(out, "headgate_first_token_seconds", "histogram",
-        "From a request to the first text, thinking or call of its answer.");
+    metrics_family(out, name, "histogram", help);
     for (size_t i = 0; i < server->n_streams; i++) {
         const struct stream_answers *answers = stream_answers(server->streams[i]);
         if (answers != NULL) {
-            metrics_histogram(out, "headgate_first_token_seconds",
-                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL),
-                &answers->first);
+            const void *at = (const char *)answers + field;
+            metrics_histogram(out, name,
+                metrics_stream_labels(&labels, stream_name(server->streams[i]), NULL, NULL), at);
         }
     }
     buf_fini(&labels);
@@ -213,7 +213,13 @@ void
 admin_answers(const struct server *server, struct buf *out)
 {
     stream_families(server, families, sizeof families / sizeof *families, out);
-    first_tokens(server, out);
+    seconds(server, out, "headgate_first_token_seconds",
+        "From a request to the first text, thinking or call of its answer.",
+        offsetof(struct stream_answers, first));
+    seconds(server, out, "headgate_output_token_seconds",
+        "Of an answer, from there to its end, for each further token that its upstream counts: its "
+        "inverse are tokens a second.",
+        offsetof(struct stream_answers, pace));
     tokens(server, out, "headgate_input_tokens_total",
         "Tokens that upstreams read, as they say, by the configured name of the model.",
         offsetof(struct answer_model, input));

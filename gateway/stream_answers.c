@@ -25,6 +25,15 @@ stream_answer_first(struct stream *stream, int64_t ns)
     }
 }
 
+void
+stream_answer_pace(struct stream *stream, int64_t ns)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        histogram_add(&answers->pace, ns, 1);
+    }
+}
+
 static struct answer_model *
 row_of(struct stream_answers *answers, const char *model)
 {

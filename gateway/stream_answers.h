@@ -43,6 +43,7 @@ struct stream_answers {
     atomic_bool log_hears;   /* what other gateways say of answers that are made here */
     atomic_uint log_clients; /* that read answers of other gateways */
     struct histogram first;  /* from the request to the first of the text, of thinking or a call */
+    struct histogram pace;   /* of an answer: its time from there on for each further token */
     struct answer_model models[STREAM_ANSWER_MODELS + 1];
     struct answer_status statuses[STREAM_ANSWER_STATUSES];
 };
@@ -50,10 +51,12 @@ struct stream_answers {
 /* stream_answers: of a configured stream that a source of models makes; else NULL. Lent. */
 struct stream_answers *stream_answers(struct stream *stream);
 
-/* For sources. stream_answer_first: an answer began ns after its request. stream_answer_tokens: it
- * has cost so many tokens; model is a text of the settings, few of them. stream_answer_status: an
+/* For sources. stream_answer_first: an answer began ns after its request. stream_answer_pace: it
+ * came to its end, each further token after so many ns in the mean. stream_answer_tokens: it has
+ * cost so many tokens; model is a text of the settings, few of them. stream_answer_status: an
  * upstream refused with that HTTP status; 0: it gave none. */
 void stream_answer_first(struct stream *stream, int64_t ns);
+void stream_answer_pace(struct stream *stream, int64_t ns);
 void stream_answer_tokens(
     struct stream *stream, const char *model, uint64_t input, uint64_t output);
 void stream_answer_status(struct stream *stream, int status);

@@ -594,8 +594,24 @@ def test_a_mock_of_a_provider_is_shared_alike(chat, aimock):  # noqa: F811
     for sub in [asked] + subs:
         messages, ended = sub.until_end()
         assert texts(messages) == FIXTURES["fixtures"][0]["response"]["content"] and ended.clean
-    assert gateway.metric("output_tokens_total", stream="chat", model="m*") >= 0
+    assert gateway.metric("generations_ended_total", stream="chat", reason="done") == 1
     assert KEY not in gateway.log()
+
+
+def test_what_an_answer_cost_and_how_fast_it_came_is_counted(chat, upstream):  # noqa: F811
+    gateway = chat({"base_url": upstream.url, "models": ["m*"]})
+    asked = Asked(gateway)
+    visit = answering(upstream, "one ")
+    asked.records(2)
+    time.sleep(0.3)
+    visit.chunk('data: {"choices":[{"index":0,"delta":{"content":"two"},"finish_reason":"stop"}],'
+                '"usage":{"prompt_tokens":7,"completion_tokens":4}}\n\n')
+    finish(visit)
+    assert asked.until_end()[1].clean
+    assert gateway.metric("input_tokens_total", stream="chat", model="m*") == 7
+    assert gateway.metric("output_tokens_total", stream="chat", model="m*") == 4
+    assert gateway.metric("output_token_seconds_count", stream="chat") == 1
+    assert 0.1 <= gateway.metric("output_token_seconds_sum", stream="chat") < 60
 
 
 def test_refusals_of_upstreams_are_counted_by_status(chat, upstream):  # noqa: F811

@@ -164,6 +164,13 @@ stream_answer_first(struct stream *stream, int64_t ns)
 }
 
 void
+stream_answer_pace(struct stream *stream, int64_t ns)
+{
+    (void)stream;
+    (void)ns;
+}
+
+void
 stream_answer_tokens(struct stream *stream, const char *model, uint64_t input, uint64_t output)
 {
     (void)stream;
