@@ -20,7 +20,8 @@ load(const atomic_uint_fast64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-#define FAMILIES(server, rows, out) stream_families(server, rows, sizeof rows / sizeof *(rows), out)
+#define FAMILIES(server, rows, out)                                                                \
+    stream_families(server, rows, sizeof(rows) / sizeof *(rows), out)
 
 /* ---- what subscribers got ---- */
 
