@@ -3,6 +3,7 @@
 #include "llm_log.h"
 
 #include "../gateway/clock.h"
+#include "../gateway/hash.h"
 #include "../gateway/log.h"
 #include "../gateway/mem.h"
 #include "../gateway/stream.h"
@@ -341,11 +342,7 @@ produce_some(void *log_, rd_kafka_t *client)
 static struct answer_list *
 bucket_of(struct llm_log *log, const char *id, size_t len)
 {
-    uint32_t hash = 2166136261; /* FNV-1a */
-    for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ (unsigned char)id[i]) * 16777619;
-    }
-    return &log->by_id[hash % ID_BUCKETS];
+    return &log->by_id[hash_fnv1a(id, len) % ID_BUCKETS];
 }
 
 static void

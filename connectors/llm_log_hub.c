@@ -1,6 +1,7 @@
 /* llm_log_hub: see llm_log_hub.h. Here: who is read for, its thread, and what time says. */
 #include "llm_log_hub_internal.h"
 
+#include "../gateway/hash.h"
 #include "../gateway/mem.h"
 #include "../gateway/stream.h"
 #include "wake_fd.h"
@@ -21,12 +22,7 @@
 size_t
 llm_log_hub_bucket(const void *id, size_t len)
 {
-    const unsigned char *at = id;
-    uint32_t hash = 2166136261u; /* FNV-1a; ids are chance */
-    for (size_t i = 0; i < len; i++) {
-        hash = (hash ^ at[i]) * 16777619u;
-    }
-    return hash % LLM_LOG_BUCKETS;
+    return hash_fnv1a(id, len) % LLM_LOG_BUCKETS;
 }
 
 void

@@ -3,6 +3,7 @@
 #include "generations_internal.h"
 
 #include "base64.h"
+#include "hash.h"
 #include "mem.h"
 #include "private.h"
 #include "stream.h"
@@ -24,11 +25,7 @@ bounds_of(const struct generations *generations, size_t stream)
 struct generation_bucket *
 generations_bucket(struct generations *generations, const char *id)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a; ids are chance */
-    for (; *id != '\0'; id++) {
-        hash = (hash ^ (unsigned char)*id) * 16777619u;
-    }
-    return &generations->buckets[hash % GENERATIONS_BUCKETS];
+    return &generations->buckets[hash_fnv1a(id, strlen(id)) % GENERATIONS_BUCKETS];
 }
 
 void

@@ -6,6 +6,7 @@
 #include "token.h"
 
 #include "base64.h"
+#include "hash.h"
 #include "mem.h"
 
 #include <assert.h>
@@ -22,11 +23,7 @@
 uint32_t
 token_group_hash(const char *name)
 {
-    uint32_t hash = 2166136261u;
-    for (; *name != '\0'; name++) {
-        hash = (hash ^ (uint8_t)*name) * 16777619u;
-    }
-    return hash;
+    return hash_fnv1a(name, strlen(name));
 }
 
 static uint8_t *
