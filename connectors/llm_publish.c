@@ -22,7 +22,7 @@ is_piece(const struct llm_event *event)
 }
 
 static void
-count(struct llm_http_user *user, const struct llm_event *event)
+count(struct llm_http_user *user, const struct llm_event *event, bool piece)
 {
     bool own =
         event->kind == LLM_TEXT || event->kind == LLM_THINKING || event->kind == LLM_TOOL_CALL;
@@ -30,7 +30,7 @@ count(struct llm_http_user *user, const struct llm_event *event)
         user->first_ns = clock_mono_ns();
         stream_answer_first(user->stream, user->first_ns - user->asked_ns);
     }
-    user->tokens += is_piece(event);
+    user->tokens += piece;
     if (event->kind == LLM_USAGE) {
         const struct llm_usage *usage = llm_usage_of(user->decoder);
         stream_answer_tokens(user->stream, user->routes[user->target].label,
@@ -203,23 +203,24 @@ llm_publish_failure(struct llm_http_user *user, enum llm_code code, const char *
     end(user, llm_code_name(code), message);
 }
 
-/* Would there be too many tokens with it? What an upstream has told of them at its end changes
- * nothing any more. */
+/* Would there be too many tokens with another piece? What an upstream has told of them at its end
+ * changes nothing any more. */
 static bool
-goes_over(struct llm_http_user *user, const struct llm_event *event)
+goes_over(const struct llm_http_user *user)
 {
     const struct llm_usage *usage = llm_usage_of(user->decoder);
     uint64_t told = usage->has_output && !llm_decoder_ended(user->decoder) ? usage->output : 0;
     uint64_t counted = user->tokens + 1;
-    return is_piece(event) && (counted > told ? counted : told) > stream_max_tokens(user->stream);
+    return (counted > told ? counted : told) > stream_max_tokens(user->stream);
 }
 
-/* The next event that is to be told. */
+/* The next event that is to be told, and whether the model writes something with it. */
 static bool
-peek(struct llm_http_user *user, struct llm_event *event)
+peek(struct llm_http_user *user, struct llm_event *event, bool *piece)
 {
     while (llm_decoder_peek(user->decoder, event)) {
-        if (!user->over && goes_over(user, event)) {
+        *piece = is_piece(event);
+        if (!user->over && *piece && goes_over(user)) {
             user->over = true;
             llm_decoder_fail(user->decoder, LLM_TOO_LARGE, OVER_TOKENS);
         } else if (!user->over || event->kind == LLM_USAGE) {
@@ -235,12 +236,13 @@ enum llm_http_more
 llm_publish(struct llm_http_user *user)
 {
     struct llm_event event;
+    bool piece;
     user->room = stream_room(user->stream);
     bool full = !stage_wires(user);
-    while (!full && peek(user, &event)) {
+    while (!full && peek(user, &event, &piece)) {
         full = !stage_event(user, &event);
         if (!full) {
-            count(user, &event);
+            count(user, &event, piece);
             llm_decoder_take(user->decoder);
             full = !stage_wires(user);
         }
