@@ -73,12 +73,19 @@ llm_whole_is_over(const struct llm_whole *whole)
 
 /* ---- what comes ---- */
 
+/* False: it is over. */
+static bool
+charge(struct llm_whole *whole, size_t len)
+{
+    whole->bytes += len;
+    whole->over |= whole->bytes > whole->max_bytes;
+    return !whole->over;
+}
+
 static void
 keep(struct llm_whole *whole, struct buf *held, struct llm_value value)
 {
-    whole->bytes += value.len;
-    whole->over |= whole->bytes > whole->max_bytes;
-    if (!whole->over) {
+    if (charge(whole, value.len)) {
         buf_add(held, value.at, value.len);
     }
 }
@@ -86,9 +93,7 @@ keep(struct llm_whole *whole, struct buf *held, struct llm_value value)
 static void
 keep_json(struct llm_whole *whole, struct buf *held, struct llm_value value)
 {
-    whole->bytes += value.len;
-    whole->over |= whole->bytes > whole->max_bytes;
-    if (!whole->over) {
+    if (charge(whole, value.len)) {
         llm_json_add(held, value);
     }
 }
@@ -125,9 +130,8 @@ block_start(struct llm_whole *whole, struct llm_value event)
         return;
     }
     if (block == NULL) {
-        whole->bytes += sizeof *block;
         whole->over |= whole->n_blocks == BLOCKS_MAX;
-        if (whole->over) {
+        if (!charge(whole, sizeof *block)) {
             return;
         }
         if (whole->n_blocks == whole->blocks_cap) {
