@@ -82,10 +82,16 @@ class Program:
             wanted += int(ran) + int(waited)
         return wanted
 
-    def wait_rest(self, share=0.2, seconds=1.0):
-        """Until it has used less than this part of a core for so long. What spins never rests; what a flood left
-        to do, on a machine that does more, is done in a moment."""
-        wait_for(lambda: self.cpu_share(seconds) < share, f"less than {share} of a core", every_s=0)
+    def wait_rest(self, share=0.2, seconds=1.0, left_s=4 if SANITIZED else 1):
+        """Until it has used less than this part of a core for so long. What a flood left to do is little, however
+        long a busy machine takes for it: no more than left_s of the CPU; what spins uses that up."""
+        begun = self.cpu_s()
+
+        def rests():
+            assert self.cpu_s() - begun <= left_s, f"not at rest: {self.cpu_s() - begun:.2f} s of the CPU"
+            return self.cpu_share(seconds) < share
+
+        wait_for(rests, f"less than {share} of a core", every_s=0)
 
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status", encoding="utf-8") as file:

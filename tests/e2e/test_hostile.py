@@ -58,13 +58,18 @@ def test_a_half_closed_subscriber_is_gone_at_once(gateway, transport):
 
 @pytest.mark.parametrize("transport", ["ws", "sse", "ndjson"])
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_subscriber_that_goes_is_noticed_before_a_heartbeat_is_due(gateway, transport, reset):
-    sub = gateway.subscribe("s", transport)
-    gateway.wait_subscribers(1)
-    if reset:
-        sub.http.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sub.close()
-    gateway.wait_subscribers(0, timeout_s=10)
+def test_a_subscriber_that_goes_is_noticed_within_a_second(gateway, transport, reset):
+    taken_s = []
+    while min(taken_s, default=2) > 1 and len(taken_s) < 3:  # on a machine that does more
+        sub = gateway.subscribe("s", transport)
+        gateway.wait_subscribers(1)
+        if reset:
+            sub.http.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        since_s = time.monotonic()
+        sub.close()
+        gateway.wait_subscribers(0)
+        taken_s.append(time.monotonic() - since_s)
+    assert min(taken_s) <= 1, taken_s
     assert_alive(gateway)
 
 
