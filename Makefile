@@ -365,7 +365,7 @@ replay: $(REPLAY_BINS)
 -include $(wildcard build/fuzz/obj/*/*.d build/fuzz/obj/tests/fuzz/*.d) $(REPLAY_OBJS:.o=.d)
 
 # Benchmarks: tests/bench/BENCHMARKS.md. BENCH_ARGS=--quick is a smoke test of half a minute.
-BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan) $(B)/gateway/clock.o \
+BENCH_OBJS := $(patsubst %,$(B)/tests/bench/%.o,dial hist procstat scan sockets watched) $(B)/gateway/clock.o \
   $(B)/gateway/mem.o
 BENCH_BINS := $(B)/bench/loadgen $(B)/bench/bare $(B)/bench/lines $(B)/bench/genserve $(B)/bench/genload
 

@@ -9,6 +9,7 @@
  * what was sent and dropped. */
 #include "../../gateway/clock.h"
 #include "../../gateway/mem.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -78,21 +78,11 @@ watch(struct bare *bare, int fd, void *tag)
 static void
 listen_on(struct bare *bare)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)bare->port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    socklen_t len = sizeof address;
-    int on = 1;
-    bare->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(bare->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(bare->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(bare->listener, 4096) != 0) {
+    bare->listener = sockets_listen(&bare->port);
+    if (bare->listener < 0) {
         die("listen");
     }
-    getsockname(bare->listener, (struct sockaddr *)&address, &len);
-    printf("listening %u\n", ntohs(address.sin_port));
+    printf("listening %u\n", bare->port);
     fflush(stdout);
     watch(bare, bare->listener, &bare->listener);
 }
@@ -339,10 +329,7 @@ main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    sockets_raise_limit();
     bare.frames = mem_alloc(4096 * (bare.size + 4) + 1);
     bare.epoll = epoll_create1(EPOLL_CLOEXEC);
     bare.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -15,6 +15,8 @@
 #include "dial.h"
 #include "hist.h"
 #include "procstat.h"
+#include "sockets.h"
+#include "watched.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -22,12 +24,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define READ_BYTES 65536
-#define MAX_PIDS 8
 #define MAX_EVENTS 1024
 #define MAX_DIALING 64
 #define DIGITS 20
@@ -41,11 +41,7 @@ struct options {
     unsigned answers;
     bool join, ends;
     double warmup_s, window_s, open_timeout_s;
-    unsigned n_pids;
-    struct watched {
-        char name[32];
-        pid_t pid;
-    } pids[MAX_PIDS];
+    struct watched watched;
 };
 
 enum conn_state { CONN_NONE, CONN_DIALING, CONN_ASKED, CONN_OPEN, CONN_CLOSED };
@@ -63,7 +59,7 @@ struct snapshot {
     int64_t at_ns;
     uint64_t tokens, asked_tokens;
     double machine_s;
-    struct procstat stats[MAX_PIDS + 1]; /* the last one is this program */
+    struct watched_shot processes;
 };
 
 struct genload {
@@ -283,23 +279,7 @@ snapshot_take(const struct genload *load, struct snapshot *shot)
         .tokens = load->tokens,
         .asked_tokens = load->asked_tokens,
         .machine_s = procstat_machine_s()};
-    for (unsigned i = 0; i < load->options.n_pids; i++) {
-        procstat_read(load->options.pids[i].pid, &shot->stats[i]);
-    }
-    procstat_read(0, &shot->stats[MAX_PIDS]);
-}
-
-static void
-print_cpu(const char *name, const struct procstat *from, const struct procstat *to)
-{
-    printf("\"%s\":{\"user_s\":%.2f,\"system_s\":%.2f}", name, to->user_s - from->user_s,
-        to->system_s - from->system_s);
-}
-
-static double
-microseconds(const struct hist *hist, unsigned permille)
-{
-    return (double)hist_percentile_ns(hist, permille) / 1000;
+    watched_take(&load->options.watched, &shot->processes);
 }
 
 static void
@@ -315,41 +295,15 @@ report(const struct genload *load, const struct snapshot *idle, const struct sna
            "\"deliveries\":%llu,\"deliveries_per_s\":%.0f,\"closed\":%u",
         options->bench, options->answers, load->n_conns, seconds, (unsigned long long)tokens,
         (double)tokens / seconds, load->closed);
-    printf(",\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
-        microseconds(hist, 500), microseconds(hist, 900), microseconds(hist, 990),
-        microseconds(hist, 999), (double)hist->max_ns / 1000);
-    printf(",\"machine_cores\":%.2f,\"tokens_each\":{\"open\":%.1f,\"end\":%.1f},\"cpu\":{",
+    hist_print(hist);
+    printf(",\"machine_cores\":%.2f,\"tokens_each\":{\"open\":%.1f,\"end\":%.1f},",
         (to->machine_s - from->machine_s) / seconds, (double)from->asked_tokens / answers,
         (double)to->asked_tokens / answers);
-    print_cpu("genload", &from->stats[MAX_PIDS], &to->stats[MAX_PIDS]);
-    for (unsigned i = 0; i < options->n_pids; i++) {
-        printf(",");
-        print_cpu(options->pids[i].name, &from->stats[i], &to->stats[i]);
-    }
-    printf("},\"resident\":{");
-    for (unsigned i = 0; i < options->n_pids; i++) {
-        printf("%s\"%s\":{\"before\":%lld,\"open\":%lld,\"end\":%lld}", i == 0 ? "" : ",",
-            options->pids[i].name, idle->stats[i].resident_bytes, from->stats[i].resident_bytes,
-            to->stats[i].resident_bytes);
-    }
-    printf("}}\n");
+    watched_print(&options->watched, "genload", &idle->processes, &from->processes, &to->processes);
+    printf("}\n");
 }
 
 /* ---- options ---- */
-
-static void
-parse_pid(struct options *options, const char *text)
-{
-    struct watched *watched = &options->pids[options->n_pids];
-    const char *equals = strchr(text, '=');
-    if (equals == NULL || options->n_pids == MAX_PIDS) {
-        fprintf(stderr, "genload: --pid NAME=PID, at most %d\n", MAX_PIDS);
-        exit(2);
-    }
-    snprintf(watched->name, sizeof watched->name, "%.*s", (int)(equals - text), text);
-    watched->pid = (pid_t)strtol(equals + 1, NULL, 10);
-    options->n_pids++;
-}
 
 static const struct option long_options[] = {
     {"bench", required_argument, NULL, 'b'},
@@ -390,7 +344,7 @@ parse_option(struct options *options, int option)
         options->window_s = strtod(optarg, NULL);
         break;
     case 'p':
-        parse_pid(options, optarg);
+        watched_add(&options->watched, "genload", optarg);
         break;
     case 'o':
         options->open_timeout_s = strtod(optarg, NULL);
@@ -423,10 +377,7 @@ options_parse(struct options *options, int argc, char **argv)
 static void
 genload_init(struct genload *load)
 {
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    sockets_raise_limit();
     const char *path = strchr(load->options.url + strlen("http://"), '/');
     if (dial_target_parse(&load->target, load->options.url, SCAN_SSE, NULL) != 0 || path == NULL ||
         strlen(path) >= sizeof load->path) {

@@ -10,6 +10,7 @@
  * On SIGTERM one JSON line tells what was sent. */
 #include "../../gateway/clock.h"
 #include "../../gateway/mem.h"
+#include "sockets.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,6 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -97,16 +97,8 @@ watch(struct genserve *serve, int fd, void *tag)
 static void
 listen_on(struct genserve *serve)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)serve->port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    int on = 1;
-    serve->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(serve->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(serve->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(serve->listener, 4096) != 0) {
+    serve->listener = sockets_listen(&serve->port);
+    if (serve->listener < 0) {
         die("listen");
     }
     watch(serve, serve->listener, &serve->listener);
@@ -304,10 +296,7 @@ main(int argc, char **argv)
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    sockets_raise_limit();
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL,
         0UL); /* steps are shorter than the usual slack of 50 us */
     serve.n_steps = (uint64_t)(SECOND_NS / serve.rate / serve.grain_ns);

@@ -1,6 +1,8 @@
 /* hist: a log-linear histogram. The bucket is found by the top bit and the five bits below it. */
 #include "hist.h"
 
+#include <stdio.h>
+
 static unsigned
 bucket_of(uint64_t ns)
 {
@@ -47,4 +49,18 @@ hist_percentile_ns(const struct hist *hist, unsigned permille)
         }
     }
     return hist->max_ns;
+}
+
+static double
+microseconds(const struct hist *hist, unsigned permille)
+{
+    return (double)hist_percentile_ns(hist, permille) / 1000;
+}
+
+void
+hist_print(const struct hist *hist)
+{
+    printf(",\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
+        microseconds(hist, 500), microseconds(hist, 900), microseconds(hist, 990),
+        microseconds(hist, 999), (double)hist->max_ns / 1000);
 }

@@ -19,4 +19,7 @@ void hist_add(struct hist *hist, uint64_t ns);
  * when empty. */
 uint64_t hist_percentile_ns(const struct hist *hist, unsigned permille);
 
+/* hist_print: to standard output, as JSON members from p50_us to max_us, each behind a comma. */
+void hist_print(const struct hist *hist);
+
 #endif

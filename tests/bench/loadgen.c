@@ -15,8 +15,9 @@
 #include "../../gateway/clock.h"
 #include "../../gateway/mem.h"
 #include "dial.h"
-#include "procstat.h"
 #include "scan.h"
+#include "sockets.h"
+#include "watched.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -26,12 +27,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define READ_BYTES 131072
-#define MAX_PIDS 8
 #define MAX_URLS 64
 #define MAX_EVENTS 1024
 #define MAX_DIALING 128
@@ -55,11 +54,7 @@ struct options {
     unsigned connections, stalled;
     double warmup_s, window_s, open_timeout_s;
     uint64_t sample, until;
-    unsigned n_pids;
-    struct watched {
-        char name[32];
-        pid_t pid;
-    } pids[MAX_PIDS];
+    struct watched watched;
 };
 
 enum conn_state { CONN_DIALING, CONN_ASKED, CONN_OPEN, CONN_STALLED, CONN_CLOSED };
@@ -75,7 +70,7 @@ struct snapshot {
     int64_t at_ns;
     struct scan_tally tally;
     uint64_t segments;
-    struct procstat stats[MAX_PIDS + 1]; /* the last one is the load generator */
+    struct watched_shot processes;
 };
 
 struct loadgen {
@@ -309,52 +304,7 @@ snapshot_take(struct loadgen *gen, struct snapshot *shot)
 {
     *shot = (struct snapshot){.at_ns = clock_mono_ns(), .tally = gen->tally};
     shot->segments = count_segments(gen);
-    for (unsigned i = 0; i < gen->options.n_pids; i++) {
-        procstat_read(gen->options.pids[i].pid, &shot->stats[i]);
-    }
-    procstat_read(0, &shot->stats[MAX_PIDS]);
-}
-
-static void
-print_cpu(const char *name, const struct procstat *from, const struct procstat *to, bool first)
-{
-    printf("%s\"%s\":{\"user_s\":%.2f,\"system_s\":%.2f}", first ? "" : ",", name,
-        to->user_s - from->user_s, to->system_s - from->system_s);
-}
-
-static double
-microseconds(const struct hist *hist, unsigned permille)
-{
-    return (double)hist_percentile_ns(hist, permille) / 1000;
-}
-
-static void
-print_latency(const struct hist *hist)
-{
-    if (hist->count != 0) {
-        printf(",\"samples\":%llu,\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,"
-               "\"max_us\":%.1f",
-            (unsigned long long)hist->count, microseconds(hist, 500), microseconds(hist, 900),
-            microseconds(hist, 990), microseconds(hist, 999), (double)hist->max_ns / 1000);
-    }
-}
-
-static void
-print_processes(const struct options *options, const struct snapshot *idle,
-    const struct snapshot *from, const struct snapshot *to)
-{
-    printf(",\"cpu\":{");
-    print_cpu("loadgen", &from->stats[MAX_PIDS], &to->stats[MAX_PIDS], true);
-    for (unsigned i = 0; i < options->n_pids; i++) {
-        print_cpu(options->pids[i].name, &from->stats[i], &to->stats[i], false);
-    }
-    printf("},\"resident\":{");
-    for (unsigned i = 0; i < options->n_pids; i++) {
-        printf("%s\"%s\":{\"before\":%lld,\"open\":%lld,\"end\":%lld}", i == 0 ? "" : ",",
-            options->pids[i].name, idle->stats[i].resident_bytes, from->stats[i].resident_bytes,
-            to->stats[i].resident_bytes);
-    }
-    printf("}");
+    watched_take(&gen->options.watched, &shot->processes);
 }
 
 static void
@@ -387,23 +337,13 @@ report(const struct loadgen *gen, const struct snapshot *idle, const struct snap
         printf(",\"live\":%u,\"all_live_s\":%.3f", gen->live,
             (double)(gen->all_live_ns - gen->began_ns) / (double)SECOND_NS);
     }
-    print_latency(&gen->latency);
-    print_processes(options, idle, from, to);
-    printf("}\n");
-}
-
-static void
-parse_pid(struct options *options, const char *text)
-{
-    struct watched *watched = &options->pids[options->n_pids];
-    const char *equals = strchr(text, '=');
-    if (equals == NULL || options->n_pids == MAX_PIDS) {
-        fprintf(stderr, "loadgen: --pid NAME=PID, at most %d\n", MAX_PIDS);
-        exit(2);
+    if (gen->latency.count != 0) {
+        printf(",\"samples\":%llu", (unsigned long long)gen->latency.count);
+        hist_print(&gen->latency);
     }
-    snprintf(watched->name, sizeof watched->name, "%.*s", (int)(equals - text), text);
-    watched->pid = (pid_t)strtol(equals + 1, NULL, 10);
-    options->n_pids++;
+    printf(",");
+    watched_print(&options->watched, "loadgen", &idle->processes, &from->processes, &to->processes);
+    printf("}\n");
 }
 
 static enum scan_kind
@@ -476,7 +416,7 @@ parse_option(struct options *options, int option)
         options->until = strtoull(optarg, NULL, 10);
         break;
     case 'p':
-        parse_pid(options, optarg);
+        watched_add(&options->watched, "loadgen", optarg);
         break;
     case 'o':
         options->open_timeout_s = strtod(optarg, NULL);
@@ -513,10 +453,7 @@ options_parse(struct options *options, int argc, char **argv)
 static void
 loadgen_init(struct loadgen *gen)
 {
-    struct rlimit limit;
-    getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    sockets_raise_limit();
     gen->tally.sample_every = gen->options.sample;
     gen->conns = mem_calloc(gen->options.connections, sizeof *gen->conns);
     gen->buffer = (char *)mem_alloc(SCAN_CARRY_MAX + READ_BYTES) + SCAN_CARRY_MAX;
