@@ -59,6 +59,13 @@ kafka_bed_run(struct kafka_bed *bed)
     kafka_bed_run_as(bed, &kafka_connector, &bed->settings);
 }
 
+void
+kafka_bed_run_up(struct kafka_bed *bed)
+{
+    kafka_bed_run(bed);
+    ck_assert(fake_stream_wait_up(bed->stream, true, KAFKA_BED_WAIT_S));
+}
+
 rd_kafka_t *
 kafka_bed_producer(struct kafka_bed *bed)
 {

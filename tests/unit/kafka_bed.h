@@ -32,8 +32,10 @@ struct kafka_bed {
 void kafka_bed_open(struct kafka_bed *bed, int n_brokers, const char *topic, int n_partitions);
 void kafka_bed_close(struct kafka_bed *bed);
 
-/* kafka_bed_run: start a Kafka source with settings. kafka_bed_run_as: another connector. */
+/* kafka_bed_run: start a Kafka source with settings. kafka_bed_run_up: and wait until it is up.
+ * kafka_bed_run_as: another connector. */
 void kafka_bed_run(struct kafka_bed *bed);
+void kafka_bed_run_up(struct kafka_bed *bed);
 void kafka_bed_run_as(
     struct kafka_bed *bed, const struct connector *connector, const void *settings);
 

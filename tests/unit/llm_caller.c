@@ -110,6 +110,15 @@ caller_fini(struct llm_http_user *user)
 }
 
 void
+caller_make_room(struct llm_http_user *user, struct llm_http_call *call)
+{
+    pthread_mutex_lock(&user->lock);
+    user->room = SIZE_MAX;
+    pthread_mutex_unlock(&user->lock);
+    llm_http_resume(call);
+}
+
+void
 caller_wait(struct llm_http_user *user, size_t len)
 {
     struct timespec until;

@@ -44,6 +44,9 @@ struct llm_target caller_target(const char *url);
 struct llm_http_call *caller_start(struct llm_http_user *user, const struct llm_target *targets,
     size_t n, const struct llm_http_times *times, const struct llm_retry_policy *retry);
 
+/* caller_make_room: for all that is still to come. */
+void caller_make_room(struct llm_http_user *user, struct llm_http_call *call);
+
 /* caller_wait: until the call has ended, or len bytes came. */
 void caller_wait(struct llm_http_user *user, size_t len);
 

@@ -12,8 +12,7 @@ START_TEST(records_of_four_partitions_arrive_in_order)
 {
     struct kafka_bed bed;
     kafka_bed_open(&bed, 2, "orders", 4);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     for (int p = 0; p < 4; p++) {
         kafka_bed_produce(&bed, "orders", p, 0, 2000, 20);
     }
@@ -202,8 +201,7 @@ START_TEST(latest_starts_at_the_end_and_a_lone_record_goes_out_alone)
     kafka_bed_open(&bed, 1, "orders", 2);
     kafka_bed_produce(&bed, "orders", 0, 0, 100, 10);
     snprintf(bed.start, sizeof bed.start, "latest");
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     ck_assert_uint_eq(fake_stream_lane(bed.stream, "orders", 0).start, 100);
     ck_assert_uint_eq(fake_stream_lane(bed.stream, "orders", 1).start, 0);
     kafka_bed_produce(&bed, "orders", 0, 100, 1, 10);
@@ -220,8 +218,7 @@ START_TEST(start_by_time_does_not_hang_where_the_broker_cannot_look_up_times)
     kafka_bed_open(&bed, 1, "orders", 1);
     kafka_bed_produce(&bed, "orders", 0, 0, 10, 10);
     snprintf(bed.start, sizeof bed.start, "-15m");
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     ck_assert_uint_eq(fake_stream_lane(bed.stream, "orders", 0).start, 10);
     kafka_bed_close(&bed);
 }
@@ -232,8 +229,7 @@ START_TEST(no_room_holds_the_source_and_then_nothing_is_missing)
     struct kafka_bed bed;
     kafka_bed_open(&bed, 1, "orders", 3);
     fake_stream_set_room(bed.stream, 0);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     for (int p = 0; p < 3; p++) {
         kafka_bed_produce(&bed, "orders", p, 0, 3000, 100);
     }
@@ -257,8 +253,7 @@ START_TEST(the_end_is_known_while_the_source_is_held)
     struct kafka_bed bed;
     kafka_bed_open(&bed, 1, "orders", 1);
     fake_stream_set_room(bed.stream, 0);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     kafka_bed_produce(&bed, "orders", 0, 0, 123, 10);
     ck_assert(fake_stream_wait(bed.stream, end_of_orders, 123, KAFKA_BED_WAIT_S));
     ck_assert_uint_eq(fake_stream_count(bed.stream), 0);
@@ -276,8 +271,7 @@ START_TEST(an_expression_finds_topics_that_appear_later_and_no_internal_ones)
     ck_assert_int_eq(mock_cluster_create_topic(bed.cluster, "__orders", 1, &err), 0);
     bed.settings.topics = (struct config_strings){expression, 1};
     snprintf(bed.start, sizeof bed.start, "latest");
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     ck_assert_uint_eq(fake_stream_lanes(bed.stream), 1);
     ck_assert_int_eq(mock_cluster_create_topic(bed.cluster, "orders-b", 2, &err), 0);
     kafka_bed_produce(&bed, "orders-b", 1, 0, 30, 10);

@@ -76,8 +76,7 @@ START_TEST(brokers_that_go_and_come_back_are_told_once_each_and_lose_nothing)
 {
     struct kafka_bed bed;
     kafka_bed_open(&bed, 2, "orders", 4);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     kafka_bed_produce(&bed, "orders", 0, 0, 100, 10);
     mock_cluster_broker_down(bed.cluster, 0);
     ck_assert(fake_stream_wait_up(bed.stream, false, KAFKA_BED_WAIT_S));
@@ -98,8 +97,7 @@ START_TEST(stop_is_prompt_while_brokers_are_down)
 {
     struct kafka_bed bed;
     kafka_bed_open(&bed, 2, "orders", 4);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     mock_cluster_broker_down(bed.cluster, 0);
     ck_assert(fake_stream_wait_up(bed.stream, false, KAFKA_BED_WAIT_S));
     kafka_bed_close(&bed);
@@ -110,8 +108,7 @@ START_TEST(a_leader_that_moves_loses_nothing)
 {
     struct kafka_bed bed;
     kafka_bed_open(&bed, 3, "orders", 2);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     for (int round = 0; round < 5; round++) {
         mock_cluster_leader(bed.cluster, "orders", 0, round % 3 + 1);
         mock_cluster_leader(bed.cluster, "orders", 1, (round + 1) % 3 + 1);
@@ -128,8 +125,7 @@ START_TEST(failed_fetches_lose_nothing)
 {
     struct kafka_bed bed;
     kafka_bed_open(&bed, 1, "orders", 1);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     mock_cluster_fetch_errors(bed.cluster, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, 2);
     kafka_bed_produce(&bed, "orders", 0, 0, 100, 10);
     mock_cluster_fetch_errors(bed.cluster, RD_KAFKA_RESP_ERR__TRANSPORT, 2);
@@ -148,8 +144,7 @@ START_TEST(records_that_retention_deleted_are_counted_as_lost)
     kafka_bed_open(&bed, 1, "orders", 1);
     bed.settings.prefetch_bytes = 1 << 20;
     fake_stream_set_room(bed.stream, 0);
-    kafka_bed_run(&bed);
-    ck_assert(fake_stream_wait_up(bed.stream, true, KAFKA_BED_WAIT_S));
+    kafka_bed_run_up(&bed);
     kafka_bed_produce(&bed, "orders", 0, 0, 14000, 1000); /* the cluster keeps 5 MiB of these 14 */
     fake_stream_set_room(bed.stream, 1000);
     kafka_connector.wake(bed.source);

@@ -77,10 +77,7 @@ START_TEST(a_packed_body_does_not_pass_the_room)
         pthread_mutex_unlock(&user.lock);
         llm_http_resume(call);
     }
-    pthread_mutex_lock(&user.lock);
-    user.room = SIZE_MAX;
-    pthread_mutex_unlock(&user.lock);
-    llm_http_resume(call);
+    caller_make_room(&user, call);
     caller_wait(&user, SIZE_MAX);
     ck_assert_msg(user.result.good, "%s", user.message);
     ck_assert_uint_eq(user.got.len, size);
@@ -121,9 +118,8 @@ START_TEST(without_room_the_bytes_stay_with_the_upstream)
     pthread_mutex_lock(&user.lock);
     ck_assert(!user.ended);
     ck_assert_uint_le(user.got.len, 5000 + 4096);
-    user.room = SIZE_MAX;
     pthread_mutex_unlock(&user.lock);
-    llm_http_resume(call);
+    caller_make_room(&user, call);
     caller_wait(&user, SIZE_MAX);
     ck_assert_msg(user.result.good, "%s", user.message);
     ck_assert_uint_eq(user.got.len, size);
@@ -151,9 +147,8 @@ START_TEST(an_end_waits_until_there_is_room)
     usleep(100000);
     pthread_mutex_lock(&user.lock);
     ck_assert(!user.ended);
-    user.room = SIZE_MAX;
     pthread_mutex_unlock(&user.lock);
-    llm_http_resume(call);
+    caller_make_room(&user, call);
     caller_wait(&user, SIZE_MAX);
     ck_assert(user.result.good);
     ck_assert_uint_eq(user.got.len, 10);
@@ -305,10 +300,7 @@ START_TEST(many_answers_come_at_once)
         ck_assert_msg(!users[i].ended, "%s", users[i].message);
     }
     for (size_t i = 0; i < n; i++) {
-        pthread_mutex_lock(&users[i].lock);
-        users[i].room = SIZE_MAX;
-        pthread_mutex_unlock(&users[i].lock);
-        llm_http_resume(calls[i]);
+        caller_make_room(&users[i], calls[i]);
     }
     for (size_t i = 0; i < n; i++) {
         caller_wait(&users[i], SIZE_MAX);
