@@ -84,8 +84,8 @@ static const struct config_key keys[] = {
         .least = 1,
         .most = 1000000,
         .fallback = "20000",
-        .prose = "Answers of all gateways that can be asked for here by the id that an OpenAI "
-                 "Responses upstream gave: the latest. 250 to 350 bytes each; about as many as are "
+        .prose = "Answers of all gateways that are known here by the id that an OpenAI Responses "
+                 "upstream gave: the latest, 300 bytes each at the most. Let it be more than are "
                  "begun in generations.retain."},
 };
 
