@@ -4,6 +4,7 @@
 
 #include "../gateway/clock.h"
 #include "../gateway/mem.h"
+#include "../gateway/sleeper.h"
 #include "llm_http_internal.h"
 #include "wake_fd.h"
 
@@ -16,7 +17,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define EVENTS 256
+#define EVENTS 16 /* of a turn: viewers are told of what came in it at its end */
 #define TICK_NS INT64_C(250000000)
 #define IDLE_CONNECTIONS 64L
 #define NS_PER_MS INT64_C(1000000)
@@ -341,6 +342,7 @@ client_main(void *client_)
     struct epoll_event events[EVENTS];
     while (!atomic_load(&client->stopping)) {
         int n = epoll_wait(client->epoll_fd, events, EVENTS, rest_ms(client));
+        sleeper_hold_wakes();
         for (int i = 0; i < n; i++) {
             if (events[i].data.fd != client->wake_fd) {
                 turn_socket(client, &events[i]);
@@ -352,6 +354,7 @@ client_main(void *client_)
         take_ends(client);
         take_wishes(client);
         scan(client);
+        sleeper_release_wakes();
     }
     return NULL;
 }
