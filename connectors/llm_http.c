@@ -4,6 +4,7 @@
 
 #include "../gateway/clock.h"
 #include "../gateway/mem.h"
+#include "../gateway/sleeper.h"
 #include "llm_http_internal.h"
 #include "wake_fd.h"
 
@@ -16,8 +17,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define EVENTS 256
+#define EVENTS 16 /* of a turn: viewers are told of what came in it at its end */
 #define TICK_NS INT64_C(250000000)
+/* Of more calls a part is looked at at a time: what comes for others does not wait for all. */
+#define TICK_PART 64
+#define TICK_PARTS_MAX 32
 #define IDLE_CONNECTIONS 64L
 #define NS_PER_MS INT64_C(1000000)
 
@@ -31,9 +35,11 @@ struct llm_http {
     /* Of the thread. */
     int epoll_fd;
     CURLM *multi;
-    struct llm_call_list calls;
+    struct llm_call_list calls; /* whose tick is due first: foremost */
+    size_t n_calls;
     int64_t curl_due_ns; /* when libcurl wants to be called */
-    int64_t scan_ns;     /* when calls are to be looked through for what is due */
+    int64_t due_ns;      /* before that nothing of a call is due that was looked at */
+    int64_t tick_ns;     /* when the next part of them has its tick */
 };
 
 /* ---- libcurl's sockets and timer ---- */
@@ -88,10 +94,24 @@ turn_timer(struct llm_http *client)
 /* ---- a call's life ---- */
 
 static void
+expect(struct llm_http *client, int64_t due_ns)
+{
+    client->due_ns = due_ns < client->due_ns ? due_ns : client->due_ns;
+}
+
+static void
+add(struct llm_http *client, struct llm_http_call *call)
+{
+    TAILQ_INSERT_TAIL(&client->calls, call, link);
+    client->n_calls++;
+}
+
+static void
 forget(struct llm_http *client, struct llm_http_call *call)
 {
     call->state = LLM_CALL_ENDED;
     TAILQ_REMOVE(&client->calls, call, link);
+    client->n_calls--;
     pthread_mutex_lock(&client->lock);
     if (call->queued) {
         TAILQ_REMOVE(&client->wishes, call, waiting);
@@ -171,8 +191,7 @@ try_now(struct llm_http *client, struct llm_http_call *call)
     if (llm_try_start(call, client->multi) != 0) {
         settle(client, call, LLM_TRY_NEXT);
     } else {
-        int64_t due = llm_try_due_ns(call);
-        client->scan_ns = due < client->scan_ns ? due : client->scan_ns;
+        expect(client, llm_try_due_ns(call));
     }
 }
 
@@ -201,7 +220,7 @@ settle(struct llm_http *client, struct llm_http_call *call, enum llm_try_outcome
     if (outcome == LLM_TRY_FINAL) {
         finish(client, call, false);
     } else if (outcome == LLM_TRY_AGAIN && can_wait(call)) {
-        client->scan_ns = call->due_ns < client->scan_ns ? call->due_ns : client->scan_ns;
+        expect(client, call->due_ns);
     } else {
         try_next_target(client, call);
     }
@@ -210,10 +229,10 @@ settle(struct llm_http *client, struct llm_http_call *call, enum llm_try_outcome
 static void
 begin(struct llm_http *client, struct llm_http_call *call)
 {
-    TAILQ_INSERT_TAIL(&client->calls, call, link);
+    add(client, call);
     call->started_ns = clock_mono_ns();
     int64_t tick = call->started_ns + TICK_NS;
-    client->scan_ns = tick < client->scan_ns ? tick : client->scan_ns;
+    client->tick_ns = tick < client->tick_ns ? tick : client->tick_ns;
     try_now(client, call);
 }
 
@@ -239,7 +258,7 @@ look_at(struct llm_http *client, struct llm_http_call *call, bool cancel)
 {
     if (cancel) {
         if (call->state == LLM_CALL_NEW) {
-            TAILQ_INSERT_TAIL(&client->calls, call, link);
+            add(client, call);
         }
         finish_cancelled(client, call);
     } else if (call->state == LLM_CALL_NEW) {
@@ -293,12 +312,14 @@ static void
 scan_call(struct llm_http *client, struct llm_http_call *call, int64_t now)
 {
     enum llm_try_outcome outcome;
+    int64_t due = llm_try_due_ns(call);
     call->options.handler->tick(call->options.user);
     if (llm_try_late(call, now, &outcome)) {
         settle(client, call, outcome);
     } else if (call->state == LLM_CALL_WAITING && now >= call->due_ns) {
         try_now(client, call);
     } else {
+        expect(client, due);
         resume(client, call);
     }
 }
@@ -307,26 +328,28 @@ static void
 scan(struct llm_http *client)
 {
     int64_t now = clock_mono_ns();
-    if (now < client->scan_ns) {
+    size_t n = client->n_calls;
+    size_t parts = n / TICK_PART < TICK_PARTS_MAX ? n / TICK_PART + 1 : TICK_PARTS_MAX;
+    bool all = now >= client->due_ns;
+    if (!all && now < client->tick_ns) {
         return;
     }
-    struct llm_http_call *call, *next;
-    for (call = TAILQ_FIRST(&client->calls); call != NULL; call = next) {
-        next = TAILQ_NEXT(call, link);
+    client->due_ns = all ? LLM_HTTP_NEVER : client->due_ns;
+    client->tick_ns = n == 0 ? LLM_HTTP_NEVER : now + TICK_NS / (int64_t)parts;
+    struct llm_http_call *call;
+    for (size_t left = all ? n : (n + parts - 1) / parts;
+         left > 0 && (call = TAILQ_FIRST(&client->calls)) != NULL; left--) {
+        TAILQ_REMOVE(&client->calls, call, link);
+        TAILQ_INSERT_TAIL(&client->calls, call, link);
         scan_call(client, call, now);
-    }
-    client->scan_ns = TAILQ_EMPTY(&client->calls) ? LLM_HTTP_NEVER : now + TICK_NS;
-    TAILQ_FOREACH(call, &client->calls, link)
-    {
-        int64_t due = llm_try_due_ns(call);
-        client->scan_ns = due < client->scan_ns ? due : client->scan_ns;
     }
 }
 
 static int
 rest_ms(const struct llm_http *client)
 {
-    int64_t until = client->curl_due_ns < client->scan_ns ? client->curl_due_ns : client->scan_ns;
+    int64_t until = client->due_ns < client->tick_ns ? client->due_ns : client->tick_ns;
+    until = client->curl_due_ns < until ? client->curl_due_ns : until;
     int64_t left = until == LLM_HTTP_NEVER ? -1 : until - clock_mono_ns();
     if (until == LLM_HTTP_NEVER) {
         return -1;
@@ -341,6 +364,7 @@ client_main(void *client_)
     struct epoll_event events[EVENTS];
     while (!atomic_load(&client->stopping)) {
         int n = epoll_wait(client->epoll_fd, events, EVENTS, rest_ms(client));
+        sleeper_hold_wakes();
         for (int i = 0; i < n; i++) {
             if (events[i].data.fd != client->wake_fd) {
                 turn_socket(client, &events[i]);
@@ -352,6 +376,7 @@ client_main(void *client_)
         take_ends(client);
         take_wishes(client);
         scan(client);
+        sleeper_release_wakes();
     }
     return NULL;
 }
@@ -409,7 +434,7 @@ llm_http_new(struct err *err)
     pthread_cond_init(&client->changed, NULL);
     TAILQ_INIT(&client->wishes);
     TAILQ_INIT(&client->calls);
-    client->curl_due_ns = client->scan_ns = LLM_HTTP_NEVER;
+    client->curl_due_ns = client->due_ns = client->tick_ns = LLM_HTTP_NEVER;
     client->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     client->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     client->multi = curl_multi_init();

@@ -19,6 +19,12 @@
 #include <unistd.h>
 
 #define TICK_NS INT64_C(250000000)
+/* Of more connections a part is looked at at a time: what comes for others does not wait for all.
+ */
+#define TICK_PART 64
+#define TICK_PARTS_MAX 64
+/* How often libwebsockets looks at time-outs of its own, and at all descriptors with that. */
+#define SERVICE_NS INT64_C(1000000000)
 /* The grain of max_rate. */
 #define PACE_NS INT64_C(5000000)
 /* LWS_TO_KILL_ASYNC is a time-out of a microsecond. */
@@ -117,15 +123,23 @@ settle(struct shard *shard, int result)
 static void
 tick(struct shard *shard)
 {
-    shard->tick_at_ns = clock_mono_ns() + TICK_NS;
-    atomic_store_explicit(&shard->alive_ns, clock_mono_ns(), memory_order_relaxed);
-    struct conn *conn, *next;
-    for (conn = TAILQ_FIRST(&shard->conns); conn != NULL; conn = next) {
-        next = TAILQ_NEXT(conn, link);
+    int64_t now = clock_mono_ns();
+    size_t n = atomic_load_explicit(&shard->connections, memory_order_relaxed);
+    size_t parts = n / TICK_PART < TICK_PARTS_MAX ? n / TICK_PART + 1 : TICK_PARTS_MAX;
+    shard->tick_at_ns = now + TICK_NS / (int64_t)parts;
+    atomic_store_explicit(&shard->alive_ns, now, memory_order_relaxed);
+    struct conn *conn;
+    for (size_t left = (n + parts - 1) / parts;
+         left > 0 && (conn = TAILQ_FIRST(&shard->conns)) != NULL; left--) {
+        TAILQ_REMOVE(&shard->conns, conn, link); /* it may be gone afterwards */
+        TAILQ_INSERT_TAIL(&shard->conns, conn, link);
         conn_tick(conn, shard->now_ms);
     }
     (void)settle(shard, 0);
-    shard_owe_service(shard); /* of time-outs of its own */
+    if (now >= shard->service_at_ns) {
+        shard->service_at_ns = now + SERVICE_NS;
+        shard_owe_service(shard);
+    }
 }
 
 static void

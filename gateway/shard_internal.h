@@ -38,13 +38,13 @@ struct shard {
     SSL_CTX *client_tls;     /* of the TLS vhosts; never used */
     struct port *ports;
     size_t n_ports;
-    struct conn_list conns;
+    struct conn_list conns; /* whose tick is due first: foremost */
     struct session_list paced;
     uint64_t n_filters; /* filtered feeds of all outlets */
     struct sleeper sleeper;
     bool owes_service;  /* libwebsockets is to look at its descriptors and timers now */
     int64_t kill_at_ns; /* when it ends what was killed last */
-    int64_t tick_at_ns, pace_at_ns;
+    int64_t tick_at_ns, pace_at_ns, service_at_ns;
     uint64_t max_connections;
     int spare;
     uint64_t refused_local;

@@ -11,6 +11,15 @@
 /* More edges than these come with the next rest, and cost one more look at all descriptors. */
 #define EVENTS 256
 
+/* Further ones are woken at once. */
+#define HELD_MAX 64
+
+static _Thread_local struct {
+    bool on;
+    size_t n;
+    struct sleeper *sleepers[HELD_MAX];
+} held;
+
 int
 sleeper_init(struct sleeper *sleeper, struct err *err)
 {
@@ -46,11 +55,46 @@ sleeper_watch(struct sleeper *sleeper, int fd)
     return epoll_ctl(sleeper->epoll_fd, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* False: there is no room for it. */
+static bool
+hold(struct sleeper *sleeper)
+{
+    for (size_t i = 0; i < held.n; i++) {
+        if (held.sleepers[i] == sleeper) {
+            return true;
+        }
+    }
+    if (held.n == HELD_MAX) {
+        return false;
+    }
+    held.sleepers[held.n++] = sleeper;
+    return true;
+}
+
+void
+sleeper_hold_wakes(void)
+{
+    held.on = true;
+}
+
+void
+sleeper_release_wakes(void)
+{
+    held.on = false;
+    for (size_t i = 0; i < held.n; i++) {
+        sleeper_wake(held.sleepers[i]);
+    }
+    held.n = 0;
+}
+
 /* Whoever calls first looks whether it sleeps; it says that it does before it looks whether it was
  * called. So one of the two sees the other. */
 void
 sleeper_wake(struct sleeper *sleeper)
 {
+    if (held.on && hold(sleeper)) {
+        return;
+    }
     if (!atomic_exchange(&sleeper->called, true) && atomic_load(&sleeper->asleep)) {
         const uint64_t one = 1;
         ssize_t ignored = write(sleeper->wake_fd, &one, sizeof one);

@@ -35,6 +35,12 @@ int sleeper_watch(struct sleeper *sleeper, int fd);
  * Blocks no. */
 void sleeper_wake(struct sleeper *sleeper);
 
+/* sleeper_hold_wakes: the wakes of this thread wait for sleeper_release_wakes, so that a sleeper
+ * which is told of many things is woken once; each of them outlives that. Thread any, for itself.
+ */
+void sleeper_hold_wakes(void);
+void sleeper_release_wakes(void);
+
 /* sleeper_rest: wait for news, for a call that is not taken yet, or for so long (-1: for ever).
  * True: a watched descriptor has news. */
 bool sleeper_rest(struct sleeper *sleeper, int wait_ms);

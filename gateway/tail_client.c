@@ -362,6 +362,9 @@ int
 tail_client_run(struct tail_client *client)
 {
     struct err err = {.code = ERR_NONE};
+    if (tail_sink_end_torn_line(&client->sink) != TAIL_GO_ON) {
+        return 1;
+    }
     for (;;) {
         if (setup(client, &err) != 0) {
             tail_sink_say(err.text);

@@ -5,9 +5,11 @@
 #include "tail_message.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The gateway's largest payload is 16 MiB; as a JSON string each byte can become six. */
@@ -75,6 +77,34 @@ write_all(const struct tail_sink *sink, const char *bytes, size_t len)
         }
     }
     return TAIL_GO_ON;
+}
+
+/* What is appended to may be open for writing only, so it is opened once more. */
+static bool
+ends_in_torn_line(int out)
+{
+    struct stat status;
+    if (fstat(out, &status) != 0 || !S_ISREG(status.st_mode) || status.st_size == 0 ||
+        ((fcntl(out, F_GETFL) & O_APPEND) == 0 && lseek(out, 0, SEEK_CUR) != status.st_size)) {
+        return false;
+    }
+    char path[32];
+    char last = '\n';
+    snprintf(path, sizeof path, "/proc/self/fd/%d", out);
+    int in = open(path, O_RDONLY | O_CLOEXEC);
+    if (in >= 0) {
+        if (pread(in, &last, 1, status.st_size - 1) != 1) {
+            last = '\n';
+        }
+        close(in);
+    }
+    return last != '\n';
+}
+
+enum tail_outcome
+tail_sink_end_torn_line(struct tail_sink *sink)
+{
+    return ends_in_torn_line(sink->out) ? write_all(sink, "\n", 1) : TAIL_GO_ON;
 }
 
 /* Record lines that lie side by side. */

@@ -3,7 +3,8 @@
  *
  * Invariant: a record is on the output whole or not at all, and its token is kept only once it is
  * there; so whoever resumes neither repeats nor loses a record. Records that lie side by side in
- * the bytes that came are one write, without a copy.
+ * the bytes that came are one write, without a copy. A SIGKILL may tear the last line of a file: no
+ * token of it was kept or acknowledged, and the next who appends begins a line of its own.
  * Thread  whoever owns it; writing may block. */
 #ifndef HEADGATE_TAIL_SINK_H
 #define HEADGATE_TAIL_SINK_H
@@ -37,6 +38,10 @@ struct tail_sink {
 
 void tail_sink_init(struct tail_sink *sink, int out, const volatile sig_atomic_t *stop);
 void tail_sink_fini(struct tail_sink *sink);
+
+/* tail_sink_end_torn_line: once, before the first record: ends the line that the last one who
+ * appended to this file left unfinished. */
+enum tail_outcome tail_sink_end_torn_line(struct tail_sink *sink);
 
 /* tail_sink_begin: a new connection: forget the line that the last one left unfinished. */
 void tail_sink_begin(struct tail_sink *sink);

@@ -184,6 +184,17 @@ def test_a_slow_head_is_408_also_on_a_kept_connection_and_behind_another_request
         assert http.closed_within(5)
 
 
+def test_each_of_many_slow_heads_is_408_though_a_part_of_them_is_looked_at_at_a_time(served):
+    gateway = served({"timeouts": {"header": "1s"}, "limits": {"connections": 1000}})
+    slow = [Http(gateway.port) for _ in range(400)]
+    for http in slow:
+        http.send(GET[:30])
+    began = time.monotonic()
+    assert {http.response(20).status for http in slow} == {408}
+    assert time.monotonic() - began > 0.5
+    assert_serves(gateway)
+
+
 def test_a_kept_connection_is_closed_after_the_idle_timeout_and_not_before(served):
     gateway = served({"timeouts": {"idle": "2s", "header": "30s"}})
     http = Http(gateway.port)

@@ -192,6 +192,19 @@ def test_closed_output_ends_it_well(script, step):
     assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize("before", ["", '{"n":1}\n', '{"n":1}\n{"n'])
+@pytest.mark.parametrize("mode", ["ab", "r+b"])
+def test_a_line_that_a_killed_one_left_torn_is_ended_first(script, tmp_path, before, mode):
+    path = tmp_path / "out"
+    path.write_text(before)
+    with open(path, mode) as out:
+        out.seek(0, os.SEEK_END)
+        server = script(OK + chunk(record(1)) + chunk(END) + LAST)
+        assert subprocess.run([HEADGATE, "tail", server.url], stdout=out, check=False, timeout=20).returncode == 0
+    torn = "" if before.endswith("\n") or not before else "\n"
+    assert path.read_text() == before + torn + record(1).decode()
+
+
 def test_stats_tell_the_total(script):
     server = script(flood)
     done = tail(server.url, "--stats")

@@ -314,6 +314,34 @@ START_TEST(many_answers_come_at_once)
 }
 END_TEST
 
+/* More of them than get their tick at a time. */
+START_TEST(each_of_many_silent_answers_is_found)
+{
+    static const struct llm_script script = SCRIPT(CHUNKED "1\r\na\r\n", 0, LLM_THEN_STALL);
+    static struct llm_http_user users[300];
+    static struct llm_http_call *calls[300];
+    const struct llm_http_times times = {.idle_ms = 1000};
+    const size_t n = calls_at_most(300);
+    caller_setup();
+    struct llm_server *server = llm_server_new(&script, 1, false);
+    struct llm_target target = caller_target(llm_server_url(server));
+    for (size_t i = 0; i < n; i++) {
+        caller_init(&users[i]);
+        calls[i] = caller_start(&users[i], &target, 1, &times, &caller_retry);
+    }
+    for (size_t i = 0; i < n; i++) {
+        caller_wait(&users[i], SIZE_MAX);
+        ck_assert(!users[i].result.good);
+        ck_assert_int_eq(users[i].result.code, LLM_TIMEOUT);
+        ck_assert_uint_eq(users[i].got.len, 1);
+        llm_http_call_free(calls[i]);
+        caller_fini(&users[i]);
+    }
+    llm_server_free(server);
+    caller_stop();
+}
+END_TEST
+
 START_TEST(a_certificate_is_verified)
 {
     static const struct llm_script script =
@@ -366,5 +394,6 @@ UNIT_MAIN("llm_http_limits", a_body_that_was_packed_unasked_is_unpacked,
     a_packed_body_does_not_pass_the_room, without_room_the_bytes_stay_with_the_upstream,
     an_end_waits_until_there_is_room, an_end_that_finds_no_room_is_told_again,
     what_follows_enough_is_no_failure, a_cancel_closes_the_connection_in_any_state,
-    a_call_that_is_freed_at_once_ends, many_answers_come_at_once, a_certificate_is_verified,
+    a_call_that_is_freed_at_once_ends, many_answers_come_at_once,
+    each_of_many_silent_answers_is_found, a_certificate_is_verified,
     the_proxy_of_the_environment_is_used)

@@ -113,6 +113,33 @@ START_TEST(no_wake_is_lost_between_two_threads)
 }
 END_TEST
 
-UNIT_MAIN("sleeper", a_call_before_a_rest_ends_it,
+START_TEST(held_wakes_come_once_they_are_released)
+{
+    static struct sleeper others[100]; /* more than are held */
+    struct err err = {.code = ERR_NONE};
+    setup();
+    sleeper_hold_wakes();
+    sleeper_wake(&sleeper);
+    sleeper_wake(&sleeper);
+    ck_assert(!sleeper_take_call(&sleeper));
+    for (size_t i = 0; i < 100; i++) {
+        ck_assert_int_eq(sleeper_init(&others[i], &err), 0);
+        sleeper_wake(&others[i]);
+    }
+    sleeper_release_wakes();
+    ck_assert(sleeper_take_call(&sleeper));
+    for (size_t i = 0; i < 100; i++) {
+        ck_assert(sleeper_take_call(&others[i]));
+        sleeper_fini(&others[i]);
+    }
+    sleeper_release_wakes(); /* nobody is woken twice */
+    ck_assert(!sleeper_take_call(&sleeper));
+    sleeper_wake(&sleeper); /* and none is held any more */
+    ck_assert(sleeper_take_call(&sleeper));
+    sleeper_fini(&sleeper);
+}
+END_TEST
+
+UNIT_MAIN("sleeper", a_call_before_a_rest_ends_it, held_wakes_come_once_they_are_released,
     what_is_written_to_a_watched_descriptor_is_news_once, room_in_a_full_socket_is_news,
     no_wake_is_lost_between_two_threads)
