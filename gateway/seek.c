@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* A client may ask here for what it was told elsewhere a moment ago. */
-#define ALIAS_WAIT_MS 1000
+#define ALIAS_WAIT_MS 2000
 
 struct seeking {
     struct private_waiter waiter;

@@ -1,6 +1,6 @@
 /* seek: a request for an answer by its id: at once where that is known here; else, with a log, once
- * it is found there, or not (generations_seek). Meanwhile the request waits; so it does for a
- * second where it may be the id that an upstream gave and that is on its way here. Thread  shard.
+ * it is found there, or not (generations_seek). Meanwhile the request waits; so it does for two
+ * seconds where it may be the id that an upstream gave and that is on its way here. Thread  shard.
  */
 #ifndef HEADGATE_SEEK_H
 #define HEADGATE_SEEK_H
