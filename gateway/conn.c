@@ -80,8 +80,9 @@ void
 conn_want_write(struct conn *conn)
 {
     if (!conn->dead) {
+        conn->wants_write = true;
         lws_callback_on_writable(conn->wsi);
-        shard_owe_service(conn->shard);
+        shard_owe(conn->shard, conn);
     }
 }
 
@@ -90,8 +91,7 @@ conn_kill(struct conn *conn)
 {
     if (!conn->dead) {
         conn->dead = true;
-        lws_set_timeout(conn->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-        shard_owe_kill(conn->shard);
+        shard_owe(conn->shard, conn);
     }
 }
 

@@ -38,13 +38,16 @@ struct conn_file {
 enum conn_state { CONN_HEAD, CONN_BODY, CONN_REPLY, CONN_STREAM, CONN_LINGER };
 
 struct conn {
-    TAILQ_ENTRY(conn) link; /* in the shard's list */
+    TAILQ_ENTRY(conn) link;      /* in the shard's list */
+    TAILQ_ENTRY(conn) owed_link; /* among those that it looks at next, while owed */
+    bool owed;
     struct shard *shard;
     struct lws *wsi;
     int fd;
     enum conn_state state;
     bool tls;
     bool dead;           /* conn_kill was called, or the socket failed */
+    bool wants_write;    /* conn_writable is to be called */
     bool keep_alive;     /* after the answer, read the next request */
     int64_t deadline_ms; /* shard time at which it is killed; 0: none */
     struct buf in;
@@ -142,6 +145,8 @@ bool conn_body_serve(struct conn *conn);
 void conn_body_received(struct conn *conn);
 void conn_body_free(struct conn *conn);
 void conn_body_tick(struct conn *conn, int64_t now_ms);
+/* conn_body_blocked: nothing is read now. */
+bool conn_body_blocked(const struct conn *conn);
 /* conn_serve: serve the whole requests in conn->in, one after the other, while each is answered at
  * once. */
 void conn_serve(struct conn *conn);

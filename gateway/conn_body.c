@@ -30,13 +30,20 @@ set_deadline(struct conn *conn)
         body->whole || body->blocked ? 0 : shard_now_ms(conn->shard) + (int64_t)patience_ms;
 }
 
+bool
+conn_body_blocked(const struct conn *conn)
+{
+    return conn->body != NULL && conn->body->blocked;
+}
+
 static void
 set_blocked(struct conn *conn, bool blocked)
 {
     if (conn->body->blocked != blocked) {
         conn->body->blocked = blocked;
         lws_rx_flow_control(conn->wsi, !blocked);
-        shard_owe_service(conn->shard); /* what came meanwhile is no news any more */
+        shard_owe_service(conn->shard); /* which may keep what it has read */
+        shard_owe(conn->shard, conn);   /* what came meanwhile is no news any more */
     }
     set_deadline(conn);
 }

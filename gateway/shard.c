@@ -27,8 +27,6 @@
 #define SERVICE_NS INT64_C(1000000000)
 /* The grain of max_rate. */
 #define PACE_NS INT64_C(5000000)
-/* LWS_TO_KILL_ASYNC is a time-out of a microsecond. */
-#define KILL_NS 2000
 /* Descriptors of a context that are not connections: its wake pipe, listeners, a spare. */
 #define OWN_DESCRIPTORS 32
 
@@ -54,10 +52,9 @@ static void
 drain(struct shard *shard)
 {
     shard->draining = true;
-    shard_owe_kill(shard);
     for (size_t i = 0; i < shard->n_ports; i++) {
         if (shard->ports[i].wsi != NULL) {
-            lws_set_timeout(shard->ports[i].wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+            lws_set_timeout(shard->ports[i].wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
         }
     }
     struct conn *conn, *next;
@@ -165,6 +162,7 @@ on_raw_event(
         return 0;
     }
     update_now(shard);
+    shard_owe(shard, conn); /* there may be more than the library has taken */
     if (reason == LWS_CALLBACK_RAW_RX) {
         if (conn->tls) { /* libwebsockets leaves its handshake time-out running on raw sockets */
             lws_set_timeout(conn->wsi, NO_PENDING_TIMEOUT, 0);
@@ -172,6 +170,7 @@ on_raw_event(
         return settle(shard, conn_received(conn, in, len));
     }
     if (reason == LWS_CALLBACK_RAW_WRITEABLE) {
+        conn->wants_write = false;
         return settle(shard, conn_writable(conn));
     }
     lws_set_opaque_user_data(conn->wsi, NULL);
@@ -195,10 +194,8 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     case LWS_CALLBACK_RAW_RX:
     case LWS_CALLBACK_RAW_WRITEABLE:
     case LWS_CALLBACK_RAW_CLOSE:
-        shard_owe_service(shard); /* there may be more than it has taken */
         return on_raw_event(shard, lws_get_opaque_user_data(wsi), reason, in, len);
     case LWS_CALLBACK_RAW_RX_FILE:
-        shard_owe_service(shard);
         update_now(shard);
         shard_accept(shard, lws_get_opaque_user_data(wsi));
         return 0;
@@ -222,6 +219,7 @@ shard_new(const struct shard_options *options, struct err *err)
     shard->max_connections = options->max_connections;
     snprintf(shard->name, sizeof shard->name, "%s", options->name);
     TAILQ_INIT(&shard->conns);
+    TAILQ_INIT(&shard->owed);
     TAILQ_INIT(&shard->paced);
     shard->coder = coder_new(&(struct coding_options){
         .level = (int)options->config->compression_level,
@@ -229,6 +227,7 @@ shard_new(const struct shard_options *options, struct err *err)
     });
     shard->spare = listener_spare();
     shard->pace_at_ns = INT64_MAX;
+    shard->owes_service = true;
     shard->pushes = push_home_new(shard_wake, shard);
     update_now(shard);
     if (sleeper_init(&shard->sleeper, err) != 0) {
@@ -291,16 +290,17 @@ run_timers(struct shard *shard)
 static int
 turn(struct shard *shard)
 {
-    bool news = !shard->owes_service && sleeper_rest(&shard->sleeper, rest_ms(shard));
+    int fds[SLEEPER_NEWS_MAX];
+    size_t n = sleeper_rest(&shard->sleeper, shard_is_owed(shard) ? 0 : rest_ms(shard), fds);
     update_now(shard);
     serve_wake(shard);
     run_timers(shard);
-    if (!news && !shard->owes_service) {
+    shard_serve_news(shard, fds, n);
+    shard_serve_owed(shard);
+    if (!shard->owes_service) {
         return 0;
     }
-    /* A handshake that is done tells us nothing, and what came behind it may be there already. */
-    shard->owes_service =
-        (news && shard->client_tls != NULL) || clock_mono_ns() < shard->kill_at_ns;
+    shard->owes_service = false;
     return lws_service(shard->context, -1); /* without waiting */
 }
 
@@ -384,6 +384,7 @@ shard_free(struct shard *shard)
     sleeper_fini(&shard->sleeper);
     free(shard->outlets);
     free(shard->ports);
+    free(shard->by_fd);
     lws_log_free(shard->lws_log);
     free(shard);
 }
@@ -393,19 +394,6 @@ shard_wake(void *arg)
 {
     struct shard *shard = arg;
     sleeper_wake(&shard->sleeper);
-}
-
-void
-shard_owe_service(struct shard *shard)
-{
-    shard->owes_service = true;
-}
-
-void
-shard_owe_kill(struct shard *shard)
-{
-    shard->owes_service = true;
-    shard->kill_at_ns = clock_mono_ns() + KILL_NS;
 }
 
 void
@@ -449,18 +437,6 @@ void
 shard_unpace(struct shard *shard, struct session *session)
 {
     TAILQ_REMOVE(&shard->paced, session, pace_link);
-}
-
-void
-shard_add(struct shard *shard, struct conn *conn)
-{
-    TAILQ_INSERT_TAIL(&shard->conns, conn, link);
-}
-
-void
-shard_remove(struct shard *shard, struct conn *conn)
-{
-    TAILQ_REMOVE(&shard->conns, conn, link);
 }
 
 struct coder *

@@ -112,13 +112,13 @@ struct push_home *shard_pushes(struct shard *shard);
 /* shard_catchups: who waits for what the rings do not hold, and its readers. */
 struct catchups *shard_catchups(struct shard *shard);
 
-/* shard_owe_service: something was asked of libwebsockets (a connection is to be written, closed,
- * read again): it is called without a rest before. */
+/* shard_owe: conn is to be written, closed, or read again: it is looked at without a rest before.
+ * shard_owe_service: libwebsockets looks at all that it has then, which costs more the more that
+ * is: where it keeps something for later. */
+void shard_owe(struct shard *shard, struct conn *conn);
 void shard_owe_service(struct shard *shard);
-/* shard_owe_kill: the same of LWS_TO_KILL_ASYNC. */
-void shard_owe_kill(struct shard *shard);
 
-/* shard_add, shard_remove: a connection's place in the shard's list. */
+/* shard_add, shard_remove: a connection's place in the shard's lists. */
 void shard_add(struct shard *shard, struct conn *conn);
 void shard_remove(struct shard *shard, struct conn *conn);
 

@@ -1,5 +1,5 @@
-/* shard_internal: what shard.c (the loop) and shard_accept.c (listening sockets) share. Shard
- * thread, but where it says init. */
+/* shard_internal: what shard.c (the loop), shard_accept.c (listening sockets) and shard_service.c
+ * (which sockets libwebsockets is shown) share. Shard thread, but where it says init. */
 #ifndef HEADGATE_SHARD_INTERNAL_H
 #define HEADGATE_SHARD_INTERNAL_H
 
@@ -19,6 +19,7 @@ struct port {
     struct lws *wsi; /* the listening socket; NULL once closed */
     int fd;
     bool tls;
+    bool owed; /* clients may wait */
 };
 
 struct shard {
@@ -39,11 +40,14 @@ struct shard {
     struct port *ports;
     size_t n_ports;
     struct conn_list conns; /* whose tick is due first: foremost */
+    struct conn_list owed;  /* to be looked at without a rest before */
+    size_t n_owed;
+    struct conn **by_fd; /* NULL: that is none of a connection */
+    size_t n_by_fd;
     struct session_list paced;
     uint64_t n_filters; /* filtered feeds of all outlets */
     struct sleeper sleeper;
-    bool owes_service;  /* libwebsockets is to look at its descriptors and timers now */
-    int64_t kill_at_ns; /* when it ends what was killed last */
+    bool owes_service; /* libwebsockets is to look at all its descriptors and timers now */
     int64_t tick_at_ns, pace_at_ns, service_at_ns;
     uint64_t max_connections;
     int spare;
@@ -63,6 +67,12 @@ extern const struct lws_protocols shard_protocols[];
 /* shard_watch_ports: let the loop see clients that wait; no port is added after that. Errors -1 and
  * err. Thread init. */
 int shard_watch_ports(struct shard *shard, struct err *err);
+
+/* shard_is_owed: a look must come before a rest. shard_serve_news: look at those that sleeper_rest
+ * told of. shard_serve_owed: at those that are owed, once. */
+bool shard_is_owed(const struct shard *shard);
+void shard_serve_news(struct shard *shard, const int *fds, size_t n);
+void shard_serve_owed(struct shard *shard);
 
 /* shard_accept: take those that wait at port, up to a budget. */
 void shard_accept(struct shard *shard, const struct port *port);

@@ -8,9 +8,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* More edges than these come with the next rest, and cost one more look at all descriptors. */
-#define EVENTS 256
-
 /* Further ones are woken at once. */
 #define HELD_MAX 64
 
@@ -102,20 +99,21 @@ sleeper_wake(struct sleeper *sleeper)
     }
 }
 
-bool
-sleeper_rest(struct sleeper *sleeper, int wait_ms)
+size_t
+sleeper_rest(struct sleeper *sleeper, int wait_ms, int fds[static SLEEPER_NEWS_MAX])
 {
-    struct epoll_event events[EVENTS];
+    struct epoll_event events[SLEEPER_NEWS_MAX];
+    size_t n_fds = 0;
     atomic_store(&sleeper->asleep, true);
-    int n =
-        epoll_wait(sleeper->epoll_fd, events, EVENTS, atomic_load(&sleeper->called) ? 0 : wait_ms);
+    int n = epoll_wait(
+        sleeper->epoll_fd, events, SLEEPER_NEWS_MAX, atomic_load(&sleeper->called) ? 0 : wait_ms);
     atomic_store(&sleeper->asleep, false);
     for (int i = 0; i < n; i++) {
         if (events[i].data.fd != sleeper->wake_fd) {
-            return true;
+            fds[n_fds++] = events[i].data.fd;
         }
     }
-    return false;
+    return n_fds;
 }
 
 bool

@@ -1,13 +1,11 @@
-/* sleeper: what the thread of a loop waits on: descriptors that are told apart from each other
- * elsewhere, and whoever wakes it.
+/* sleeper: what the thread of a loop waits on: descriptors, and whoever wakes it.
  *
  * libwebsockets waits in poll(2), which looks at every connection each time: with two thousand of
- * them that is a millisecond where it waits, and with answers of models a shard is woken for every
- * few tokens. So a shard waits here, in epoll(7), and calls the library only where a descriptor has
- * news, something was asked of it, or time has passed.
+ * them that is a millisecond, and a shard is woken for every few tokens of a model's answer, and
+ * for each thing that a client sends. So a shard waits here, in epoll(7), and shows the library the
+ * one connection that has news (shard_service.c).
  *
- * Descriptors are watched edge by edge: one look at all of them must follow each sleeper_rest that
- * says that there is news, and another where a look did not take all that there was.
+ * Descriptors are watched edge by edge: whoever is told of one looks at it until nothing is left.
  * Cost  watch: a system call; rest: one; wake: one where the thread sleeps, else none.
  * Thread  the one that sleeps, but for sleeper_wake.  Source  epoll(7). */
 #ifndef HEADGATE_SLEEPER_H
@@ -17,6 +15,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct sleeper {
     int epoll_fd, wake_fd;
@@ -42,8 +41,10 @@ void sleeper_hold_wakes(void);
 void sleeper_release_wakes(void);
 
 /* sleeper_rest: wait for news, for a call that is not taken yet, or for so long (-1: for ever).
- * True: a watched descriptor has news. */
-bool sleeper_rest(struct sleeper *sleeper, int wait_ms);
+ * Returns how many of fds are set to watched descriptors that have news; one that was closed since
+ * may be among them. Further ones come with the next rest. */
+#define SLEEPER_NEWS_MAX 64
+size_t sleeper_rest(struct sleeper *sleeper, int wait_ms, int fds[static SLEEPER_NEWS_MAX]);
 
 /* sleeper_take_call: whether it was woken since the last time; what was told before that wake is
  * seen now. */

@@ -13,6 +13,7 @@
 #define WAKES 20000
 
 static struct sleeper sleeper;
+static int news[SLEEPER_NEWS_MAX];
 
 static void
 setup(void)
@@ -26,8 +27,8 @@ pair(int fds[2])
 {
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     ck_assert_int_eq(sleeper_watch(&sleeper, fds[0]), 0);
-    ck_assert(sleeper_rest(&sleeper, LONG_MS)); /* it is writable */
-    ck_assert(!sleeper_rest(&sleeper, 0));
+    ck_assert(sleeper_rest(&sleeper, LONG_MS, news)); /* it is writable */
+    ck_assert(!sleeper_rest(&sleeper, 0, news));
 }
 
 START_TEST(a_call_before_a_rest_ends_it)
@@ -35,10 +36,10 @@ START_TEST(a_call_before_a_rest_ends_it)
     setup();
     sleeper_wake(&sleeper);
     sleeper_wake(&sleeper);
-    ck_assert(!sleeper_rest(&sleeper, LONG_MS));
+    ck_assert(!sleeper_rest(&sleeper, LONG_MS, news));
     ck_assert(sleeper_take_call(&sleeper));
     ck_assert(!sleeper_take_call(&sleeper));
-    ck_assert(!sleeper_rest(&sleeper, 0));
+    ck_assert(!sleeper_rest(&sleeper, 0, news));
     sleeper_fini(&sleeper);
 }
 END_TEST
@@ -50,14 +51,14 @@ START_TEST(what_is_written_to_a_watched_descriptor_is_news_once)
     pair(fds);
     for (int i = 0; i < 3; i++) { /* nobody reads: each is an edge all the same */
         ck_assert_int_eq(write(fds[1], "x", 1), 1);
-        ck_assert(sleeper_rest(&sleeper, LONG_MS));
-        ck_assert(!sleeper_rest(&sleeper, 0));
+        ck_assert(sleeper_rest(&sleeper, LONG_MS, news));
+        ck_assert(!sleeper_rest(&sleeper, 0, news));
     }
     ck_assert(!sleeper_take_call(&sleeper));
     close(fds[1]);
-    ck_assert(sleeper_rest(&sleeper, LONG_MS)); /* its end */
+    ck_assert(sleeper_rest(&sleeper, LONG_MS, news)); /* its end */
     close(fds[0]);
-    ck_assert(!sleeper_rest(&sleeper, 0));
+    ck_assert(!sleeper_rest(&sleeper, 0, news));
     sleeper_fini(&sleeper);
 }
 END_TEST
@@ -70,10 +71,10 @@ START_TEST(room_in_a_full_socket_is_news)
     pair(fds);
     while (send(fds[0], bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
     }
-    (void)sleeper_rest(&sleeper, 0); /* what came of filling it */
+    (void)sleeper_rest(&sleeper, 0, news); /* what came of filling it */
     while (recv(fds[1], bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
     }
-    ck_assert(sleeper_rest(&sleeper, LONG_MS));
+    ck_assert(sleeper_rest(&sleeper, LONG_MS, news));
     ck_assert_int_gt(send(fds[0], bytes, sizeof bytes, MSG_DONTWAIT), 0);
     close(fds[0]);
     close(fds[1]);
@@ -103,7 +104,7 @@ START_TEST(no_wake_is_lost_between_two_threads)
     setup();
     ck_assert_int_eq(pthread_create(&speaker, NULL, say, NULL), 0);
     while (atomic_load(&heard) < WAKES) { /* a lost one is met by the time-out of the test */
-        (void)sleeper_rest(&sleeper, -1);
+        (void)sleeper_rest(&sleeper, -1, news);
         if (sleeper_take_call(&sleeper)) {
             atomic_store(&heard, atomic_load(&said));
         }
