@@ -55,7 +55,8 @@ rest(struct source *source)
 static void
 yield_to_live(void)
 {
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), CATCH_UP_NICE);
+    id_t self = (id_t)gettid();
+    (void)setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + CATCH_UP_NICE);
 }
 
 static rd_kafka_resp_err_t
