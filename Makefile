@@ -182,6 +182,7 @@ FAKES_test_kafka_group := $(FAKE_STREAM)
 FAKES_test_synthetic := $(FAKE_STREAM)
 FAKES_test_sql_rows := $(FAKE_STREAM)
 FAKES_test_llm := $(FAKE_STREAM) llm_server
+FAKES_test_llm_log_ear := $(FAKE_STREAM)
 FAKES_test_llm_http := llm_server llm_caller
 FAKES_test_llm_http_limits := llm_server llm_caller
 FAKES_test_config := config_text

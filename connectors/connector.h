@@ -99,6 +99,14 @@ struct connector_log {
     uint64_t readers;
 };
 
+/* What a log knows of the name that an upstream gave an answer. */
+enum connector_alias {
+    CONNECTOR_ALIAS_FOUND,
+    CONNECTOR_ALIAS_NONE,    /* there is no such answer */
+    CONNECTOR_ALIAS_UNKNOWN, /* unless it has just begun */
+    CONNECTOR_ALIAS_UNREAD   /* not all names are read yet */
+};
+
 struct connector {
     const char *name;                     /* the key under source: */
     const struct config_section *section; /* its keys; settings point to section->size bytes */
@@ -146,6 +154,11 @@ struct connector {
      * cancel it. False: that cannot be told. Of CONNECTOR_LOGS; else NULL. Thread any. Blocks no.
      */
     bool (*tell_cancel)(struct source *source);
+
+    /* find_alias: of the source that is the log: which answer an upstream calls so; its name, with
+     * its NUL, goes into size bytes. Of CONNECTOR_LOGS; else NULL. Thread any. Blocks no. */
+    enum connector_alias (*find_alias)(
+        struct source *source, const char *alias, char *name, size_t size);
 
     /* variant: with these settings it is this connector, of the same name and section. NULL: it is
      * always itself. */

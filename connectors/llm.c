@@ -310,11 +310,22 @@ begin(const struct llm_settings *settings, struct stream *stream, const struct r
     return source;
 }
 
+/* Do upstreams give answers ids that clients are shown, to ask for them again? */
+static bool
+has_aliases(const struct llm_settings *settings)
+{
+    bool has = false;
+    for (size_t i = 0; i < settings->upstreams.n; i++) {
+        has |= llm_dialects[llm_settings_upstream(settings, i)->dialect] == &llm_responses;
+    }
+    return has;
+}
+
 static struct source *
 start_log(const struct llm_settings *settings, struct stream *home, struct err *err)
 {
     struct source *source = mem_calloc(1, sizeof *source);
-    source->log = llm_log_start(&settings->log, home, err);
+    source->log = llm_log_start(&settings->log, home, has_aliases(settings), err);
     if (source->log == NULL) {
         free(source);
         return NULL;
@@ -402,6 +413,12 @@ llm_tell_cancel(struct source *source)
     return source->reader != NULL && llm_log_read_tell(source->reader);
 }
 
+static enum connector_alias
+llm_find_alias(struct source *source, const char *alias, char *name, size_t size)
+{
+    return llm_log_find_alias(source->log, alias, name, size);
+}
+
 static void
 llm_log_bound(const void *settings_, struct connector_log *log)
 {
@@ -459,7 +476,7 @@ llm_model(const void *settings_, size_t i)
 
 static const struct connector with_log = {COMMON,
     .capabilities = CONNECTOR_ANSWERS | CONNECTOR_LOGS, .log = llm_log_bound,
-    .tell_cancel = llm_tell_cancel};
+    .tell_cancel = llm_tell_cancel, .find_alias = llm_find_alias};
 
 static const struct connector *
 llm_variant(const void *settings_)

@@ -1,5 +1,6 @@
 /* llm_log: see llm_log.h. Answers are written from the threads of their sources; the producer's
- * thread gives records to librdkafka and has them back; the ear's thread reads what others say. */
+ * thread gives records to librdkafka and has them back; the ear's thread (llm_log_ear.h) tells what
+ * others say. */
 #include "llm_log.h"
 
 #include "../gateway/clock.h"
@@ -9,8 +10,8 @@
 #include "../gateway/stream.h"
 #include "../gateway/stream_answers.h"
 #include "kafka_producer.h"
+#include "llm_log_ear.h"
 #include "llm_log_hub.h"
-#include "llm_log_tail.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -19,17 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #define TAKE_MOST 256
 #define BEATS_IN_SILENCE 3
 #define LOOK_MS 100
-#define EAR_WAIT_MS 200
-#define EAR_REST_NS INT64_C(500000000)
 
 struct item {
     TAILQ_ENTRY(item) link;
-    struct llm_log_answer *answer; /* a reference; NULL: it is told to another gateway */
+    struct llm_log_answer *answer; /* a reference; NULL: it is told to other gateways */
     struct llm_log_record record;
     char id[LLM_LOG_ID_MAX + 1];
     int32_t partition; /* RD_KAFKA_PARTITION_UA: that of the id */
@@ -59,12 +57,11 @@ struct llm_log {
     const struct llm_log_settings *settings;
     struct stream *home;
     struct kafka_producer *producer;
-    struct llm_log_hub *hub; /* reads what others made */
-    atomic_bool failing;     /* said so, and nothing went well since */
-    int64_t looked_ms;       /* the producer's: for beats */
-    pthread_t ear;
-    atomic_bool stopping;
-    atomic_int tell; /* the partition that the ear hears; negative: none yet */
+    struct llm_log_hub *hub;         /* reads what others made */
+    struct llm_log_ear *ear;         /* and what they say */
+    struct llm_log_aliases *aliases; /* NULL: answers have no other names */
+    atomic_bool failing;             /* said so, and nothing went well since */
+    int64_t looked_ms;               /* the producer's: for beats */
 
     pthread_mutex_t lock;
     struct item_queue queue;
@@ -340,14 +337,15 @@ produce_some(void *log_, rd_kafka_t *client)
 /* ---- what others say ---- */
 
 static struct answer_list *
-bucket_of(struct llm_log *log, const char *id, size_t len)
+bucket_of(struct llm_log *log, const void *id, size_t len)
 {
     return &log->by_id[hash_fnv1a(id, len) % ID_BUCKETS];
 }
 
 static void
-hear(struct llm_log *log, const char *id, size_t len, enum llm_log_kind kind)
+hear(void *log_, const void *id, size_t len, enum llm_log_kind kind)
 {
+    struct llm_log *log = log_;
     struct llm_log_answer *answer;
     pthread_mutex_lock(&log->lock);
     LIST_FOREACH(answer, bucket_of(log, id, len), by_id)
@@ -363,86 +361,19 @@ hear(struct llm_log *log, const char *id, size_t len, enum llm_log_kind kind)
     pthread_mutex_unlock(&log->lock);
 }
 
-static void
-rest(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = EAR_REST_NS}, NULL);
-}
-
-/* Which partition, is chance: each gateway reads what is written to one of them, from now on. */
-static int32_t
-choose(struct llm_log *log, struct llm_log_tail *tail)
-{
-    while (!atomic_load(&log->stopping)) {
-        int32_t n = llm_log_tail_partitions(tail);
-        int32_t chosen = n == 0 ? -1 : (int32_t)arc4random_uniform((uint32_t)n);
-        int64_t end = n == 0 ? -1 : llm_log_tail_end(tail, chosen);
-        if (end >= 0 && llm_log_tail_start(tail, chosen, end) == 0) {
-            return chosen;
-        }
-        rest();
-    }
-    return -1;
-}
-
-static void
-take_said(struct llm_log *log, const rd_kafka_message_t *message)
-{
-    struct llm_log_record record;
-    if (llm_log_tail_read(message, &record) &&
-        (record.kind == LLM_LOG_CANCEL || record.kind == LLM_LOG_SEEN)) {
-        hear(log, message->key, message->key_len, record.kind);
-    }
-}
-
-/* Until the tail cannot be read on. */
-static void
-listen_to(struct llm_log *log, struct llm_log_tail *tail)
-{
-    enum llm_log_got got = LLM_LOG_GOT_NOTHING;
-    struct llm_log_item item;
-    atomic_store(&log->tell, choose(log, tail));
-    stream_answer_hears(log->home, atomic_load(&log->tell) >= 0);
-    while (!atomic_load(&log->stopping) && got != LLM_LOG_GOT_FAULT) {
-        got = llm_log_tail_next(tail, EAR_WAIT_MS, &item);
-        if (got == LLM_LOG_GOT_RECORD) {
-            take_said(log, item.message);
-        }
-    }
-    atomic_store(&log->tell, -1);
-    stream_answer_hears(log->home, false);
-}
-
-static void *
-ear_main(void *log_)
-{
-    struct llm_log *log = log_;
-    while (!atomic_load(&log->stopping)) {
-        struct err err;
-        struct llm_log_tail *tail =
-            llm_log_tail_open(log->settings, stream_name(log->home), -1, &err);
-        if (tail != NULL) {
-            listen_to(log, tail);
-        }
-        llm_log_tail_close(tail);
-        if (!atomic_load(&log->stopping)) {
-            rest();
-        }
-    }
-    return NULL;
-}
-
 /* ---- life ---- */
 
 static void
 log_free(struct llm_log *log)
 {
+    llm_log_aliases_free(log->aliases);
     pthread_mutex_destroy(&log->lock);
     free(log);
 }
 
 struct llm_log *
-llm_log_start(const struct llm_log_settings *settings, struct stream *home, struct err *err)
+llm_log_start(
+    const struct llm_log_settings *settings, struct stream *home, bool has_aliases, struct err *err)
 {
     const struct kafka_producer_user user = {.conf = make_conf,
         .produce = produce_some,
@@ -456,7 +387,7 @@ llm_log_start(const struct llm_log_settings *settings, struct stream *home, stru
     TAILQ_INIT(&log->queue);
     LIST_INIT(&log->answers);
     pthread_mutex_init(&log->lock, NULL);
-    atomic_store(&log->tell, -1);
+    log->aliases = has_aliases ? llm_log_aliases_new((size_t)settings->aliases) : NULL;
     log->producer = kafka_producer_start(&user, log, err);
     if (log->producer == NULL) {
         log_free(log);
@@ -466,9 +397,11 @@ llm_log_start(const struct llm_log_settings *settings, struct stream *home, stru
     if (log->hub == NULL) {
         goto fail;
     }
-    int rc = pthread_create(&log->ear, NULL, ear_main, log);
-    if (rc != 0) {
-        err_set_errno(err, rc, "thread of the log of stream %s", stream_name(home));
+    log->ear = llm_log_ear_start(
+        &(struct llm_log_ear_user){
+            .settings = settings, .home = home, .aliases = log->aliases, .hear = hear, .self = log},
+        err);
+    if (log->ear == NULL) {
         goto fail;
     }
     return log;
@@ -486,10 +419,9 @@ llm_log_stop(struct llm_log *log)
     struct item *left[TAKE_MOST];
     size_t n;
     assert(LIST_EMPTY(&log->answers));
-    atomic_store(&log->stopping, true);
     kafka_producer_halt(log->producer);
     llm_log_hub_stop(log->hub);
-    pthread_join(log->ear, NULL);
+    llm_log_ear_stop(log->ear);
     kafka_producer_stop(log->producer);
     while ((n = take_items(log, left)) > 0) { /* the client could not be made again */
         for (size_t i = 0; i < n; i++) {
@@ -516,7 +448,7 @@ llm_log_begin(struct llm_log *log, struct stream *stream, const char *id, const 
     bool whole, bool raw)
 {
     struct llm_log_record record = {
-        .kind = LLM_LOG_BEGIN, .whole = whole, .raw = raw, .tell = atomic_load(&log->tell)};
+        .kind = LLM_LOG_BEGIN, .whole = whole, .raw = raw, .tell = llm_log_ear_partition(log->ear)};
     struct llm_log_answer *answer = mem_calloc(1, sizeof *answer);
     snprintf(record.word, sizeof record.word, "%s", dialect == NULL ? "" : dialect);
     snprintf(answer->id, sizeof answer->id, "%s", id);
@@ -567,13 +499,43 @@ llm_log_leave(struct llm_log_answer *answer)
     }
 }
 
-void
-llm_log_tell(struct llm_log *log, const char *id, enum llm_log_kind kind, int32_t partition)
+/* It is of no answer's row of records: where it is lost, nothing else is. */
+static void
+tell(struct llm_log *log, const char *id, enum llm_log_kind kind, int32_t partition,
+    const char *text)
 {
-    struct item *item = item_new(id, &(struct llm_log_record){.kind = kind, .tell = -1}, NULL, 0);
+    struct item *item =
+        item_new(id, &(struct llm_log_record){.kind = kind, .tell = -1}, text, strlen(text));
     item->partition = partition;
     pthread_mutex_lock(&log->lock);
     (void)put_take(log, item);
     pthread_mutex_unlock(&log->lock);
     kafka_producer_wake(log->producer);
+}
+
+void
+llm_log_tell(struct llm_log *log, const char *id, enum llm_log_kind kind, int32_t partition)
+{
+    tell(log, id, kind, partition, "");
+}
+
+void
+llm_log_alias(struct llm_log_answer *answer, const char *alias)
+{
+    size_t len = strlen(alias);
+    if (len > 0 && len <= STREAM_ALIAS_MAX) {
+        tell(answer->log, answer->id, LLM_LOG_ALIAS, LLM_LOG_EAR_PARTITION, alias);
+    }
+}
+
+enum connector_alias
+llm_log_find_alias(struct llm_log *log, const char *alias, char *id, size_t size)
+{
+    if (log->aliases == NULL || strlen(alias) > STREAM_ALIAS_MAX) {
+        return CONNECTOR_ALIAS_NONE;
+    }
+    bool complete = llm_log_ear_is_complete(log->ear); /* first: what it was told then is there */
+    return llm_log_aliases_find(log->aliases, alias, id, size) ? CONNECTOR_ALIAS_FOUND
+           : complete                                          ? CONNECTOR_ALIAS_UNKNOWN
+                                                               : CONNECTOR_ALIAS_UNREAD;
 }

@@ -190,6 +190,7 @@ llm_log_read_take(struct llm_log_reader *reader, const struct llm_log_record *re
         break;
     case LLM_LOG_CANCEL: /* they lie in this partition by chance */
     case LLM_LOG_SEEN:
+    case LLM_LOG_ALIAS:
         return true;
     }
     reader->heard_ms = now_ms();

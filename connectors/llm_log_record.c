@@ -9,7 +9,7 @@
 #define NUMBER_DIGITS_MAX 19
 
 static const char *const kinds[LLM_LOG_KIND_COUNT] = {
-    "begin", "event", "lost", "beat", "end", "cancel", "seen"};
+    "begin", "event", "lost", "beat", "end", "cancel", "seen", "alias"};
 
 static bool
 is_named(const struct record_header *header, const char *name)
@@ -161,6 +161,7 @@ llm_log_record_headers(const struct llm_log_record *record, const char *stream)
     case LLM_LOG_BEAT:
     case LLM_LOG_CANCEL:
     case LLM_LOG_SEEN:
+    case LLM_LOG_ALIAS:
         break;
     }
     return headers;

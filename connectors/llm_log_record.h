@@ -10,6 +10,10 @@
  *   beat:   its gateway is there, though the model says nothing
  *   end:    n (one behind the last), end (done, or the code of the failure)
  *   cancel: to its gateway: end it        seen: to its gateway: somebody reads it elsewhere
+ *   alias:  to all gateways: the value is what its upstream calls it (llm_log_alias.h)
+ *
+ * The last three do not lie where their key says, but in the partition that gateways listen to
+ * (llm_log_ear.h).
  *
  * Thread  any. */
 #ifndef HEADGATE_LLM_LOG_RECORD_H
@@ -30,9 +34,10 @@ enum llm_log_kind {
     LLM_LOG_BEAT,
     LLM_LOG_END,
     LLM_LOG_CANCEL,
-    LLM_LOG_SEEN
+    LLM_LOG_SEEN,
+    LLM_LOG_ALIAS
 };
-#define LLM_LOG_KIND_COUNT 7
+#define LLM_LOG_KIND_COUNT 8
 #define LLM_LOG_WORD_MAX 32
 #define LLM_LOG_DONE "done"
 

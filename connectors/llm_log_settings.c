@@ -1,6 +1,7 @@
 /* llm_log_settings: keys, checks and bounds of the log of a source of models. Thread init. */
 #include "llm_log_settings.h"
 
+#include "llm_log_alias.h"
 #include "llm_log_hub.h"
 
 #include <stdio.h>
@@ -77,6 +78,15 @@ static const struct config_key keys[] = {
         .fallback = "16",
         .prose = "Answers of other gateways that are read here at once, each for all of its "
                  "viewers; a further one gets 503 with Retry-After."},
+    {.name = "aliases",
+        .kind = CONFIG_COUNT,
+        .offset = offsetof(struct llm_log_settings, aliases),
+        .least = 1,
+        .most = 1000000,
+        .fallback = "20000",
+        .prose = "Answers of all gateways that are known here by the id that an OpenAI Responses "
+                 "upstream gave: the latest, 300 bytes each at the most. Let it be more than are "
+                 "begun in generations.retain."},
 };
 
 const struct config_section llm_log_section = {
@@ -151,16 +161,21 @@ client_descriptors(const struct llm_log_settings *settings)
     return kafka_settings_descriptors(&kafka.reader) + 1;
 }
 
+/* What is said to this gateway: now, and what was said before it came. */
+#define EAR_CLIENTS UINT64_C(2)
+
 /* Writing, what is said to this gateway, and what others made. */
 uint64_t
 llm_log_bytes(const struct llm_log_settings *settings)
 {
     return push_settings_producer_bytes(settings->memory_bytes) +
-           (1 + LLM_LOG_HUB_CLIENTS) * reading_bytes(settings);
+           llm_log_aliases_bytes(settings->aliases) +
+           (EAR_CLIENTS + LLM_LOG_HUB_CLIENTS) * reading_bytes(settings);
 }
 
 uint64_t
 llm_log_descriptors(const struct llm_log_settings *settings)
 {
-    return (2 + LLM_LOG_HUB_CLIENTS) * client_descriptors(settings) + 2 + LLM_LOG_HUB_DESCRIPTORS;
+    return (1 + EAR_CLIENTS + LLM_LOG_HUB_CLIENTS) * client_descriptors(settings) + 2 +
+           LLM_LOG_HUB_DESCRIPTORS;
 }

@@ -9,6 +9,7 @@ struct llm_log_settings {
     uint64_t memory_bytes;            /* of records on their way */
     uint64_t silence_ms;              /* after which an answer's gateway is taken for dead */
     uint64_t readers;                 /* answers of others that are read at once */
+    uint64_t aliases;                 /* answers that are known by what their upstreams call them */
 };
 
 extern const struct config_section llm_log_section; /* of struct llm_log_settings */

@@ -145,7 +145,8 @@ take_for_client(struct llm_http_user *user, const struct llm_event *event)
     }
 }
 
-/* The upstream's own id for the answer, by which the SDK asks for it again. */
+/* The upstream's own id for the answer, by which the SDK asks for it again: it is what the client
+ * of an answer that passes on as it came knows. */
 static void
 tell_alias(struct llm_http_user *user, const struct llm_event *event)
 {
@@ -155,6 +156,9 @@ tell_alias(struct llm_http_user *user, const struct llm_event *event)
     llm_json_text(&id, llm_json_inside(llm_json_get(root, "upstream_id")));
     buf_addc(&id, '\0');
     stream_source_alias(user->stream, id.bytes);
+    if (user->log != NULL) {
+        llm_log_alias(user->log, id.bytes);
+    }
     buf_fini(&id);
 }
 
@@ -167,7 +171,8 @@ stage_event(struct llm_http_user *user, const struct llm_event *event)
                       ? true
                       : stage(user, RECORD_VIEW_EVENTS, NULL, event->json, event->len);
     if (staged) {
-        if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses) {
+        if (event->kind == LLM_START && user->reader.dialect == &llm_out_responses &&
+            user->routes[user->target].same) {
             tell_alias(user, event);
         }
         take_for_client(user, event);

@@ -33,6 +33,14 @@ pick_hears(const struct server *server, size_t stream, size_t field, int word)
 }
 
 static uint64_t
+pick_aliases(const struct server *server, size_t stream, size_t field, int word)
+{
+    (void)field;
+    (void)word;
+    return atomic_load(&stream_answers(server->streams[stream])->log_aliases);
+}
+
+static uint64_t
 pick_clients(const struct server *server, size_t stream, size_t field, int word)
 {
     (void)field;
@@ -115,6 +123,12 @@ static const struct stream_family families[] = {
             "read.",
         .has = has_answers,
         .pick = pick_hears},
+    {.name = "headgate_generation_log_aliases_read",
+        .type = "gauge",
+        .help = "1 once the ids are known that Responses upstreams gave to answers of all gateways "
+                "before this one came.",
+        .has = has_answers,
+        .pick = pick_aliases},
     {.name = "headgate_generation_log_clients",
         .type = "gauge",
         .help = "Kafka clients that read answers of other gateways from the log: two for any "

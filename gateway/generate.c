@@ -239,5 +239,6 @@ generate_delete(struct server *server, struct conn *conn, const struct http_requ
             conn, request, what, 403, "", "this Origin may not cancel here; see cors.origins");
         return;
     }
-    seek(server, conn, request, what, &(struct seek_options){id, cancel_found, cors});
+    seek(server, conn, request, what,
+        &(struct seek_options){.id = id, .then = cancel_found, .cors = cors});
 }

@@ -25,6 +25,7 @@
 #define HEADGATE_GENERATIONS_H
 
 #include "config.h"
+#include "connector.h"
 #include "err.h"
 
 #include <stdatomic.h>
@@ -131,9 +132,12 @@ enum generation_sight generation_look(struct generation *generation);
 bool generation_is_mirror(const struct generation *generation);
 
 /* generations_find_alias: the same by what its upstream calls it (stream_source_alias).
- * Cost O(those that are known). */
+ * Cost O(those that are known). generations_ask_alias: which one it is, of any gateway, as the log
+ * has it (connector.h, find_alias); without a log there is none. */
 struct generation *generations_find_alias(
     struct generations *generations, size_t stream, const char *alias);
+enum connector_alias generations_ask_alias(struct generations *generations, size_t stream,
+    const char *alias, char id[GENERATION_ID_LEN + 1]);
 
 struct generation *generation_ref(struct generation *generation);
 void generation_unref(struct generation *generation); /* NULL-safe */

@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "stream.h"
 #include "stream_answers.h"
+#include "stream_source.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -147,6 +148,18 @@ generations_seek(struct generations *generations, size_t stream, const char *id,
     struct generation *found = seek(generations, stream, id, begun_ms, err);
     pthread_mutex_unlock(&generations->seek_lock);
     return found;
+}
+
+enum connector_alias
+generations_ask_alias(struct generations *generations, size_t stream, const char *alias,
+    char id[GENERATION_ID_LEN + 1])
+{
+    struct stream *home = generations->options.streams[stream];
+    const struct connector *connector = stream_config(home)->connector;
+    if ((connector->capabilities & CONNECTOR_LOGS) == 0) {
+        return CONNECTOR_ALIAS_NONE;
+    }
+    return connector->find_alias(stream_home_source(home), alias, id, GENERATION_ID_LEN + 1);
 }
 
 /* What is told is what it was asked for; it changes once, before anybody reads it. */

@@ -362,14 +362,23 @@ list_models(const struct server *server, struct conn *conn, const struct http_re
     buf_fini(&body);
 }
 
+/* Of a path .../ID/cancel: what the client calls it. */
+static struct slice
+called(struct slice path)
+{
+    size_t end = path.len - (sizeof "/cancel" - 1), at = end;
+    while (at > 0 && path.at[at - 1] != '/') {
+        at--;
+    }
+    return (struct slice){path.at + at, end - at};
+}
+
 static void
 cancel_found(struct server *server, struct conn *conn, const struct http_request *request,
     const struct subscription *what, const char *cors)
 {
-    char id[sizeof ID_PREFIX + GENERATION_ID_LEN];
     (void)server;
-    int len = snprintf(id, sizeof id, ID_PREFIX "%s", generation_id(what->generation));
-    cancel(conn, request, (struct slice){id, (size_t)len}, what->generation, cors);
+    cancel(conn, request, called(request->path), what->generation, cors);
 }
 
 static void
@@ -381,12 +390,14 @@ serve_response(struct server *server, struct conn *conn, const struct http_reque
     char *text = mem_strndup(target->id.at, target->id.len);
     found.is_sdk = true;
     found.sdk_dialect = SDK_RESPONSES;
-    /* As the upstream calls it: that only the gateway which made it knows. */
+    /* As the upstream calls it: here what was made here is known first. */
     found.generation = generations_find_alias(server->generations, what->stream, text);
     if (found.generation == NULL) {
         seek(server, conn, request, &found,
-            &(struct seek_options){
-                text + prefix_of(target->id), cancels ? cancel_found : resume, cors});
+            &(struct seek_options){.id = text + prefix_of(target->id),
+                .alias = text,
+                .then = cancels ? cancel_found : resume,
+                .cors = cors});
     } else if (cancels) {
         cancel(conn, request, target->id, found.generation, cors);
     } else {

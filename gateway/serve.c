@@ -333,7 +333,7 @@ join_answer(struct server *server, struct conn *conn, const struct http_request 
     const struct target *target, const char *cors)
 {
     seek(server, conn, request, &target->stream,
-        &(struct seek_options){target->id, subscribe, cors});
+        &(struct seek_options){.id = target->id, .then = subscribe, .cors = cors});
 }
 
 static void

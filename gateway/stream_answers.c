@@ -97,6 +97,22 @@ stream_answer_hears(struct stream *stream, bool hears)
 }
 
 void
+stream_answer_aliases(struct stream *stream, bool known)
+{
+    struct stream_answers *answers = stream_answers(stream);
+    if (answers != NULL) {
+        atomic_store(&answers->log_aliases, known);
+    }
+}
+
+int64_t
+stream_answer_known_ms(const struct stream *stream)
+{
+    const struct config_generations *bounds = &stream->config->generations;
+    return (int64_t)(bounds->max_time_ms + bounds->retain_ms);
+}
+
+void
 stream_answer_log_clients(struct stream *stream, unsigned clients)
 {
     struct stream_answers *answers = stream_answers(stream);

@@ -41,6 +41,7 @@ extern const char *const stream_log_result_names[STREAM_LOG_RESULT_COUNT];
 struct stream_answers {
     atomic_uint_fast64_t logged[STREAM_LOG_RESULT_COUNT];
     atomic_bool log_hears;   /* what other gateways say of answers that are made here */
+    atomic_bool log_aliases; /* what upstreams call answers of all gateways is known */
     atomic_uint log_clients; /* that read answers of other gateways */
     struct histogram first;  /* from the request to the first of the text, of thinking or a call */
     struct histogram pace;   /* of an answer: its time from there on for each further token */
@@ -63,7 +64,11 @@ void stream_answer_status(struct stream *stream, int status);
 
 void stream_answer_logged(struct stream *stream, enum stream_log_result result);
 void stream_answer_hears(struct stream *stream, bool hears);
+void stream_answer_aliases(struct stream *stream, bool known);
 void stream_answer_log_clients(struct stream *stream, unsigned clients);
+
+/* stream_answer_known_ms: so long after its begin an answer of the stream may be asked for. */
+int64_t stream_answer_known_ms(const struct stream *stream);
 
 /* stream_answer_told: the source reads an answer of another gateway, and has found how that was
  * asked for; dialect is a literal. Before stream_source_up. stream_told: false: not yet. */

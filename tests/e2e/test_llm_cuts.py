@@ -4,6 +4,7 @@ them and at another one. `make accept-answers` cuts each of them at 500 bytes; e
 import json
 import os
 import random
+import secrets
 import sys
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -196,16 +197,30 @@ def number_of(event):
     return None
 
 
+def with_id(shape):
+    """Its upstream gives responses ids of their own, by which their clients know them."""
+    return f"{shape}=resp_{secrets.token_hex(24)}" if shape.startswith("responses/") else shape
+
+
+def id_of(events):
+    for event in events:
+        data = json.loads(event.split(b"data: ", 1)[1])
+        if "response" in data:
+            return data["response"]["id"]
+    return None
+
+
 def check_response(replicas, shape):
     """How many events it has; 0: it fails before it begins, with an HTTP error."""
-    http = post(replicas[0], "/v1/responses", {**body_of("responses", shape), "stream": True})
+    http = post(replicas[0], "/v1/responses", {**body_of("responses", with_id(shape)), "stream": True})
     if http.status != 200:
         assert golden(shape)[-1]["type"] == "failed", (shape, http.status)
         http.close()
         return 0
     events = body_bytes(http).split(b"\n\n")[:-1]
     http.close()
-    name = "/v1/responses/resp_" + http.headers["headgate-stream"].rsplit("/", 1)[1] + "?stream=true"
+    named = id_of(events) or "resp_" + http.headers["headgate-stream"].rsplit("/", 1)[1]
+    name = f"/v1/responses/{named}?stream=true"
     for gateway in replicas:
         for n in range(len(events) + 1):
             number = number_of(events[n - 1]) if n else None
@@ -228,7 +243,8 @@ def test_the_sdk_itself_goes_on_behind_each_event_at_both(replicas):
     shapes = [shape for shape in SHAPES if golden(shape)[-1]["type"] == "done"] if SCALE_FULL else [
         "responses/text", "responses/tools_in_parallel", "anthropic/tool", "openai/tool", "ollama/tools"]
     at = [url_of(gateway) + "/v1" for gateway in replicas]
-    jobs = [job("openai", url_of(replicas[0]), "responses_resume", shape, at=at) for shape in shapes]
+    jobs = [job("openai", url_of(replicas[0]), "responses_resume", with_id(shape), at=at)
+            for shape in shapes]
     for shape, result in zip(shapes, run(jobs)):
         assert not result["error"] and result["final"] == [], (shape, result)
         assert len(result["events"]) > 1, (shape, result)

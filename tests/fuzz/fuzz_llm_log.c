@@ -1,12 +1,16 @@
-/* fuzz: llm_log_record. Each line is a header, its name up to the first '='. What is taken is said
- * again in headers that mean the same. */
-#include "llm_log_record.h"
+/* fuzz: llm_log_record, llm_log_alias. Each line is a header, its name up to the first '='. What is
+ * taken is said again in headers that mean the same. Of an alias each line is a record of its own
+ * too, its key and its value: few are kept, and one that is found is one of those. */
+#include "llm_log.h"
+#include "llm_log_alias.h"
+#include "stream.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MOST 16
+#define ALIASES 4
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -50,6 +54,51 @@ parse_again(const struct llm_log_record *record, struct llm_log_record *again)
     return result;
 }
 
+static bool
+is_text(const char *text, size_t len, size_t most)
+{
+    return len > 0 && len <= most && memchr(text, '\0', len) == NULL;
+}
+
+/* The last of those that say so is found; but of more than there is room for the first are gone. */
+static void
+find(struct llm_log_aliases *aliases, const struct record_header *records, size_t n, size_t i)
+{
+    char alias[STREAM_ALIAS_MAX + 1], id[LLM_LOG_ID_MAX + 1];
+    const struct record_header *one = &records[i];
+    if (one->value == NULL || !is_text(one->value, one->value_len, STREAM_ALIAS_MAX)) {
+        return;
+    }
+    memcpy(alias, one->value, one->value_len);
+    alias[one->value_len] = '\0';
+    bool found = llm_log_aliases_find(aliases, alias, id, sizeof id);
+    const struct record_header *last = NULL;
+    for (size_t j = 0; j < n; j++) {
+        bool same = records[j].value_len == one->value_len && records[j].value != NULL &&
+                    memcmp(records[j].value, one->value, one->value_len) == 0;
+        if (same && is_text(records[j].name, records[j].name_len, LLM_LOG_ID_MAX)) {
+            last = &records[j];
+        }
+    }
+    must(!found || (last != NULL && strlen(id) == last->name_len &&
+                       memcmp(id, last->name, last->name_len) == 0));
+    must(found || last == NULL || n > ALIASES);
+}
+
+static void
+take_aliases(const struct record_header *records, size_t n)
+{
+    struct llm_log_aliases *aliases = llm_log_aliases_new(ALIASES);
+    for (size_t i = 0; i < n; i++) {
+        llm_log_aliases_take(aliases, (int64_t)i, records[i].name, records[i].name_len,
+            records[i].value, records[i].value_len);
+    }
+    for (size_t i = 0; i < n; i++) {
+        find(aliases, records, n, i);
+    }
+    llm_log_aliases_free(aliases);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -78,6 +127,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case LLM_LOG_BEAT:
     case LLM_LOG_CANCEL:
     case LLM_LOG_SEEN:
+        break;
+    case LLM_LOG_ALIAS:
+        take_aliases(headers, n);
         break;
     }
     return 0;

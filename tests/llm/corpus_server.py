@@ -3,7 +3,8 @@
 A request's model names what it gets: DIALECT/NAME, all of it; DIALECT/NAME@N, its first N bytes and
 then a clean end of the body; DIALECT/NAME!N, N bytes and then the connection's end; DIALECT/NAME%N, N
 bytes and then nothing until the client has gone; DIALECT/NAME~N, all of it with N milliseconds between
-its pieces; status/N, an error with that status.
+its pieces; status/N, an error with that status. DIALECT/NAME=ID, of a response: with that id in the place of
+the recorded one, which is the same in all.
 """
 
 import http.server
@@ -36,8 +37,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         kind, _, what = body["model"].partition("/")
         if kind == "status":
             return self.refuse(int(what))
-        name, how, count = re.fullmatch(r"([^@!%~]+)([@!%~]?)(\d*)", body["model"]).groups()
+        name, id_, how, count = re.fullmatch(
+            r"([^@!%~=]+)(?:=(\w+))?([@!%~]?)(\d*)", body["model"]).groups()
         data = recorded(name)
+        data = data.replace(b'"resp_1"', f'"{id_}"'.encode()) if id_ else data
         data = data[:int(count)] if how and how in "@!%" else data
         self.send_response(200)
         ndjson = kind == "ollama"

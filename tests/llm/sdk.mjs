@@ -42,11 +42,9 @@ const calls = {
   // Leave after so many events, and come back for the rest; at each of them, and at each base_url of
   // job.at: with the gateway's own name for the answer, which all of its replicas know.
   responses_resume: async (client, job) => {
-    const asked = client.responses.create({ ...job.body, stream: true });
-    const { data: stream, response } = await asked.withResponse();
-    const whole = (await all(stream)).events;
-    const named = "resp_" + response.headers.get("headgate-stream").split("/").pop();
-    const id = job.at ? named : whole[0].response.id;
+    const asked = await client.responses.create({ ...job.body, stream: true });
+    const whole = (await all(asked)).events;
+    const id = whole[0].response.id;
     const differing = [];
     for (const baseURL of job.at ?? [job.baseURL]) {
       const there = client.withOptions({ baseURL });
@@ -72,6 +70,12 @@ const calls = {
     }
     return {};
   },
+  responses_retrieve: async (client, job, out) => {
+    const query = { stream: true, ...(job.after == null ? {} : { starting_after: job.after }) };
+    for await (const event of await client.responses.retrieve(job.id, query)) out.events.push(event);
+    return {};
+  },
+  responses_stop: async (client, job) => ({ final: await client.responses.cancel(job.id) }),
   messages: async (client, job) => ({ final: await client.messages.create(job.body) }),
   messages_stream: async (client, job, out) => {
     for await (const event of await client.messages.create({ ...job.body, stream: true }))

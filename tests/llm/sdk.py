@@ -34,6 +34,17 @@ def responses_resume(client, job):
     return str(len(rest))
 
 
+def responses_retrieve(client, job):
+    deltas = ("response.output_text.delta", "response.refusal.delta")
+    with client.responses.retrieve(job["id"], stream=True) as stream:
+        return "".join(event.delta for event in stream if event.type in deltas)
+
+
+def responses_stop(client, job):
+    told = client.responses.cancel(job["id"])
+    return f"{told.id} {told.status}"
+
+
 def messages(client, job):
     with client.messages.create(**job["body"], stream=True) as stream:
         deltas = [one.delta for one in stream if one.type == "content_block_delta"]

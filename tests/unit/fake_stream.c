@@ -202,6 +202,20 @@ stream_answer_logged(struct stream *stream, enum stream_log_result result)
 }
 
 void
+stream_answer_aliases(struct stream *stream, bool known)
+{
+    (void)stream;
+    (void)known;
+}
+
+int64_t
+stream_answer_known_ms(const struct stream *stream)
+{
+    (void)stream;
+    return 0;
+}
+
+void
 stream_answer_log_clients(struct stream *stream, unsigned clients)
 {
     (void)stream;

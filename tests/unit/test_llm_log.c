@@ -100,6 +100,15 @@ static const char with_log[] =
     "      llm:\n"
     "        upstreams: [{name: a, base_url: 'http://localhost:1'}]\n"
     "        log: {memory: 32MiB, readers: 8, kafka: {brokers: 'b:1', topic: t}}\n";
+static const char with_aliases[] =
+    "listen: ':1'\nlimits: {connections: 10}\n"
+    "streams:\n"
+    "  chat:\n"
+    "    source:\n"
+    "      llm:\n"
+    "        upstreams: [{name: a, base_url: 'http://localhost:1'}]\n"
+    "        log: {memory: 32MiB, readers: 8, aliases: 120000, kafka: {brokers: 'b:1', topic: "
+    "t}}\n";
 static const char without[] = "listen: ':1'\nlimits: {connections: 10}\n"
                               "streams:\n"
                               "  chat:\n"
@@ -129,6 +138,11 @@ START_TEST(what_the_log_may_hold_is_in_the_bound)
     uint64_t answers = UINT64_C(8) * 8 << 20; /* generations.bytes of each reader */
     ck_assert_uint_gt(more, answers + (UINT64_C(32) << 20));
     ck_assert_uint_gt(with.descriptors, none.descriptors + 8 * 8);
+    struct bound more_aliases; /* 100,000 more than by default, of up to 127 bytes */
+    bound_of(with_aliases, &more_aliases, &logs);
+    more = more_aliases.generations_bytes - with.generations_bytes;
+    ck_assert_uint_gt(more, 100000 * (127 + 22));
+    ck_assert_uint_lt(more, 100000 * 400);
 }
 END_TEST
 
