@@ -114,6 +114,7 @@ on_end(struct llm_http_user *user, const struct llm_http_result *result)
         llm_decoder_finish(user->decoder);
     } else {
         llm_decoder_fail(user->decoder, result->code, result->message);
+        stream_source_retry_after(user->stream, result->after_ms);
     }
     bool told = llm_publish(user) != LLM_HTTP_FULL;
     if (cancelled && !user->ended) {

@@ -131,6 +131,7 @@ tell_end(struct llm_http_call *call)
         .code = call->code,
         .message = call->good ? "" : call->message.bytes,
         .status = call->status,
+        .after_ms = call->hints.after_ms,
         .target = call->target < last ? call->target : last,
         .attempts = call->attempts};
     return call->options.handler->end(call->options.user, &result);

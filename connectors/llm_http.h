@@ -58,6 +58,7 @@ struct llm_http_result {
     enum llm_code code;  /* else */
     const char *message; /* a line for people; lent for the length of end() */
     int status;          /* of the last answer; 0: there was none */
+    int64_t after_ms;    /* how long it asked to be left alone; negative: it did not say */
     size_t target;       /* the last one that was tried */
     uint64_t attempts;   /* at all targets */
 };

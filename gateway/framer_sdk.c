@@ -5,6 +5,7 @@
 #include "llm_out.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 const char *const sdk_dialect_names[SDK_DIALECT_COUNT] = {"openai", "anthropic", "responses"};
@@ -240,21 +241,25 @@ dialect_of(const struct framer *framer)
 
 /* ---- errors ---- */
 
-/* The gateway has tried again already, as it was told to. */
+/* The gateway has tried again already, as it was told to. When it may be of use to do so once more
+ * is passed on, in both of the headers that the SDKs know. */
 void
-framer_sdk_refuse(const struct framer *framer, struct buf *out, struct slice lines,
-    const char *code, const char *message)
+framer_sdk_refuse(const struct framer *framer, struct buf *out, const struct sdk_refusal *refusal)
 {
     struct buf body;
-    enum llm_code meant = llm_code_of_name(code);
+    enum llm_code meant = llm_code_of_name(refusal->code);
     int status = llm_out_status(meant);
     buf_init(&body);
-    llm_out_error(words_of(dialect_of(framer)), &body, meant, message);
+    llm_out_error(words_of(dialect_of(framer)), &body, meant, refusal->message);
     buf_addf(out,
         "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
         "Cache-Control: no-store\r\nx-should-retry: false\r\n",
         status, http_reason_phrase(status), body.len);
-    buf_add(out, lines.at, lines.len);
+    if (refusal->retry_after_ms > 0) {
+        buf_addf(out, "Retry-After: %" PRId64 "\r\nretry-after-ms: %" PRId64 "\r\n",
+            (refusal->retry_after_ms + 999) / 1000, refusal->retry_after_ms);
+    }
+    buf_add(out, refusal->lines.at, refusal->lines.len);
     BUF_LITERAL(out, "Connection: close\r\n\r\n");
     buf_add(out, body.bytes, body.len);
     buf_fini(&body);

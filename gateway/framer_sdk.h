@@ -17,11 +17,17 @@ extern const char *const sdk_dialect_names[SDK_DIALECT_COUNT]; /* those of llm_o
 /* framer_sdk: a constant. whole: one object. */
 const struct framer *framer_sdk(enum sdk_dialect dialect, bool whole);
 
+struct sdk_refusal {
+    const char *code; /* a source's (llm_event.h), or any other word */
+    const char *message;
+    int64_t retry_after_ms; /* 0: not said */
+    struct slice lines;     /* further header lines */
+};
+
 /* framer_sdk_refuse: append a whole HTTP answer in the place of what framer, one of these, was to
- * send: an error of the dialect, with these further header lines. code is a source's (llm_event.h)
- * or any other word. */
-void framer_sdk_refuse(const struct framer *framer, struct buf *out, struct slice lines,
-    const char *code, const char *message);
+ * send: an error of the dialect. */
+void framer_sdk_refuse(
+    const struct framer *framer, struct buf *out, const struct sdk_refusal *refusal);
 
 /* sdk_error: append the body of an HTTP error of that status. */
 void sdk_error(enum sdk_dialect dialect, struct buf *body, int status, const char *message);

@@ -45,8 +45,13 @@ session_release_head(struct session *session)
 void
 session_refuse_late(struct session *session, const struct ending *ending)
 {
-    framer_sdk_refuse(session_framer(session), &session->out, session->shared,
-        ending->failure != NULL ? ending->failure : "overloaded", ending->reason);
+    struct stream_outcome outcome;
+    stream_outcome(session->feed->outlet->stream, &outcome);
+    framer_sdk_refuse(session_framer(session), &session->out,
+        &(struct sdk_refusal){.code = ending->failure != NULL ? ending->failure : "overloaded",
+            .message = ending->reason,
+            .retry_after_ms = outcome.retry_after_ms,
+            .lines = session->shared});
     buf_fini(&session->head);
     session->late = LATE_NO;
 }

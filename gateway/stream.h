@@ -206,8 +206,9 @@ bool stream_has_alias(struct stream *stream, const char *alias);
 /* How a stream of a request went, for its subscriber. */
 struct stream_outcome {
     bool ended;
-    const char *code;  /* of a failure; NULL: complete */
-    char message[160]; /* of a failure */
+    const char *code;       /* of a failure; NULL: complete */
+    char message[160];      /* of a failure */
+    int64_t retry_after_ms; /* of one: how long to wait before it is tried again; 0: not said */
 };
 /* stream_outcome: what is committed when it says ended is all there is. any. */
 void stream_outcome(struct stream *stream, struct stream_outcome *outcome);

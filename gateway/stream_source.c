@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RETRY_AFTER_MOST_MS (INT64_C(86400) * 1000)
+
 bool
 stream_is_private(const struct stream *stream)
 {
@@ -336,6 +338,17 @@ stream_source_progress(struct stream *stream, uint64_t done, uint64_t total)
     stream->n_progress = n + 1;
     pthread_mutex_unlock(&stream->health_lock);
     atomic_store(&stream->has_progress, true);
+}
+
+void
+stream_source_retry_after(struct stream *stream, int64_t after_ms)
+{
+    pthread_mutex_lock(&stream->health_lock);
+    if (!stream->outcome.ended && after_ms > 0) {
+        stream->outcome.retry_after_ms =
+            after_ms < RETRY_AFTER_MOST_MS ? after_ms : RETRY_AFTER_MOST_MS;
+    }
+    pthread_mutex_unlock(&stream->health_lock);
 }
 
 void

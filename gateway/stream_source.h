@@ -34,6 +34,10 @@ bool stream_is_private(const struct stream *stream);
  * empty text is none; of a long one the beginning counts. */
 void stream_source_alias(struct stream *stream, const char *alias);
 
+/* stream_source_retry_after: before stream_source_end with a failure: how long whoever asks again
+ * should wait; of more than a day a day counts, and nothing of less than a millisecond. */
+void stream_source_retry_after(struct stream *stream, int64_t after_ms);
+
 /* stream_home_source: of a request's stream, the configured stream's source; NULL: it has none.
  * any.
  */

@@ -393,6 +393,21 @@ def test_an_upstreams_refusal_is_the_sdks_own_error(sdk_gateway, upstream, sdk, 
 
 
 @each_call
+def test_how_long_an_upstream_wants_to_be_left_alone_is_passed_on(sdk_gateway, upstream, sdk, dialect, call):
+    """Where it is longer than the gateway waits itself, and where that has waited in vain."""
+    gateway = sdk_gateway()
+    told = {"status/429/3600": ("3600", "3600000"), "status/529/99999999": ("86400", "86400000"),
+            "status/429": ("1", "1"), "status/401/0": (None, None), "status/400/soon": (None, None)}
+    jobs = [job(sdk, url_of(gateway), call + kind, model, maxRetries=2)
+            for model in told for kind in ("", "_stream")]
+    before = len(upstream.visits)
+    for one, result in zip(jobs, run(jobs)):
+        error = result["error"]
+        assert (error["retryAfter"], error["retryAfterMs"]) == told[one["body"]["model"]], (one, result)
+    assert len(upstream.visits) - before == len(jobs) + 2, "who asks for an hour is asked once"
+
+
+@each_call
 def test_what_cannot_be_said_is_a_bad_request_that_names_it(sdk_gateway, sdk, dialect, call):
     gateway = sdk_gateway()
     other = "openai/text" if dialect == "anthropic" else "anthropic/text"

@@ -36,7 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.server.visits.append((self.path, dict(self.headers), body))
         kind, _, what = body["model"].partition("/")
         if kind == "status":
-            return self.refuse(int(what))
+            status, _, retry_after = what.partition("/")
+            return self.refuse(int(status), retry_after)
         name, id_, how, count = re.fullmatch(
             r"([^@!%~=]+)(?:=(\w+))?([@!%~]?)(\d*)", body["model"]).groups()
         data = recorded(name)
@@ -61,12 +62,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
         self.close_connection = True
 
-    def refuse(self, status):
+    def refuse(self, status, retry_after):
         data = json.dumps(ERROR).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
-        self.send_header("retry-after-ms", "1")
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
+        else:
+            self.send_header("retry-after-ms", "1")
         self.end_headers()
         self.wfile.write(data)
 

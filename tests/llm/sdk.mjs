@@ -107,6 +107,8 @@ async function run(job) {
       message: String(error.message),
       status: error.status ?? null,
       type: error.type ?? null,
+      retryAfter: error.headers?.get("retry-after") ?? null,
+      retryAfterMs: error.headers?.get("retry-after-ms") ?? null,
     };
   }
   return out;
