@@ -45,6 +45,17 @@ report_connectors(struct config_parse *parse, int line, int column, const char *
     buf_fini(&message);
 }
 
+/* Something in it could not be filled in: what it would have been cannot be checked. */
+static bool
+has_broken(const struct config_node *node)
+{
+    bool broken = node->broken;
+    for (size_t i = 0; i < node->n && !broken; i++) {
+        broken = has_broken(&node->items[i]);
+    }
+    return broken;
+}
+
 static void
 parse_settings(struct config_parse *parse, const struct connector *connector,
     const struct config_node *node, struct config_stream *stream)
@@ -53,7 +64,7 @@ parse_settings(struct config_parse *parse, const struct connector *connector,
     stream->connector = connector;
     stream->settings = mem_calloc(1, connector->section->size);
     config_parse_section(parse, connector->section, node, stream->settings);
-    if (errors != parse->report->count) {
+    if (errors != parse->report->count || has_broken(node)) {
         return;
     }
     struct err err = {.code = ERR_NONE};
@@ -221,7 +232,7 @@ parse_stream(
         config_parse_leave(parse, mark);
     }
     check_consumers(parse, node, stream);
-    if (errors == parse->report->count) {
+    if (errors == parse->report->count && !has_broken(node)) {
         check_view(parse, node, stream);
         check_posts(parse, node, stream);
     }

@@ -71,6 +71,24 @@ def test_an_unset_variable_without_a_default_is_an_error(tmp_path):
     assert done.returncode == 1 and "HEADGATE_TEST_UNSET" in done.stderr
 
 
+@pytest.mark.parametrize("source", [
+    "sql: {postgres: '${UNSET}', query: SELECT 1 AS n, key: n}",
+    "sql: {sqlite: '${UNSET}', query: SELECT 1 AS n, key: n}",
+    "kafka: {brokers: '${UNSET}', topics: [t]}",
+    "kafka: {brokers: b, topics: ['${UNSET}']}",
+    "file: {path: '${UNSET}'}",
+    "llm: {upstreams: [{name: a, base_url: '${UNSET}'}]}",
+    "llm: {upstreams: [{name: a, base_url: 'http://h', key: '${UNSET}'}]}",
+    "llm: {upstreams: [{name: a, base_url: 'http://h'}], log: {kafka: {brokers: '${UNSET}', topic: t}}}",
+])
+def test_of_an_unset_variable_nothing_else_is_said(tmp_path, source):
+    path = tmp_path / "unset.yaml"
+    path.write_text("streams: {s: {source: {" + source + "}}}\n")
+    done = run("check", "-c", str(path), env={})
+    assert done.returncode == 1
+    assert re.fullmatch(r".*: streams\.s\.source\..*: the environment variable UNSET is not set .*\n", done.stderr)
+
+
 @pytest.mark.parametrize("args", [[], ["fly"], ["run"], ["check", "--loud"], ["run", "-c"]])
 def test_wrong_usage_exits_2(args):
     assert run(*args).returncode == 2
