@@ -63,6 +63,8 @@ struct replay {
     size_t n_headers;
     const void *cursor; /* REPLAY_CURSOR: the first record wanted is the one behind it */
     size_t cursor_len;  /* 0: from the beginning */
+    /* Only say whether a stream that a request makes could be started so: nothing is begun. */
+    bool probes;
     /* Not NULL: be a member of this consumer group, and begin at kind's place only in lanes that
      * the group has no progress in. */
     const char *group;
@@ -173,7 +175,8 @@ struct connector {
      * stream (of a table: REPLAY_EARLIEST), else where to begin (only with CONNECTOR_REPLAYS or
      * on_request). An upstream that cannot be reached is no error: it is retried for ever, or on a
      * request ends the stream.
-     * Errors  NULL and err. A request is answered with its text and a status of its code:
+     * Errors  NULL and err, which says nothing where a replay that probes would do. A request is
+     *         answered with its text and a status of its code:
      *         ERR_INVALID 400, ERR_MISSING 404, ERR_LIMIT and ERR_REMOTE 503, ERR_SYSTEM 500.
      * Thread  init or shard.  Blocks  no. */
     struct source *(*start)(

@@ -228,7 +228,7 @@ static int
 begin(struct file_replay *replay, const struct replay *from, struct err *err)
 {
     if (take_params(replay, from, err) != 0 ||
-        file_names_find(&replay->files, replay->settings, from, err) != 0) {
+        file_names_find(&replay->files, replay->settings, from, err) != 0 || from->probes) {
         return -1;
     }
     take_place(replay, from);

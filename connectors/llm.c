@@ -302,7 +302,7 @@ begin(const struct llm_settings *settings, struct stream *stream, const struct r
     source->user.stream = stream;
     source->user.keeps_raw = replay->keeps_raw;
     take_reader(&source->user.reader, replay, asked);
-    if (build_routes(&source->user, asked, replay, err) != 0 ||
+    if (build_routes(&source->user, asked, replay, err) != 0 || replay->probes ||
         (source->user.client = client_enter(settings, err)) == NULL) {
         source_free(source);
         return NULL;

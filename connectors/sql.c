@@ -420,7 +420,7 @@ sql_start(const void *settings, struct stream *stream, const struct replay *repl
     source->settings = settings;
     source->stream = stream;
     source->task.stop_fd = source->task.wake_fd = -1;
-    if (source_init(source, replay, err) != 0) {
+    if (source_init(source, replay, err) != 0 || (replay != NULL && replay->probes)) {
         source_free(source);
         return NULL;
     }

@@ -382,7 +382,8 @@ synthetic_start(
     const struct synthetic_settings *settings = settings_;
     uint64_t count = settings->count;
     uint64_t made = 0;
-    if (replay != NULL && take_request(settings, replay, &count, &made, err) != 0) {
+    if (replay != NULL &&
+        (take_request(settings, replay, &count, &made, err) != 0 || replay->probes)) {
         return NULL;
     }
     struct source *source = mem_calloc(1, sizeof *source);

@@ -259,6 +259,12 @@ parse_params(struct params *params, const struct server *server, struct conn *co
     return what->generation != NULL ? 0 : route_params(what->route, what->path, params, err);
 }
 
+static bool
+probes(const struct http_request *request, enum stream_format chosen)
+{
+    return request->method == HTTP_HEAD && chosen != FORMAT_WS;
+}
+
 /* HEAD: what GET would begin with. */
 static void
 probe(const struct server *server, struct conn *conn, const struct http_request *request,
@@ -300,7 +306,9 @@ subscribe(struct server *server, struct conn *conn, const struct http_request *r
     } else if (request->has_body && what->body.at == NULL) {
         subscribe_refuse(&refusal, 400, "a subscription has no request body");
         refuse(conn, request, &refusal, cors);
-    } else if (request->method == HTTP_HEAD && chosen != FORMAT_WS) {
+    } else if (probes(request, chosen) && !subscribe_probe(server, what, &params, &refusal)) {
+        refuse(conn, request, &refusal, cors);
+    } else if (probes(request, chosen)) {
         struct format format = format_of(conn, request, chosen, coding);
         probe(server, conn, request, what, &format, cors);
     } else if (!subscribe_check_catchup(

@@ -60,4 +60,9 @@ struct private_stream *subscribe_open(struct server *server, struct conn *conn,
     const struct subscription *what, const struct params *params, const struct framer *framer,
     struct refusal *refusal);
 
+/* subscribe_probe: whether it would be opened, as far as the request says: nothing is begun. False:
+ * refusal says why not. */
+bool subscribe_probe(struct server *server, const struct subscription *what,
+    const struct params *params, struct refusal *refusal);
+
 #endif

@@ -72,15 +72,47 @@ wants_lines(const struct params *params, const struct framer *framer)
            params->filter == NULL && !params->has_limit && params->max_rate == 0;
 }
 
+/* What the source of a request is given. */
+struct given {
+    struct replay replay;
+    struct replay_lane *lanes;
+    struct request_param *own;
+};
+
+static void
+given_init(struct given *given, const struct params *params)
+{
+    replay_of(params, &given->replay, &given->lanes);
+    given->own = mem_calloc(params->n_own + 1, sizeof *given->own);
+    for (size_t i = 0; i < params->n_own; i++) {
+        given->own[i] = (struct request_param){params->own[i].name, params->own[i].value};
+    }
+    given->replay.keeps_raw = params->raw;
+    given->replay.params = given->own;
+    given->replay.n_params = params->n_own;
+}
+
+static void
+given_fini(struct given *given)
+{
+    free(given->lanes);
+    free(given->own);
+}
+
+static void
+refuse_start(struct refusal *refusal, const struct err *err)
+{
+    subscribe_refuse(refusal, status_of(err->code), "%s", err->text);
+    refusal->headers = refusal->status == 503 ? "Retry-After: 5\r\n" : NULL;
+}
+
 /* Make the stream that the request asks for. NULL: refusal says why not. */
 static struct private_stream *
 open_request(struct server *server, struct conn *conn, size_t stream, const struct params *params,
     const struct framer *framer, struct refusal *refusal)
 {
     struct config_stream config;
-    struct replay replay;
-    struct replay_lane *lanes;
-    struct request_param *own = mem_calloc(params->n_own + 1, sizeof *own);
+    struct given given;
     struct err err = {.code = ERR_NONE};
     bool watches = stream == server->n_streams;
     if (watches) {
@@ -88,30 +120,46 @@ open_request(struct server *server, struct conn *conn, size_t stream, const stru
     } else {
         request_config(&config, subscribe_config(server, stream));
     }
-    replay_of(params, &replay, &lanes);
-    for (size_t i = 0; i < params->n_own; i++) {
-        own[i] = (struct request_param){params->own[i].name, params->own[i].value};
-    }
-    replay.keeps_raw = params->raw;
-    replay.params = own;
-    replay.n_params = params->n_own;
+    given_init(&given, params);
     struct private_stream *made = private_open(shard_privates(conn->shard),
         &(struct private_options){
             .config = &config,
             .home = shard_outlet(conn->shard, stream),
-            .replay = &replay,
+            .replay = &given.replay,
             .on_request = true,
             .lines = wants_lines(params, framer),
             .budget = watches ? &server->watchers : &server->requests,
         },
         &err);
     if (made == NULL) {
-        subscribe_refuse(refusal, status_of(err.code), "%s", err.text);
-        refusal->headers = refusal->status == 503 ? "Retry-After: 5\r\n" : NULL;
+        refuse_start(refusal, &err);
     }
-    free(lanes);
-    free(own);
+    given_fini(&given);
     return made;
+}
+
+bool
+subscribe_probe(struct server *server, const struct subscription *what, const struct params *params,
+    struct refusal *refusal)
+{
+    if (what->generation != NULL || what->stream == server->n_streams) {
+        return true;
+    }
+    const struct config_stream *config = subscribe_config(server, what->stream);
+    if (!subscribe_on_request(config)) {
+        return true;
+    }
+    struct given given;
+    struct err err = {.code = ERR_NONE};
+    given_init(&given, params);
+    given.replay.probes = true;
+    (void)config->connector->start(
+        config->settings, server->streams[what->stream], &given.replay, &err);
+    given_fini(&given);
+    if (err.code != ERR_NONE) {
+        refuse_start(refusal, &err);
+    }
+    return err.code == ERR_NONE;
 }
 
 /* What this shard has of an answer, which is asked for now where it is not under way yet. */
