@@ -157,6 +157,13 @@ stream_source_alias(struct stream *stream, const char *alias)
 }
 
 void
+stream_source_retry_after(struct stream *stream, int64_t after_ms)
+{
+    (void)stream;
+    (void)after_ms;
+}
+
+void
 stream_answer_first(struct stream *stream, int64_t ns)
 {
     (void)stream;
