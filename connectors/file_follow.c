@@ -311,17 +311,27 @@ take_chunk(struct file_tail *tail, struct tailed *file, size_t n)
     return true;
 }
 
-/* At the end of what there is. */
+/* There was nothing at this offset. */
 static void
-at_end(struct file_tail *tail, struct tailed *file)
+at_end(struct file_tail *tail, struct tailed *file, uint64_t end)
 {
+    uint64_t size = size_of(file);
     file->dirty = false;
-    file->end_size = size_of(file);
-    if (!file->drains && file->end_size < file_parser_offset(file->parser)) {
+    file->end_size = size < end ? size : end; /* it may have grown since */
+    if (!file->drains && size < file_parser_offset(file->parser)) {
         truncated(tail, file);
     } else if (file_parser_held_bytes(file->parser) > FILE_TAIL_KEEP_BYTES) {
         step_back(tail, file);
     }
+}
+
+/* Is other read before file? */
+static bool
+comes_before(const struct tailed *other, const struct tailed *file)
+{
+    bool one = other->inode == file->inode && other->device == file->device;
+    return other->state != TAILED_COPY && other->order < file->order &&
+           ((other->chain == file->chain && file->chain >= 0) || one);
 }
 
 static bool
@@ -330,16 +340,31 @@ is_blocked(struct file_tail *tail, const struct tailed *file)
     struct tailed *other;
     TAILQ_FOREACH(other, &tail->files, link)
     {
-        bool one = other->inode == file->inode && other->device == file->device;
-        bool before = other->order < file->order &&
-                      ((other->chain == file->chain && file->chain >= 0) || one);
         bool waits = other->state == TAILED_GHOST || (other->dirty && !other->broken) ||
                      (other->drains && !other->broken);
-        if (before && other->state != TAILED_COPY && waits) {
+        if (waits && comes_before(other, file)) {
             return true;
         }
     }
     return false;
+}
+
+/* What was just read of file may be younger than what was written to one before it since that was
+ * last looked at: then that goes first. */
+static bool
+is_overtaking(struct file_tail *tail, const struct tailed *file)
+{
+    bool overtakes = false;
+    struct tailed *other;
+    TAILQ_FOREACH(other, &tail->files, link)
+    {
+        bool another = other->inode != file->inode || other->device != file->device;
+        if (other->state == TAILED_LIVE && !other->drains && !other->broken && another &&
+            comes_before(other, file) && size_of(other) > other->end_size) {
+            other->dirty = overtakes = true;
+        }
+    }
+    return overtakes;
 }
 
 static void
@@ -402,8 +427,11 @@ file_follow_read(struct file_tail *tail, struct tailed *file)
         }
         stream_lane_end(tail->stream, file->lane, size_of(file));
         if (n == 0) {
-            at_end(tail, file);
+            at_end(tail, file, from);
             return i > 0;
+        }
+        if (is_overtaking(tail, file)) {
+            return true;
         }
         file->quiet_ns = clock_mono_ns();
         if (!take_chunk(tail, file, (size_t)n)) {

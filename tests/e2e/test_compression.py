@@ -137,9 +137,10 @@ def test_a_hundred_share_one_compression(gateways, transport, headers, coding):
     for sub in subs:
         sub.records(20)
     more_pieces, more_produced, more_sent = (now - then for now, then in zip(counts(), (pieces, produced, sent)))
-    assert more_sent >= 100 * 18
+    # What each had read of the twenty at the first look is not known, on a busy machine.
+    assert more_sent >= 100 * 10
     # The counters of one answer are read one after the other: one record may be between them.
-    assert 18 <= more_pieces <= more_produced + 2, (more_pieces, more_produced, more_sent)
+    assert more_sent / 100 - 2 <= more_pieces <= more_produced + 2, (more_pieces, more_produced, more_sent)
 
 
 @each_coded

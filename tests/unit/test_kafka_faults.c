@@ -197,6 +197,12 @@ START_TEST(a_topic_that_is_not_there_yet_is_read_from_its_beginning_when_it_come
 }
 END_TEST
 
+static size_t
+orders_removed(struct stream *stream)
+{
+    return fake_stream_lane(stream, "orders", 0).removed;
+}
+
 START_TEST(a_topic_that_goes_and_comes_back_starts_anew)
 {
     struct kafka_bed bed;
@@ -206,7 +212,7 @@ START_TEST(a_topic_that_goes_and_comes_back_starts_anew)
     ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 20, KAFKA_BED_WAIT_S));
     mock_cluster_topic_missing(bed.cluster, "orders", true);
     ck_assert(fake_stream_wait_up(bed.stream, false, KAFKA_BED_WAIT_S));
-    ck_assert(fake_stream_lane(bed.stream, "orders", 0).removed);
+    ck_assert(fake_stream_wait(bed.stream, orders_removed, 1, KAFKA_BED_WAIT_S));
     mock_cluster_topic_missing(bed.cluster, "orders", false);
     ck_assert(fake_stream_wait(bed.stream, fake_stream_count, 40, KAFKA_BED_WAIT_S));
     ck_assert_int_eq(fake_stream_lane(bed.stream, "orders", 0).resets, 1);
