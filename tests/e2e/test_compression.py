@@ -135,12 +135,11 @@ def test_a_hundred_share_one_compression(gateways, transport, headers, coding):
 
     pieces, produced, sent = counts()
     for sub in subs:
-        sub.records(20)
+        sub.records(30)  # of which some were sent before the first look, on a busy machine
     more_pieces, more_produced, more_sent = (now - then for now, then in zip(counts(), (pieces, produced, sent)))
-    # What each had read of the twenty at the first look is not known, on a busy machine.
-    assert more_sent >= 100 * 10
+    assert more_sent >= 100 * 18
     # The counters of one answer are read one after the other: one record may be between them.
-    assert more_sent / 100 - 2 <= more_pieces <= more_produced + 2, (more_pieces, more_produced, more_sent)
+    assert 18 <= more_pieces <= more_produced + 2, (more_pieces, more_produced, more_sent)
 
 
 @each_coded
