@@ -396,6 +396,9 @@ parse_route(struct config_parse *parse, const struct config_node *node, struct c
             parse->report, node->key_line, node->key_column, parse->path.bytes, "%s", fault);
     }
     config_parse_section(parse, &config_keys_route, node, route);
+    if (has_broken(node)) {
+        return;
+    }
     if (route->stream != NULL) {
         check_stream_exists(parse, node, config, route->stream);
     }

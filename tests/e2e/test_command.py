@@ -89,6 +89,18 @@ def test_of_an_unset_variable_nothing_else_is_said(tmp_path, source):
     assert re.fullmatch(r".*: streams\.s\.source\..*: the environment variable UNSET is not set .*\n", done.stderr)
 
 
+@pytest.mark.parametrize("route", [
+    "kind: openai, stream: '${UNSET}'", "stream: '${UNSET}'", "kind: '${UNSET}', directory: /tmp",
+    "kind: download, directory: '${UNSET}'", "stream: s, format: '${UNSET}'", "stream: s, envelope: '${UNSET}'",
+])
+def test_of_an_unset_variable_in_a_route_nothing_else_is_said(tmp_path, route):
+    path = tmp_path / "unset.yaml"
+    path.write_text("streams: {s: {source: {synthetic: {}}}}\nroutes: {/r: {" + route + "}}\n")
+    done = run("check", "-c", str(path), env={})
+    assert done.returncode == 1
+    assert re.fullmatch(r".*: routes\./r\..*: the environment variable UNSET is not set .*\n", done.stderr)
+
+
 @pytest.mark.parametrize("args", [[], ["fly"], ["run"], ["check", "--loud"], ["run", "-c"]])
 def test_wrong_usage_exits_2(args):
     assert run(*args).returncode == 2
